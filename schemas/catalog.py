@@ -1,0 +1,198 @@
+"""What a catalog entry is: where a dataset is read from, how its rows become examples, and what they are for.
+
+The meaning of adapters, column paths and options is defined in ``docs/adapters.md``.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Columns = str | tuple[str, ...] | dict[str, Any]
+
+
+class TaskType(StrEnum):
+    """MTEB's names of task types."""
+
+    RETRIEVAL = "retrieval"
+    RERANKING = "reranking"
+    STS = "sts"
+    PAIR_CLASSIFICATION = "pair_classification"
+    CLASSIFICATION = "classification"
+    CLUSTERING = "clustering"
+    BITEXT_MINING = "bitext_mining"
+    SUMMARIZATION = "summarization"
+
+
+class Stage(StrEnum):
+    """The training stage an entry is for; also the first folder of its shards."""
+
+    PRETRAIN = "pretrain"
+    FINETUNE = "finetune"
+
+
+class Adapter(StrEnum):
+    """How source rows become examples."""
+
+    PAIR = "pair"
+    TRIPLET = "triplet"
+    QA_CONTEXT = "qa_context"
+    QA_MULTI = "qa_multi"
+    NLI = "nli"
+    SCORED_PAIR = "scored_pair"
+    GRADED = "graded"
+    CHOICE = "choice"
+    LABELED = "labeled"
+    BEIR = "beir"
+    BITEXT = "bitext"
+    DIALOGUE = "dialogue"
+
+
+#: For each adapter: the columns it must be given, and those it may be given.
+COLUMNS: dict[Adapter, tuple[frozenset[str], frozenset[str]]] = {
+    Adapter.PAIR: (frozenset({"positive"}), frozenset({"query"})),
+    Adapter.TRIPLET: (frozenset({"query", "positive"}), frozenset({"negative", "instruction"})),
+    Adapter.QA_CONTEXT: (frozenset({"question", "context", "answers"}), frozenset()),
+    Adapter.QA_MULTI: (frozenset({"question", "answers", "scores"}), frozenset()),
+    Adapter.NLI: (frozenset({"premise", "hypothesis", "label"}), frozenset()),
+    Adapter.SCORED_PAIR: (frozenset({"text_a", "text_b", "score"}), frozenset()),
+    Adapter.GRADED: (frozenset({"query", "candidate", "grade"}), frozenset()),
+    Adapter.CHOICE: (frozenset({"query", "choices", "label"}), frozenset()),
+    Adapter.LABELED: (frozenset({"text", "label"}), frozenset({"id"})),
+    Adapter.BEIR: (frozenset({"corpus", "queries", "qrels"}), frozenset()),
+    Adapter.BITEXT: (frozenset({"text_a", "text_b"}), frozenset({"quality"})),
+    Adapter.DIALOGUE: (frozenset({"dialogue"}), frozenset({"reference"})),
+}
+#: Columns that any adapter may be given: a language per row, and columns named for the reader of the entry alone.
+COMMON_COLUMNS = frozenset({"language", "extra"})
+
+#: For each adapter: the options that mean something to it.
+OPTIONS: dict[Adapter, frozenset[str]] = {
+    Adapter.PAIR: frozenset({"query", "passage"}),
+    Adapter.TRIPLET: frozenset({"split_instruction"}),
+    Adapter.QA_CONTEXT: frozenset({"context"}),
+    Adapter.QA_MULTI: frozenset({"ties"}),
+    Adapter.NLI: frozenset({"positive_label", "negative_label"}),
+    Adapter.SCORED_PAIR: frozenset({"positive_min", "negative_max"}),
+    Adapter.GRADED: frozenset({"positive_grades", "negative_grades"}),
+    Adapter.CHOICE: frozenset(),
+    Adapter.LABELED: frozenset({"label"}),
+    Adapter.BEIR: frozenset({"min_score"}),
+    Adapter.BITEXT: frozenset({"min_quality", "directions"}),
+    Adapter.DIALOGUE: frozenset({"positive"}),
+}
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AdapterOptions(_Entry):
+    """Options of all adapters; an entry may only set those of its own (``OPTIONS``)."""
+
+    query: Literal["lead"] | None = None
+    passage: Literal["lead"] | None = None
+    split_instruction: bool = False
+    context: Literal["join", "passages"] = "join"
+    ties: Literal["drop"] = "drop"
+    positive_label: str | None = None
+    negative_label: str | None = None
+    positive_min: float | dict[str, float] | None = None
+    negative_max: float | dict[str, float] | None = None
+    positive_grades: tuple[str | int, ...] = ()
+    negative_grades: tuple[str | int, ...] = ()
+    label: Literal["first_token"] | None = None
+    min_score: float = 1
+    min_quality: float | None = None
+    directions: Literal["by_hash", "forward"] = "forward"
+    positive: Literal["reference"] | None = None
+    records: str | None = None
+
+
+class SourceSpec(_Entry):
+    """Where an entry's rows lie. ``hub`` is the dataset's id on the hub; without one the entry's name names its
+    folder.
+    """
+
+    hub: str | None = None
+    revision: str | None = None
+    configs: tuple[str, ...] = ("default",)
+    split: str = "train"
+    files: str | None = Field(None, description="glob below the dataset's folder; may hold {config} and {split}")
+    access: Literal["open_files", "open_raw_script", "git", "http_file", "manual", "manual_or_hf_copy"] = "open_files"
+
+
+class CatalogEntry(_Entry):
+    """One dataset of the catalog: one YAML file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    stage: Stage
+    task_type: TaskType
+    languages: tuple[str, ...] = Field(min_length=1)
+    config_languages: dict[str, str] = Field(default_factory=dict)
+    source: SourceSpec
+    adapter: Adapter
+    columns: dict[str, Columns]
+    options: AdapterOptions = AdapterOptions()
+    label_names: tuple[str, ...] | None = None
+    score_range: tuple[float, float] | dict[str, tuple[float, float]] | None = None
+    instruction: str | None = None
+    symmetric: bool = False
+    licence: str | None = None
+    licence_class: Literal["permissive", "noncommercial", "other", "unknown"] = "unknown"
+    rows: PositiveInt | None = None
+    priority: int = 0
+    cap: PositiveInt | None = None
+    evidence: Literal["verified", "strong", "inferred"] = "inferred"
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _columns_fit_adapter(self) -> Self:
+        required, optional = COLUMNS[self.adapter]
+        if self.adapter is Adapter.PAIR and self.options.query != "lead":
+            required = required | {"query"}
+        missing = required - self.columns.keys()
+        unknown = self.columns.keys() - required - optional - COMMON_COLUMNS
+        if missing or unknown:
+            allowed = sorted(optional | COMMON_COLUMNS)
+            raise ValueError(
+                f"adapter {self.adapter} needs columns {sorted(required)} and may have {allowed}; "
+                f"missing: {sorted(missing) or 'none'}, unknown: {sorted(unknown) or 'none'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit_adapter(self) -> Self:
+        unknown = self.options.model_fields_set - OPTIONS[self.adapter] - {"records"}
+        if unknown:
+            known = sorted(OPTIONS[self.adapter] | {"records"})
+            raise ValueError(f"adapter {self.adapter} knows the options {known}, not {sorted(unknown)}")
+        return self
+
+    @property
+    def folder(self) -> str:
+        """The dataset's folder below ``datasets/`` in hub layout: the hub id, or the entry's name where there is
+        none.
+        """
+        return self.source.hub or self.name
+
+    def language_of(self, config: str) -> str:
+        """The language of a configuration's rows, or empty where the entry declares several and does not say which."""
+        return self.config_languages.get(config, self.languages[0] if len(self.languages) == 1 else "")
+
+
+class LocatedEntry(_Entry):
+    """An entry together with the file and the lines that declare it, so that an error can name the line to mend."""
+
+    entry: CatalogEntry
+    file: str
+    lines: dict[str, int] = Field(default_factory=dict)
+
+    def where(self, *key: str) -> str:
+        """``file:line`` of a key such as ``("columns", "query")``, or of the nearest key above it that has a line."""
+        for length in range(len(key), 0, -1):
+            line = self.lines.get(".".join(key[:length]))
+            if line is not None:
+                return f"{self.file}:{line}"
+        return self.file

@@ -1,0 +1,42 @@
+"""What a run was asked for. The numbers of each step stand beside its algorithm and are nested by
+``pipelines.config``.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+SAMPLE = "sample"
+HUB = "hub"
+
+
+class RunConfig(BaseModel):
+    """The selection and the places of a run, as given on the command line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    category: str = Field(
+        "retrieval", description="task type, dataset name or glob, stage (pretrain, finetune), or all"
+    )
+    source: str = Field(SAMPLE, description="sample (bundled), hub, or a directory in hub layout")
+    limit: PositiveInt | None = Field(None, description="rows per dataset; all of them if not given")
+    out: str = Field("out", description="folder (or fsspec URL) for shards, manifest and rejections")
+    work: str | None = Field(None, description="folder for intermediate stages; <out>/.work if not given")
+    catalog: str | None = Field(None, description="folder with entries that add to or override the catalog's")
+    evaluation: str | None = Field(
+        None, description="folder of evaluation sets to keep out; <source>/eval if it is there"
+    )
+    teacher: str = Field("minilm", description="minilm (bundled) or a sentence-transformers model's path or id")
+    teacher_languages: str | None = Field(
+        None, description="languages that the teacher knows, with commas; en for minilm, all for others if not given"
+    )
+    seed: int = Field(0, ge=0, lt=1 << 64, description="seed of everything that is drawn")
+
+
+def explain(error: ValidationError, what: str) -> str:
+    """A validation error as lines a person can act on: ``what: key.path: message (got value)``."""
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        got = "" if item["type"] == "missing" else f" (got {item['input']!r:.120})"
+        message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"{what}: {path}: {message}{got}")
+    return "\n".join(lines)

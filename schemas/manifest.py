@@ -1,0 +1,106 @@
+"""The manifest: the contract between stages, with the trainer, and for anyone who checks a run from outside."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
+
+from schemas.prompt import TEMPLATE
+
+VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class StageCounts(_Record):
+    """What became of a dataset's rows in one stage: ``read == kept + merged + sum(rejected)``."""
+
+    read: NonNegativeInt = 0
+    kept: NonNegativeInt = 0
+    merged: NonNegativeInt = 0
+    rejected: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    distinct_texts: NonNegativeInt | None = None
+
+    @property
+    def missing(self) -> int:
+        """Rows that were read and are neither kept, merged nor rejected; 0 when the stage balances."""
+        return self.read - self.kept - self.merged - sum(self.rejected.values())
+
+
+class ShardRecord(_Record):
+    """One published shard; ``path`` is relative to the folder of the manifest."""
+
+    path: str
+    rows: NonNegativeInt
+    sha256: str
+
+    @field_validator("path")
+    @classmethod
+    def _relative(cls, path: str) -> str:
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"shard path {path!r} must be relative to the manifest's folder and stay below it")
+        return path
+
+
+class TeacherRecord(_Record):
+    """Which model gave the scores: its name, the digest of its files, and its dimensions."""
+
+    name: str
+    digest: str
+    dims: int
+
+
+class DatasetRecord(_Record):
+    """One dataset of a run: where it came from, what happened to its rows, and the shards that hold the rest."""
+
+    name: str
+    stage: str
+    task_type: str
+    source: str
+    revision: str | None
+    symmetric: bool
+    instruction: str | None
+    limited: int | None = None
+    stages: dict[str, StageCounts] = Field(default_factory=dict)
+    shards: list[ShardRecord] = Field(default_factory=list)
+
+
+class AbsentRecord(_Record):
+    """A dataset, or one of its configurations, that was asked for and that the source does not hold."""
+
+    name: str
+    detail: str
+
+
+class Manifest(_Record):
+    """``<OUT>/manifest.json``, written last."""
+
+    version: int = VERSION
+    config: dict[str, Any]
+    code: str
+    libraries: dict[str, str]
+    teacher: TeacherRecord | None = None
+    prompt_template: str = TEMPLATE
+    datasets: list[DatasetRecord] = Field(default_factory=list)
+    absent: list[AbsentRecord] = Field(default_factory=list)
+
+    def dataset(self, name: str) -> DatasetRecord:
+        """The record of one dataset; KeyError names those there are."""
+        for record in self.datasets:
+            if record.name == name:
+                return record
+        raise KeyError(
+            f"no dataset {name!r} in this manifest; it holds {', '.join(d.name for d in self.datasets) or 'none'}"
+        )
+
+    def unbalanced(self) -> list[str]:
+        """One line for each stage of a dataset whose counts do not add up; empty for a sound run."""
+        return [
+            f"{record.name}, {stage}: read {counts.read} = kept {counts.kept} + merged {counts.merged} + rejected "
+            f"{sum(counts.rejected.values())} is off by {counts.missing}"
+            for record in self.datasets
+            for stage, counts in record.stages.items()
+            if counts.missing
+        ]

@@ -1,0 +1,75 @@
+"""Why a row was rejected. Each name states a fact about the row, and a run counts every one of them."""
+
+from enum import StrEnum
+
+
+class RejectReason(StrEnum):
+    """Reject reasons in the order in which the steps of a run may give them."""
+
+    # reading
+    MALFORMED_ROW = "MALFORMED_ROW"
+    INVALID_UTF8 = "INVALID_UTF8"
+    WRONG_TYPE = "WRONG_TYPE"
+    # adapters
+    EMPTY_QUERY = "EMPTY_QUERY"
+    EMPTY_POSITIVE = "EMPTY_POSITIVE"
+    NO_LEAD = "NO_LEAD"
+    UNANSWERABLE = "UNANSWERABLE"
+    ANSWER_NOT_IN_CONTEXT = "ANSWER_NOT_IN_CONTEXT"
+    TIE = "TIE"
+    NO_POSITIVE = "NO_POSITIVE"
+    NEUTRAL = "NEUTRAL"
+    UNLABELLED = "UNLABELLED"
+    BELOW_THRESHOLD = "BELOW_THRESHOLD"
+    UNUSED_GRADE = "UNUSED_GRADE"
+    DANGLING_ID = "DANGLING_ID"
+    LOW_QUALITY = "LOW_QUALITY"
+    NO_TURN = "NO_TURN"
+    # filters
+    TOO_SHORT = "TOO_SHORT"
+    TOO_LONG = "TOO_LONG"
+    REPETITIVE = "REPETITIVE"
+    QUERY_IS_POSITIVE = "QUERY_IS_POSITIVE"
+    WRONG_LANGUAGE = "WRONG_LANGUAGE"
+    # deduplication and decontamination
+    CONFLICTING_LABEL = "CONFLICTING_LABEL"
+    EXACT_DUPLICATE = "EXACT_DUPLICATE"
+    NEAR_DUPLICATE = "NEAR_DUPLICATE"
+    LEAKED_EVALUATION = "LEAKED_EVALUATION"
+    CAPPED = "CAPPED"
+    # mining
+    INCONSISTENT = "INCONSISTENT"
+    LONELY_LABEL = "LONELY_LABEL"
+
+
+DESCRIPTIONS: dict[RejectReason, str] = {
+    RejectReason.MALFORMED_ROW: "the source line is not a row of its format (broken JSON, a field too few or too many)",
+    RejectReason.INVALID_UTF8: "the source line is not valid UTF-8",
+    RejectReason.WRONG_TYPE: "a mapped field of this row holds something other than text where text is wanted",
+    RejectReason.EMPTY_QUERY: "the query is null or empty after normalisation",
+    RejectReason.EMPTY_POSITIVE: "no positive is left that is not null or empty after normalisation",
+    RejectReason.NO_LEAD: "the text has no first line or sentence of the wanted length to serve as the query",
+    RejectReason.UNANSWERABLE: "the question has no answer",
+    RejectReason.ANSWER_NOT_IN_CONTEXT: "no context passage holds an answer",
+    RejectReason.TIE: "the answers have equal scores",
+    RejectReason.NO_POSITIVE: "the row's group has no positive",
+    RejectReason.NEUTRAL: "a neutral hypothesis of a premise that has an entailed one",
+    RejectReason.UNLABELLED: "the label is missing or -1",
+    RejectReason.BELOW_THRESHOLD: "the score makes the pair neither a positive nor a usable negative",
+    RejectReason.UNUSED_GRADE: "the grade is neither among the positive nor the negative grades",
+    RejectReason.DANGLING_ID: "a judged query or passage is not in the source",
+    RejectReason.LOW_QUALITY: "the quality score of the parallel pair is below the minimum",
+    RejectReason.NO_TURN: "the dialogue has no user turn followed by an answer",
+    RejectReason.TOO_SHORT: "a text is shorter than the minimum",
+    RejectReason.TOO_LONG: "a text is longer than the maximum",
+    RejectReason.REPETITIVE: "a text consists of a few characters or words over and over",
+    RejectReason.QUERY_IS_POSITIVE: "the query equals its only positive",
+    RejectReason.WRONG_LANGUAGE: "both language models say, with confidence, an undeclared language",
+    RejectReason.CONFLICTING_LABEL: "the same text stands in the dataset with another label or score",
+    RejectReason.EXACT_DUPLICATE: "another row has the same texts after normalisation for matching",
+    RejectReason.NEAR_DUPLICATE: "another row's texts have a verified Jaccard similarity above the threshold",
+    RejectReason.LEAKED_EVALUATION: "the row holds a query of an evaluation set",
+    RejectReason.CAPPED: "the dataset has more rows than its cap",
+    RejectReason.INCONSISTENT: "the teacher ranks the positive below the consistency rank",
+    RejectReason.LONELY_LABEL: "no other text of the dataset has this label, so there is no positive",
+}

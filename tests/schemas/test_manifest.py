@@ -1,0 +1,80 @@
+"""The manifest: balance, paths that stay below it, and what it refuses."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from schemas.manifest import DatasetRecord, Manifest, ShardRecord, StageCounts
+from schemas.prompt import TEMPLATE
+
+ROWS = st.integers(0, 10**9)
+
+
+def _record(name: str, **stages: StageCounts) -> DatasetRecord:
+    return DatasetRecord(
+        name=name,
+        stage="finetune",
+        task_type="sts",
+        source="sample",
+        revision=None,
+        symmetric=True,
+        instruction=None,
+        stages=stages,
+    )
+
+
+def _manifest(*records: DatasetRecord) -> Manifest:
+    return Manifest(config={}, code="c", libraries={}, datasets=list(records))
+
+
+@given(ROWS, ROWS, st.dictionaries(st.text(max_size=5), ROWS, max_size=4), st.integers(0, 99))
+def test_missing_is_what_is_neither_kept_nor_merged_nor_rejected(
+    kept: int, merged: int, rejected: dict[str, int], lost: int
+) -> None:
+    read = kept + merged + sum(rejected.values()) + lost
+    assert StageCounts(read=read, kept=kept, merged=merged, rejected=rejected).missing == lost
+
+
+@pytest.mark.parametrize("field", ["read", "kept", "merged"])
+def test_counts_are_not_negative(field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        StageCounts.model_validate({field: -1})
+    with pytest.raises(ValidationError, match="rejected"):
+        StageCounts.model_validate({"rejected": {"TIE": -1}})
+
+
+def test_a_stage_that_does_not_balance_is_named() -> None:
+    sound = StageCounts(read=5, kept=3, merged=1, rejected={"TIE": 1})
+    lossy = StageCounts(read=5, kept=3, rejected={"TIE": 1})
+    manifest = _manifest(_record("a", prepare=sound), _record("b", prepare=sound, mine=lossy))
+    assert manifest.unbalanced() == ["b, mine: read 5 = kept 3 + merged 0 + rejected 1 is off by 1"]
+    assert _manifest(_record("a", prepare=sound)).unbalanced() == []
+
+
+@pytest.mark.parametrize("path", ["/shards/a.parquet", "../a.parquet", "a/../../b.parquet"])
+def test_a_shard_lies_below_the_manifest(path: str) -> None:
+    with pytest.raises(ValidationError, match="must be relative to the manifest's folder"):
+        ShardRecord(path=path, rows=1, sha256="0")
+
+
+def test_a_manifest_survives_json_and_holds_the_prompt_template() -> None:
+    record = _record("a", prepare=StageCounts(read=1, kept=1))
+    record.shards.append(ShardRecord(path="finetune/sts/a/part-0.parquet", rows=1, sha256="0"))
+    manifest = _manifest(record)
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    assert manifest.model_dump()["prompt_template"] == TEMPLATE
+
+
+def test_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ValidationError, match="colour"):
+        Manifest.model_validate({"config": {}, "code": "c", "libraries": {}, "colour": "red"})
+
+
+def test_a_dataset_is_found_by_name_and_an_absent_one_says_what_is_there() -> None:
+    manifest = _manifest(_record("a"), _record("b"))
+    assert manifest.dataset("b").name == "b"
+    with pytest.raises(KeyError, match="no dataset 'c' in this manifest; it holds a, b"):
+        manifest.dataset("c")
+    with pytest.raises(KeyError, match="it holds none"):
+        _manifest().dataset("c")
