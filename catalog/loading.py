@@ -1,0 +1,125 @@
+"""Loading entries from YAML, keeping the line of every key so that a mistake is reported where it stands."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from schemas.catalog import CatalogEntry, LocatedEntry
+from schemas.errors import CatalogError
+
+#: The folder of the catalog that ships with the project; its subfolders hold the entries.
+BUNDLED = Path(__file__).parent
+FOLDERS = ("pretrain", "finetune", "extra")
+_WORD = "tag:yaml.org,2002:str"
+
+
+def load_catalog(extra_folder: str | None = None) -> dict[str, LocatedEntry]:
+    """All entries by name: the bundled ones, then those of ``extra_folder``, which add to them or override them.
+
+    Raises CatalogError with file, line, key and what is allowed when an entry is wrong or a folder holds none.
+    """
+    entries = _load_files(sorted(path for folder in FOLDERS for path in (BUNDLED / folder).glob("*.yaml")))
+    if extra_folder is not None:
+        files = sorted(Path(extra_folder).rglob("*.yaml"))
+        if not files:
+            raise CatalogError(
+                f"catalog folder {extra_folder!r} holds no *.yaml file; give a folder of catalog entries"
+            )
+        entries |= _load_files(files)
+    return entries
+
+
+def _load_files(files: list[Path]) -> dict[str, LocatedEntry]:
+    entries: dict[str, LocatedEntry] = {}
+    for path in files:
+        located = load_entry(path)
+        name = located.entry.name
+        if name in entries:
+            raise CatalogError(f"{located.where('name')}: the name {name!r} is already taken by {entries[name].file}")
+        entries[name] = located
+    return entries
+
+
+def load_entry(path: Path) -> LocatedEntry:
+    """Read one entry. Raises CatalogError, which names file, line, key and rule."""
+    shown = _shown(path)
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{shown}: not a YAML document: {error}") from error
+    if not isinstance(value, dict) or node is None:
+        raise CatalogError(
+            f"{shown}: an entry is a mapping of keys (name, title, stage, ...), not {type(value).__name__}"
+        )
+    _check_keys(node, shown)
+    lines = dict(_lines(node))
+    try:
+        return LocatedEntry(entry=CatalogEntry(**value), file=shown, lines=lines)
+    except ValidationError as error:
+        raise CatalogError(_explain(error, shown, lines)) from error
+
+
+def _shown(path: Path) -> str:
+    """The file as a person would look for it: below the project for bundled entries, as given otherwise."""
+    return str(path.relative_to(BUNDLED.parent)) if path.is_relative_to(BUNDLED) else str(path)
+
+
+def _check_keys(node: Any, file: str) -> None:
+    """Refuse keys that YAML does not take for words, and keys that stand twice, of which it would take the last."""
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check_keys(value, file)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.tag != _WORD:
+            raise CatalogError(f"{file}:{line}: {key.value}: a key is a word, and YAML reads another thing; quote it")
+        if key.value in lines:
+            raise CatalogError(f"{file}:{line}: {key.value}: this key stands twice, at line {lines[key.value]} already")
+        lines[key.value] = line
+        _check_keys(value, file)
+
+
+def _lines(node: Any, prefix: str = "") -> list[tuple[str, int]]:
+    """``(dotted key, 1-based line)`` of every key below a YAML node."""
+    if isinstance(node, yaml.MappingNode):
+        children = [(str(key.value), key.start_mark.line + 1, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        children = [(str(i), value.start_mark.line + 1, value) for i, value in enumerate(node.value)]
+    else:
+        return []
+    found = []
+    for key, line, value in children:
+        found.append((prefix + key, line))
+        found.extend(_lines(value, f"{prefix}{key}."))
+    return found
+
+
+def _explain(error: ValidationError, file: str, lines: dict[str, int]) -> str:
+    messages = []
+    for item in error.errors():
+        path = [str(part) for part in item["loc"]]
+        line = next((lines[key] for n in range(len(path), 0, -1) if (key := ".".join(path[:n])) in lines), 1)
+        allowed = ""
+        if item["type"] == "extra_forbidden":
+            allowed = f"unknown key; known here: {', '.join(_known_keys(path))}"
+        messages.append(
+            f"{file}:{line}: {'.'.join(path) or 'entry'}: {allowed or item['msg']} (got {item['input']!r:.80})"
+        )
+    return "\n".join(messages)
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    """The keys that the model at ``path`` has, so that an unknown one can be mended."""
+    model: Any = CatalogEntry
+    for part in path[:-1]:
+        annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
+        if not hasattr(annotation, "model_fields"):
+            return []
+        model = annotation
+    return sorted(model.model_fields)

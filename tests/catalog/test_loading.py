@@ -1,0 +1,190 @@
+"""Loading entries: every bundled one loads, and a mistake is reported where it stands, with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from catalog.loading import BUNDLED, FOLDERS, load_catalog, load_entry
+from schemas.catalog import Adapter, CatalogEntry, Stage
+from schemas.errors import CatalogError
+
+ENTRY = """\
+name: toy
+title: Toy
+stage: finetune
+task_type: classification
+languages: [en]
+source:
+  hub: org/toy
+  configs: [default]
+adapter: labeled
+columns:
+  text: text
+  label: label
+"""
+
+
+def _write(folder: Path, text: str = ENTRY, name: str = "toy.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _bundled() -> list[Path]:
+    return sorted(path for folder in FOLDERS for path in (BUNDLED / folder).glob("*.yaml"))
+
+
+def test_every_bundled_entry_loads_under_the_name_of_its_file() -> None:
+    entries = load_catalog()
+    assert sorted(entries) == sorted(path.stem for path in _bundled())
+    assert {located.entry.adapter for located in entries.values()} == set(Adapter)
+
+
+@pytest.mark.parametrize("path", _bundled(), ids=lambda path: path.stem)
+def test_a_bundled_entry_lies_in_the_folder_of_its_stage_and_has_an_instruction(path: Path) -> None:
+    entry = load_entry(path).entry
+    assert path.parent.name in (entry.stage.value, "extra")
+    assert entry.instruction is not None or entry.stage is Stage.PRETRAIN
+
+
+def test_a_bundled_entry_is_shown_by_its_path_below_the_project() -> None:
+    located = load_entry(BUNDLED / "finetune" / "banking77.yaml")
+    lines = (BUNDLED / "finetune" / "banking77.yaml").read_text(encoding="utf-8").splitlines()
+    line = 1 + next(number for number, text in enumerate(lines) if text.startswith("  text:"))
+    assert located.where("columns", "text") == f"catalog/finetune/banking77.yaml:{line}"
+
+
+def test_the_line_of_every_key_is_kept_in_lists_and_mappings_too(tmp_path: Path) -> None:
+    text = ENTRY.replace("  label: label\n", "  label: label\n  extra:\n    - one\n    - two\n")
+    located = load_entry(_write(tmp_path, text))
+    shown = [("name",), ("source", "hub"), ("source", "configs", "0"), ("columns", "text"), ("columns", "extra", "1")]
+    assert [located.where(*key).rpartition(":")[2] for key in shown] == ["1", "7", "8", "11", "15"]
+    assert located.file == f"{tmp_path}/toy.yaml"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("title: Toy", "titel: Toy"), ["toy.yaml:2: titel: unknown key; known here: ", "title", "(got 'Toy')"]),
+        (("title: Toy\n", ""), ["toy.yaml:1: title: Field required"]),
+        (("  hub: org/toy", "  hubb: org/toy"), ["toy.yaml:7: source.hubb: unknown key; known here: ", "hub", "split"]),
+        (("stage: finetune", "stage: fine"), ["toy.yaml:3: stage: ", "'pretrain' or 'finetune'", "(got 'fine')"]),
+        (("classification", "labels"), ["toy.yaml:4: task_type: ", "'bitext_mining'", "(got 'labels')"]),
+        (("[en]", "[]"), ["toy.yaml:5: languages: ", "at least 1 item"]),
+        (("[en]", "en"), ["toy.yaml:5: languages: ", "(got 'en')"]),
+        (("[default]", "[7]"), ["toy.yaml:8: source.configs.0: ", "valid string", "(got 7)"]),
+        (
+            ("  label: label\n", ""),
+            ["toy.yaml:", "adapter labeled needs columns ['label', 'text']", "missing: ['label']"],
+        ),
+        (
+            ("  label: label", "  lable: label"),
+            ["toy.yaml:", "unknown: ['lable']", "may have ['extra', 'id', 'language']"],
+        ),
+        (("adapter: labeled", "adapter: labelled"), ["toy.yaml:9: adapter: ", "'labeled'", "(got 'labelled')"]),
+        (("name: toy", "name: Toy Data"), ["toy.yaml:1: name: ", "pattern", "(got 'Toy Data')"]),
+        (("columns:\n", "rows: -5\ncolumns:\n"), ["toy.yaml:10: rows: ", "greater than 0", "(got -5)"]),
+        (("columns:\n", "options: {min_score: 2}\ncolumns:\n"), ["toy.yaml:", "knows the options", "['min_score']"]),
+        (("columns:\n", "options: {size: 2}\ncolumns:\n"), ["toy.yaml:10: options.size: unknown key; known here: "]),
+        (("columns:\n  text: text\n  label: label\n", "columns: text\n"), ["toy.yaml:10: columns: ", "dictionary"]),
+    ],
+)
+def test_a_mistake_is_reported_with_file_line_key_and_what_is_allowed(
+    tmp_path: Path, change: tuple[str, str], expected: list[str]
+) -> None:
+    assert change[0] in ENTRY
+    path = _write(tmp_path, ENTRY.replace(*change))
+    with pytest.raises(CatalogError) as caught:
+        load_entry(path)
+    assert all(part in caught.value.message for part in expected), caught.value.message
+    assert caught.value.message.startswith(str(path))
+
+
+def test_every_mistake_of_an_entry_is_reported_at_once(tmp_path: Path) -> None:
+    path = _write(tmp_path, ENTRY.replace("title: Toy", "titel: Toy").replace("[en]", "[]"))
+    with pytest.raises(CatalogError) as caught:
+        load_entry(path)
+    places = sorted(line.partition(": ")[0].rpartition(":")[2] for line in caught.value.message.splitlines())
+    assert places == ["1", "2", "5"]
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "# nothing\n"])
+def test_a_document_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(CatalogError, match=r"toy.yaml: an entry is a mapping of keys"):
+        load_entry(_write(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["name: [toy\n", "name: toy\n\tstage: x\n", "name: 'toy\n", "? [a, b]\n: c\n"])
+def test_what_is_not_yaml_is_refused_with_the_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(CatalogError, match=r"(?s)toy.yaml: not a YAML document: .*line \d"):
+        load_entry(_write(tmp_path, text))
+
+
+def test_what_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_bytes(ENTRY.replace("Toy", "Töy").encode("latin-1"))
+    with pytest.raises(CatalogError, match=r"toy\.yaml: not a YAML document: 'utf-8' codec can't decode"):
+        load_entry(path)
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [("7: seven\n", "13: 7"), ("config_languages: {bokmål: nb, no: nn}\n", "13: no")],
+)
+def test_a_key_that_yaml_takes_for_no_word_is_refused(tmp_path: Path, added: str, expected: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        load_entry(_write(tmp_path, ENTRY + added))
+    assert caught.value.message.startswith(f"{tmp_path}/toy.yaml:{expected}")
+    assert caught.value.message.endswith("a key is a word, and YAML reads another thing; quote it")
+
+
+def test_a_tag_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    text = ENTRY.replace("title: Toy", "title: !!python/object/apply:os.getcwd []")
+    with pytest.raises(CatalogError, match="not a YAML document: could not determine a constructor"):
+        load_entry(_write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ("title: Another\n", "13: title: this key stands twice, at line 2 already"),
+        ("options: {records: x, records: y}\n", "13: records: this key stands twice, at line 13 already"),
+        ("label_names:\n  - {a: b,\n     a: b}\n", "15: a: this key stands twice, at line 14 already"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, added: str, expected: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        load_entry(_write(tmp_path, ENTRY + added))
+    assert caught.value.message == f"{tmp_path}/toy.yaml:{expected}"
+
+
+def test_entries_of_a_folder_add_to_the_catalog_and_override_it(tmp_path: Path) -> None:
+    (tmp_path / "deeper").mkdir()
+    _write(tmp_path)
+    _write(tmp_path / "deeper", ENTRY.replace("name: toy", "name: banking77"), "mine.yaml")
+    entries = load_catalog(str(tmp_path))
+    assert set(entries) == {*load_catalog(), "toy"}
+    assert entries["banking77"].entry.title == "Toy"
+    assert entries["banking77"].file == f"{tmp_path}/deeper/mine.yaml"
+
+
+def test_two_entries_of_one_name_in_a_folder_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path, name="a.yaml")
+    _write(tmp_path, name="b.yaml")
+    with pytest.raises(CatalogError, match=r"b.yaml:1: the name 'toy' is already taken by .*a.yaml"):
+        load_catalog(str(tmp_path))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_without_entries_is_refused(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path if there else tmp_path / "none"
+    with pytest.raises(CatalogError, match=r"holds no \*.yaml file; give a folder of catalog entries"):
+        load_catalog(str(folder))
+
+
+def test_what_is_written_of_an_entry_is_read_again(tmp_path: Path) -> None:
+    for located in load_catalog().values():
+        value = located.entry.model_dump(mode="json", exclude_unset=True)
+        path = _write(tmp_path, yaml.safe_dump(value, allow_unicode=True), f"{located.entry.name}.yaml")
+        assert load_entry(path).entry == CatalogEntry.model_validate(value) == located.entry
