@@ -1,0 +1,108 @@
+"""Light edits and what is none: another word, another number, a phrase in common."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.light_edits import LightEditParams, edit_distance, is_light_edit, letter_distance, tokens_of, weight_of
+from transforms.matching import matching_form
+
+COMMON = frozenset(["what", "which", "的", "是"])
+
+
+def same(one: str, other: str) -> bool:
+    first, second = (tokens_of(matching_form(text)) for text in (one, other))
+    return is_light_edit(first, second, COMMON, LightEditParams())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "When did the first railway open in Manchester",
+        "When did the first railway opne in Manchester?",
+        "When did the frist railway open in Manchester?",
+        "When did the first railway open Manchester?",
+        "When did the first rail way open in Manchester?",
+        "did When the first railway open in Manchester?",
+        "When did the very first railway open in Manchester?",
+        "When did the first railways open in the Manchester?",
+    ],
+)
+def test_light_edits(other: str) -> None:
+    question = "When did the first railway open in Manchester?"
+    assert same(question, other)
+    assert same(other, question)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("who wrote the novel dracula", "who wrote the novel emma"),
+        ("what is diabetes", "what is diabetes insipidus and how is it treated"),
+        ("what is the capital of france", "what is the capital of spain"),
+        ("a man is playing a piano", "a woman is playing a piano"),
+        ("which car is fast", "which cat is fast"),
+        ("population of china in 1990", "population of china in 1991"),
+        ("python", "pythons"),
+        ("how to sort a list in c#", "how to sort a list in c++"),
+        ("南京大学的校长是谁", "北京大学的校长是谁"),
+        ("when did the first railway open in manchester", "when did the first railway open in liverpool"),
+    ],
+)
+def test_other_questions(one: str, other: str) -> None:
+    assert not same(one, other)
+    assert not same(other, one)
+
+
+def test_unspaced_scripts_are_read_by_character() -> None:
+    assert tokens_of("请问c# 怎么用 ไทย") == ["请", "问", "c#", "怎", "么", "用", "ไ", "ท", "ย"]
+    assert same("请问北京大学的历任校长都是谁啊", "请问北京大学的历任校长是谁啊")
+    assert not same("请问北京大学的历任校长都是谁啊", "请问北京大学的历任院士都是谁啊")
+
+
+def test_weights() -> None:
+    assert weight_of(["what", "is", "diabetes", "2", "北", "的"], COMMON) == pytest.approx(
+        0.34 + 0.34 + 1 + 1 + 0.5 + 0.17
+    )
+
+
+def test_the_longer_the_text_the_more_may_differ() -> None:
+    params = LightEditParams()
+    assert [params.allowed(w) for w in (1, 2, 3, 6, 12)] == [0, 0.34, 0.68, 1, 1]
+    assert params.allowed(24) == pytest.approx(2)
+
+
+TOKENS = st.lists(st.sampled_from(["alpha", "alphas", "beta", "in", "the", "7", "北"]), max_size=5)
+
+
+@given(TOKENS, TOKENS)
+def test_distance_is_symmetric_and_zero_for_equals_only(one: list[str], other: list[str]) -> None:
+    distance = edit_distance(one, other, COMMON)
+    assert distance == pytest.approx(edit_distance(other, one, COMMON))
+    assert (distance == 0) == (one == other)
+    assert edit_distance(one, other, COMMON, limit=distance) == pytest.approx(distance)
+    assert edit_distance(one, other, COMMON, limit=distance / 2) in (pytest.approx(distance), math.inf)
+
+
+@given(st.text("abc", max_size=5), st.text("abc", max_size=5))
+def test_letter_distance_is_that_of_single_edits(one: str, other: str) -> None:
+    """Breadth-first over all words of bounded length, for distances up to 1."""
+    letters = "abc"
+    near = {one}
+    near |= {one[:i] + one[i + 1 :] for i in range(len(one))}
+    near |= {one[:i] + c + one[i:] for i in range(len(one) + 1) for c in letters}
+    near |= {one[:i] + c + one[i + 1 :] for i in range(len(one)) for c in letters}
+    near |= {one[:i] + one[i + 1] + one[i] + one[i + 2 :] for i in range(len(one) - 1)}
+    assert (letter_distance(one, other) <= 1) == (other in near)
+    assert letter_distance(one, other) == letter_distance(other, one)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"short_weight": 1.0}, "short_weight 1.0"), ({"long_share": 0.7}, "long_share is 0.7")],
+)
+def test_wrong_params_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LightEditParams(**wrong)

@@ -1,0 +1,1 @@
+"""Everything that can be said without a model: read, normalise, filter, deduplicate, decontaminate, label, write."""

@@ -1,0 +1,49 @@
+"""Row accounting in the graph: small keyed numbers that are summed and written into the stage's manifest.
+
+Beam's own counters are for the display; they are attempted counts and would double after a retry.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import PCollection
+
+from schemas.manifest import StageCounts
+
+READ, KEPT, MERGED, REJECTED, DISTINCT = "read", "kept", "merged", "rejected", "distinct_texts"
+
+Count = tuple[str, int]
+
+
+def count(dataset: str, what: str, rows: int, reason: str = "") -> Count:
+    """One keyed number: ``rows`` rows of a dataset were read, kept, merged or rejected for a reason."""
+    return f"{dataset}\t{what}\t{reason}", rows
+
+
+def total(numbers: Iterable[int]) -> int:
+    """The sum; Beam reads its types, and with them takes the coder for numbers."""
+    return sum(numbers)
+
+
+@beam.typehints.with_input_types(tuple[str, int])
+@beam.typehints.with_output_types(tuple[str, int])
+class SumCounts(beam.PTransform[Any, Any]):
+    """Sum the numbers of each key."""
+
+    def expand(self, counts: PCollection[Count]) -> PCollection[Count]:
+        summed: PCollection[Count] = counts | beam.CombinePerKey(total)
+        return summed
+
+
+def stage_counts(totals: Iterable[Count], datasets: Iterable[str]) -> dict[str, StageCounts]:
+    """Totals as the manifest's records, one for each dataset, in the order of names; datasets without rows count 0."""
+    stages = {name: StageCounts() for name in sorted(datasets)}
+    for key, rows in sorted(totals):
+        dataset, what, reason = key.split("\t")
+        stage = stages.setdefault(dataset, StageCounts())
+        if what == REJECTED:
+            stage.rejected[reason] = stage.rejected.get(reason, 0) + rows
+        else:
+            setattr(stage, what, (getattr(stage, what) or 0) + rows)
+    return stages

@@ -1,0 +1,104 @@
+"""Writing files so that nothing half-written is ever visible under a final name, here and on object stores."""
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.errors import OutputError
+
+#: Rows of a row group in every Parquet file we write; part of the contract that equal rows give equal bytes.
+ROW_GROUP_ROWS = 8192
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def publish(path: str, data: bytes | pa.Buffer) -> None:
+    """Write a whole file under its final name: a temporary file and a rename locally, one whole object elsewhere.
+
+    Raises OutputError, which names the path and what to do, when the place cannot be written or is full.
+    """
+    filesystem, inner = url_to_fs(path)
+    try:
+        if isinstance(filesystem, LocalFileSystem):
+            _rename_into_place(Path(inner), data)
+        else:
+            with filesystem.open(inner, "wb") as sink:
+                sink.write(memoryview(data))
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _rename_into_place(path: Path, data: bytes | pa.Buffer) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as sink:
+            sink.write(memoryview(data))
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def output_error(path: str, error: OSError) -> OutputError:
+    """The same failure in words: the path, the cause, and the remedy."""
+    remedy = {
+        errno.ENOSPC: "the disk is full: free space, or choose another place with OUT=<folder>",
+        errno.EDQUOT: "the quota is used up: free space, or choose another place with OUT=<folder>",
+        errno.EACCES: "no permission to write there: choose another place with OUT=<folder>",
+        errno.EROFS: "the file system is read-only: choose another place with OUT=<folder>",
+        errno.ENOTDIR: "a file stands where a folder is needed: choose another place with OUT=<folder>",
+        errno.EEXIST: "a file stands where a folder is needed: choose another place with OUT=<folder>",
+    }.get(error.errno or 0, "check that the place exists and can be written, or choose another with OUT=<folder>")
+    return OutputError(f"cannot write {path}: {error.strerror or error}; {remedy}")
+
+
+def parquet_bytes(table: pa.Table) -> pa.Buffer:
+    """A table as Parquet: fixed row groups, zstd, no timestamps. Equal tables give equal bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.combine_chunks(),
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        compression="zstd",
+        compression_level=3,
+        version="2.6",
+    )
+    return sink.getvalue()
+
+
+def read_parquet(path: str, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file that we wrote, whole or some columns."""
+    filesystem, inner = url_to_fs(path)
+    if isinstance(filesystem, LocalFileSystem):
+        return pq.ParquetFile(inner, memory_map=False).read(columns=columns)
+    with filesystem.open(inner, "rb") as source:
+        return pq.ParquetFile(source).read(columns=columns)
+
+
+def sha256(data: bytes | pa.Buffer) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    return hashlib.sha256(memoryview(data)).hexdigest()
+
+
+def write_json(path: str, value: Any) -> None:
+    """Publish a JSON document with sorted keys."""
+    publish(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: str) -> Any:
+    """Read a JSON document; None where there is none."""
+    try:
+        with fsspec.open(path, "rb") as source:
+            return json.load(source)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,156 @@
+"""Whether one short text is another with a light edit: a typing error, a small word more or less, two words exchanged.
+
+Texts are compared word by word (character by character where a script writes no spaces) by a weighted edit distance, so
+that "who wrote Dracula" is not "who wrote Emma" although most of their letters are the same: exchanging a word for an
+unrelated one costs a whole word, however short the words are.
+"""
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+#: Han, kana, Thai, Lao, Burmese and Khmer are written without spaces: each character is a token.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\U00020000-\U0003134f"
+_TOKEN = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_DIGIT = re.compile(r"\d")
+
+#: Weights of tokens: a word weighs 1, a small or common one less, a character of an unspaced script half a word.
+SMALL_WORD, SMALL_WEIGHT, CHARACTER_WEIGHT = 3, 0.34, 0.5
+#: Costs of writing another token: of words, small words, characters of unspaced scripts, and where there is a digit.
+OTHER_WORD, OTHER_SMALL, OTHER_CHARACTER, OTHER_NUMBER = 1.5, 0.9, 0.75, 2.0
+#: Cost of a slip: an error within a word, two neighbours exchanged, a word split in two or two joined.
+SLIP = 0.34
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightEditParams:
+    """How much may differ, by the weight w of the lighter text: nothing where w < ``exact_weight``, one slip or small
+    word where w < ``short_weight``, two where w < ``word_weight``, one whole word more or less from there on, and
+    ``long_share`` of w where that is more.
+
+    Another word (1.5) is too much for texts of up to 18 words, another number (2) for texts of up to 24.
+    """
+
+    exact_weight: float = 2
+    short_weight: float = 3
+    word_weight: float = 6
+    long_share: float = 1 / 12
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.exact_weight <= self.short_weight <= self.word_weight:
+            raise ValueError(
+                f"exact_weight {self.exact_weight}, short_weight {self.short_weight} and word_weight {self.word_weight}"
+                " must not be negative and must rise in this order"
+            )
+        if not 0 <= self.long_share < 0.5:
+            raise ValueError(f"long_share is {self.long_share}, must be at least 0 and below 0.5")
+
+    def allowed(self, weight: float) -> float:
+        """The edit distance at which a text of this weight is still the same text."""
+        if weight >= self.word_weight:
+            return max(1.0, weight * self.long_share)
+        if weight < self.short_weight:
+            return 0.0 if weight < self.exact_weight else SLIP
+        return 2 * SLIP
+
+
+def tokens_of(form: str) -> list[str]:
+    """The tokens of a text in the form for matching."""
+    return _TOKEN.findall(form)
+
+
+def token_weight(token: str, common: Collection[str]) -> float:
+    """What a token weighs; numbers weigh 1 however short."""
+    if _UNSPACED.match(token):
+        return SMALL_WEIGHT / 2 if token in common else CHARACTER_WEIGHT
+    if token in common or (len(token) <= SMALL_WORD and not _DIGIT.search(token)):
+        return SMALL_WEIGHT
+    return 1.0
+
+
+def weight_of(tokens: Sequence[str], common: Collection[str]) -> float:
+    """What a text weighs."""
+    return sum(token_weight(token, common) for token in tokens)
+
+
+def is_misspelt(one: str, other: str, common: Collection[str]) -> bool:
+    """Whether two words differ by what a slip of the hand does; their digits are the same.
+
+    From 4 letters on one edit, from 8 on two; in shorter ones letters that are exchanged or doubled, or one edit of a
+    common word (another word of three letters may be meant).
+    """
+    longer = max(len(one), len(other))
+    if abs(len(one) - len(other)) > 2 or _UNSPACED.search(one + other) or _DIGIT.findall(one) != _DIGIT.findall(other):
+        return False
+    if longer < 4 and not (one in common or other in common):
+        return set(one) == set(other) and letter_distance(one, other) == 1
+    return letter_distance(one, other) <= (1 if longer < 8 else 2)
+
+
+def letter_distance(one: str, other: str) -> int:
+    """Edits of letters: insertion, deletion, substitution, and exchange of neighbours (optimal string alignment)."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        before, last = last, row
+    return last[-1]
+
+
+def substitution_cost(one: str, other: str, common: Collection[str]) -> float:
+    """What it costs to write one token for another."""
+    if one == other:
+        return 0.0
+    if is_misspelt(one, other, common):
+        return SLIP
+    if _DIGIT.search(one) or _DIGIT.search(other):
+        return OTHER_NUMBER
+    if _UNSPACED.match(one) and _UNSPACED.match(other):
+        return OTHER_CHARACTER
+    small = token_weight(one, common) + token_weight(other, common) <= 2 * SMALL_WEIGHT
+    return OTHER_SMALL if small else OTHER_WORD
+
+
+def edit_distance(one: Sequence[str], other: Sequence[str], common: Collection[str], limit: float = math.inf) -> float:
+    """Weighted edit distance of two token sequences: optimal string alignment, with words split and joined.
+
+    Tokens are added to the shorter sequence, never left out besides: that would be a way round what it costs to write
+    another word. The same tokens in another order count as one slip. Beyond ``limit`` the distance is infinite.
+    """
+    if sorted(one) == sorted(other):
+        return 0.0 if list(one) == list(other) else SLIP
+    if len(one) > len(other):
+        one, other = other, one
+    weights = [token_weight(token, common) for token in other]
+    rows = [[sum(weights[:j]) for j in range(len(other) + 1)]]
+    for i, a in enumerate(one, 1):
+        row = [math.inf]
+        for j, b in enumerate(other, 1):
+            costs = [row[j - 1] + weights[j - 1], rows[-1][j - 1] + substitution_cost(a, b, common)]
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                costs.append(rows[-2][j - 2] + SLIP)
+            if i > 1 and one[i - 2] + a == b:
+                costs.append(rows[-2][j - 1] + SLIP)
+            if j > 1 and other[j - 2] + b == a:
+                costs.append(rows[-1][j - 2] + SLIP)
+            row.append(min(costs))
+        rows = [rows[-1], row]
+        if min(row) > limit and min(rows[-2]) > limit:
+            return math.inf
+    return rows[-1][-1]
+
+
+def is_light_edit(one: Sequence[str], other: Sequence[str], common: Collection[str], params: LightEditParams) -> bool:
+    """Whether two texts, as tokens, are the same but for a light edit."""
+    weights = weight_of(one, common), weight_of(other, common)
+    allowed = params.allowed(min(weights)) + 1e-9
+    if abs(weights[0] - weights[1]) > allowed + 2 * SLIP:  # a slip may change what a word weighs
+        return False
+    return edit_distance(one, other, common, allowed) <= allowed

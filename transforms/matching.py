@@ -1,0 +1,191 @@
+"""Normalisation for matching: the form in which two texts are compared, never the form that is written.
+
+Case, width, compatibility forms, punctuation and white space do not tell texts apart; letters, marks, digits and
+symbols do. The form is computed once and shared by exact keys, shingles and decontamination.
+
+form(text) = NFKC(casefold(NFKC(text))) (Unicode 16, section 3.13, and UAX 15), then invisible characters are removed,
+runs of punctuation, white space and control characters become one space, and the ends are trimmed. A text that would be
+empty then (``?!``) keeps its punctuation."""
+
+import functools
+import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from transforms.kernels import compact, kernel, offsets_of, parallel_kernel, text_array, text_buffers
+
+#: Punctuation by category that tells texts apart: C# is not C, and 5 % is not 5.
+KEPT_PUNCTUATION = frozenset("#%&@")
+_VARIATION_SELECTORS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x34F]))
+#: Code points from here on are rare enough to be left to Python.
+_TABLE_SIZE = 0x20000
+_SPACE, _HARD = 0x20, 0xFFFFFFFF
+
+
+def _folded(character: str) -> str:
+    """What one character of a case-folded NFKC text becomes."""
+    category = unicodedata.category(character)
+    if category == "Cf" or character in _VARIATION_SELECTORS:
+        return ""
+    if character in KEPT_PUNCTUATION:
+        return character
+    separates = category[0] in "PZ" or category in ("Cc", "Cs") or (category == "Sk" and character != "^")
+    return " " if separates else character
+
+
+class _Folds(dict[int, str]):
+    def __missing__(self, code_point: int) -> str:
+        self[code_point] = folded = _folded(chr(code_point))
+        return folded
+
+
+_FOLDS = _Folds()
+
+
+def matching_form(text: str) -> str:
+    """The form of one text; ``matching_forms`` gives the same for whole arrays, much faster."""
+    caseless = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    folded = unicodedata.normalize("NFKC", caseless.translate(_FOLDS))  # what was removed may have kept marks apart
+    return " ".join(folded.split()) or " ".join(caseless.split())
+
+
+class FoldTable(NamedTuple):
+    """For each code point below 2^17 its form as code points: ``values[starts[c]:starts[c + 1]]``."""
+
+    starts: npt.NDArray[np.int32]
+    values: npt.NDArray[np.uint32]
+
+
+def _depends_on_context() -> frozenset[str]:
+    """Characters that may join with the one before them without being marks: second parts of compositions."""
+    seconds = set(map(chr, [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]))  # vowels and finals of Hangul syllables
+    for code_point in range(_TABLE_SIZE):  # none composes beyond
+        parts = unicodedata.decomposition(chr(code_point)).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            seconds.add(chr(int(parts[1], 16)))
+    return frozenset(seconds)
+
+
+def _table_forms() -> Iterator[list[int]]:
+    context = _depends_on_context()
+    for code_point in range(_TABLE_SIZE):
+        character = chr(code_point)
+        if 0xD800 <= code_point < 0xE000:
+            yield [_HARD]
+            continue
+        caseless = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold())
+        hard = any(unicodedata.combining(part) or part in context for part in character + caseless)
+        form = caseless.translate(_FOLDS)
+        grows = len(form.encode()) > len(character.encode())
+        yield [_HARD] if hard or grows else [ord(part) for part in form]
+
+
+@functools.cache
+def fold_table() -> FoldTable:
+    """The table, made at first use in a few tenths of a second.
+
+    A character whose form depends on its neighbours, or is longer than itself, is marked: its text goes to Python.
+    """
+    forms = list(_table_forms())
+    starts = np.zeros(_TABLE_SIZE + 1, np.int32)
+    np.cumsum([len(form) for form in forms], out=starts[1:])
+    return FoldTable(starts, np.array([value for form in forms for value in form], np.uint32))
+
+
+@kernel
+def next_code_point(data, at):  # type: ignore[no-untyped-def]
+    """``(code point, position after it)`` of valid UTF-8."""
+    lead = np.uint32(data[at])
+    if lead < 0x80:
+        return lead, at + 1
+    if lead < 0xE0:
+        return (lead & np.uint32(0x1F)) << np.uint32(6) | np.uint32(data[at + 1] & 0x3F), at + 2
+    middle = np.uint32(data[at + 1] & 0x3F) << np.uint32(6) | np.uint32(data[at + 2] & 0x3F)
+    if lead < 0xF0:
+        return (lead & np.uint32(0x0F)) << np.uint32(12) | middle, at + 3
+    return (lead & np.uint32(0x07)) << np.uint32(18) | middle << np.uint32(6) | np.uint32(data[at + 3] & 0x3F), at + 4
+
+
+@kernel
+def _put(out, at, value):  # type: ignore[no-untyped-def]
+    if value < 0x80:
+        out[at] = value
+        return at + 1
+    if value < 0x800:
+        out[at], out[at + 1] = 0xC0 | value >> 6, 0x80 | value & 0x3F
+        return at + 2
+    if value < 0x10000:
+        out[at], out[at + 1], out[at + 2] = 0xE0 | value >> 12, 0x80 | value >> 6 & 0x3F, 0x80 | value & 0x3F
+        return at + 3
+    out[at], out[at + 1] = 0xF0 | value >> 18, 0x80 | value >> 12 & 0x3F
+    out[at + 2], out[at + 3] = 0x80 | value >> 6 & 0x3F, 0x80 | value & 0x3F
+    return at + 4
+
+
+@kernel
+def _fold(data, start, end, starts, values, out, to):  # type: ignore[no-untyped-def]
+    """Write the form of one text from ``to`` on; gives the position after it, or -1 if Python must do it."""
+    first, gap, at = to, False, start
+    while at < end:
+        code_point, at = next_code_point(data, at)
+        if code_point >= _TABLE_SIZE:
+            return -1
+        for index in range(starts[code_point], starts[code_point + 1]):
+            value = values[index]
+            if value == _HARD:
+                return -1
+            if value == _SPACE:
+                gap = to > first
+                continue
+            if gap:
+                out[to] = _SPACE
+                to += 1
+                gap = False
+            to = _put(out, to, value)
+    return to if to > first or start == end else -1
+
+
+@parallel_kernel
+def _fold_all(data, offsets, starts, values, out):  # type: ignore[no-untyped-def]
+    """Fold each text within its own span of ``out``; gives the lengths in bytes, -1 for texts left to Python."""
+    lengths = np.empty(len(offsets) - 1, np.int64)
+    base = offsets[0]
+    for row in numba.prange(len(lengths)):
+        to = offsets[row] - base
+        end = _fold(data, offsets[row], offsets[row + 1], starts, values, out, to)
+        lengths[row] = end - to if end >= 0 else -1
+    return lengths
+
+
+def matching_forms(texts: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
+    """The form of every text as ``large_string``; null counts as empty."""
+    data, offsets = text_buffers(texts)
+    spaced = np.empty(offsets[-1] - offsets[0], np.uint8)
+    lengths = _fold_all(data, offsets, *fold_table(), spaced)
+    ends = offsets_of(np.maximum(lengths, 0))
+    folded = text_array(compact(spaced, offsets[:-1] - offsets[0], ends), ends)
+    return _with_hard_texts(folded, texts, pa.array(lengths < 0))
+
+
+def _with_hard_texts(folded: pa.LargeStringArray, texts: pa.Array, hard: pa.BooleanArray) -> pa.LargeStringArray:
+    chosen = texts.filter(hard)
+    if not len(chosen):
+        return folded
+    forms = [matching_form(text) for text in chosen.to_pylist()]
+    return pc.replace_with_mask(folded, hard, pa.array(forms, pa.large_string()))
+
+
+def text_hashes(texts: pa.Array) -> npt.NDArray[np.uint64]:
+    """xxh3-128 of each text's UTF-8 as two words, high and low: shape (len(texts), 2)."""
+    data, offsets = text_buffers(texts)
+    view = memoryview(data.data)
+    digests = b"".join([xxhash.xxh3_128_digest(view[start:end]) for start, end in pairwise(offsets.tolist())])
+    return np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)

@@ -1,0 +1,68 @@
+"""Rows seen so far, for the display of a running stage. Attempted work: a retried bundle counts twice here, never
+elsewhere.
+
+Each worker process keeps one small file of numbers in a folder that the display reads, which works alike for threads,
+processes and a cluster on this machine. Without a folder (an object store) nothing is reported.
+"""
+
+import os
+import struct
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+FIELDS = ("read", "kept", "rejected", "texts")
+_LAYOUT = struct.Struct(f"<{len(FIELDS)}q")
+_INTERVAL = 0.2  # seconds between two writes of one process
+
+_lock = threading.Lock()
+_totals: dict[str, Counter[str]] = {}
+_written: dict[str, float] = {}
+
+
+def report(folder: str | None, *, read: int = 0, kept: int = 0, rejected: int = 0, texts: int = 0) -> None:
+    """Add to this process's numbers and write them, at most a few times a second."""
+    if folder is None:
+        return
+    with _lock:
+        totals = _totals.setdefault(folder, Counter())
+        totals.update(read=read, kept=kept, rejected=rejected, texts=texts)
+        if time.monotonic() - _written.get(folder, 0.0) >= _INTERVAL:
+            _written[folder] = time.monotonic()
+            _write(Path(folder), totals)
+
+
+def flush(folder: str | None) -> None:
+    """Write this process's numbers now."""
+    with _lock:
+        if folder is not None and folder in _totals:
+            _write(Path(folder), _totals[folder])
+
+
+def reset(folder: str | None) -> None:
+    """Forget this process's numbers of a folder, before a stage runs in it again."""
+    with _lock:
+        _totals.pop(folder or "", None)
+        _written.pop(folder or "", None)
+
+
+def _write(folder: Path, totals: Counter[str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{os.getpid()}.rows").write_bytes(_LAYOUT.pack(*(totals[field] for field in FIELDS)))
+    except OSError:
+        pass  # a display must never stop the work
+
+
+def totals(folder: str) -> dict[str, int]:
+    """The sum over all processes that report into a folder."""
+    sums = dict.fromkeys(FIELDS, 0)
+    for path in Path(folder).glob("*.rows"):
+        try:
+            numbers = _LAYOUT.unpack(path.read_bytes())
+        except (OSError, struct.error):
+            continue  # caught in the middle of a write; the next look sees it
+        for field, number in zip(FIELDS, numbers, strict=True):
+            sums[field] += number
+    return sums

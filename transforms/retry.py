@@ -1,0 +1,86 @@
+"""Trying again what a network failed to do, with growing pauses."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from huggingface_hub.errors import HfHubHTTPError
+
+from schemas.errors import SourceError
+
+_LOG = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+#: What a failed request raises: OSError, and the error of the HTTP library that huggingface_hub is built on (it differs
+#: between its versions; the hub's own error always inherits from it).
+TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    *(base for base in HfHubHTTPError.__mro__[1:] if issubclass(base, Exception) and base is not Exception),
+)
+_PASSING_4XX = (408, 425, 429)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryParams:
+    """``attempts`` in all, with pauses of ``first_wait`` seconds, doubled each time up to ``longest_wait``."""
+
+    attempts: int = 5
+    first_wait: float = 0.5
+    longest_wait: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or not 0 <= self.first_wait <= self.longest_wait:
+            raise ValueError(f"retries need attempts >= 1 and 0 <= first_wait <= longest_wait; got {self}")
+
+    def wait(self, attempt: int) -> float:
+        """Seconds to pause after the ``attempt``-th failure (from 0)."""
+        return float(min(self.longest_wait, self.first_wait * 2**attempt))
+
+
+class ShortBody(OSError):
+    """A response that ended before the bytes that were asked for."""
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error carries, if any."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether trying again is pointless: the thing is absent, forbidden, or the request itself is wrong."""
+    status = status_of(error)
+    if status is not None:
+        return 400 <= status < 500 and status not in _PASSING_4XX
+    return isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
+
+
+def retrying(what: str, action: Callable[[], _Result], params: RetryParams) -> _Result:
+    """The result of ``action``, tried again while its failure may pass.
+
+    Raises the error itself where trying again is pointless, and SourceError, which says what was tried and how often,
+    when the attempts are used up.
+    """
+    for attempt in range(params.attempts):
+        try:
+            return action()
+        except TRANSPORT_ERRORS as error:
+            if is_permanent(error):
+                raise
+            failure: Exception = error
+        _LOG.info("%s failed (%s), attempt %d of %d", what, describe(failure), attempt + 1, params.attempts)
+        if attempt + 1 < params.attempts:
+            time.sleep(params.wait(attempt))
+    raise SourceError(
+        f"{what} failed {params.attempts} times, the last time with: {describe(failure)}. Check the network and try "
+        f"again (what is already curated is kept); SOURCE=sample or a directory in hub layout works offline"
+    ) from failure
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line: its kind, and its HTTP status or first line."""
+    status = status_of(error)
+    cause = f"HTTP {status}" if status is not None else str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {cause}".rstrip(": ")
