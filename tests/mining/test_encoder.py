@@ -1,0 +1,155 @@
+"""The encoder with real weights: the bundled all-MiniLM-L6-v2."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from mining.encoder import THREADS_VARIABLE, _set_threads, load_encoder, normalise
+from mining.teacher import TeacherParams, find_teacher
+from schemas.errors import ConfigError
+
+PAIRS = {
+    "how do vaccines work": "A vaccine trains the immune system to recognise a pathogen without causing the disease.",
+    "capital of Australia": "Canberra was founded in 1913 as the seat of the Australian government.",
+    "reverse a list in python": "Call list.reverse() to turn the elements around in place, or slice with [::-1].",
+    "why is the sky blue": "Sunlight is scattered by air molecules, short wavelengths far more than long ones.",
+    "symptoms of iron deficiency": "Too little iron leads to tiredness, pale skin and shortness of breath.",
+    "who painted the Mona Lisa": "Leonardo da Vinci worked on the portrait from about 1503 in Florence.",
+}
+OTHERS = [
+    "The match ended in a draw after extra time.",
+    "Interest rates were left unchanged by the central bank.",
+    "Fold the egg whites in gently and bake for twenty minutes.",
+    "The train to the coast runs every half hour on weekdays.",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder("minilm")
+
+
+def folder_with_prompts(folder: Path, prompts: dict[str, str]) -> Path:
+    """The bundled model under links, with prompts of its own."""
+    bundled = Path(find_teacher("minilm").path)
+    for path in bundled.rglob("*"):
+        if path.is_file() and path.name != "config_sentence_transformers.json":
+            (folder / path.relative_to(bundled)).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path.relative_to(bundled)).symlink_to(path)
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
+    return folder
+
+
+def test_each_query_ranks_its_own_passage_first(encoder):
+    passages = encoder.encode_passages([*PAIRS.values(), *OTHERS])
+    scores = encoder.encode_queries(list(PAIRS)) @ passages.T
+    assert scores.argmax(axis=1).tolist() == list(range(len(PAIRS)))
+
+
+def test_vectors_are_float32_of_length_one_and_those_of_sentence_transformers(encoder):
+    texts = [*PAIRS, *PAIRS.values(), "word " * 60]
+    vectors = encoder.encode(texts)
+    assert (vectors.dtype, vectors.shape) == (np.float32, (len(texts), encoder.dims))
+    assert np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1).max() < 1e-6
+    expected = SentenceTransformer(encoder.teacher.path, device="cpu", local_files_only=True).encode(texts)
+    assert np.abs(vectors @ expected.T - expected @ expected.T).max() < 1e-5
+
+
+def test_the_same_texts_give_the_same_bytes_with_one_thread_and_with_two(encoder):
+    texts = sorted([*PAIRS, *PAIRS.values(), *OTHERS] * 2, key=len)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        first = encoder.encode(texts)
+        torch.set_num_threads(2)
+        assert (encoder.encode(texts) == first).all()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_texts_are_cut_into_passes_of_the_batch_size_in_their_order(encoder):
+    texts = [*PAIRS, *OTHERS]
+    small = replace(encoder, teacher=replace(encoder.teacher, params=TeacherParams(batch_size=4)))
+    expected = np.concatenate([encoder.encode(texts[start : start + 4]) for start in (0, 4, 8)])
+    assert (small.encode(texts) == expected).all()
+
+
+def test_texts_are_truncated_at_the_lower_of_both_limits(encoder):
+    long, longer = encoder.encode(["word " * 260, "word " * 300])
+    assert np.abs(long - longer).max() < 1e-6  # the model's own limit is 256 tokens
+    short = load_encoder("minilm", TeacherParams(max_tokens=8))
+    one, two = short.encode(["a b c d e f g", "a b c d e f some other words follow"])
+    assert np.abs(one - two).max() < 1e-6
+
+
+def test_no_texts_give_no_vectors(encoder):
+    assert encoder.encode([]).shape == (0, 384)
+
+
+def test_a_model_is_loaded_once(encoder):
+    assert load_encoder("minilm") is encoder
+    assert load_encoder("minilm", TeacherParams(), encoder.digest) is encoder
+
+
+def test_bfloat16_changes_a_vector_a_little(encoder):
+    rough = load_encoder("minilm", TeacherParams(precision="bfloat16"))
+    cosines = np.einsum("nd,nd->n", rough.encode(list(PAIRS)), encoder.encode(list(PAIRS)))
+    assert cosines.min() > 0.999
+    assert rough.teacher.key != encoder.teacher.key
+
+
+def test_a_models_own_prompts_stand_before_its_texts(encoder, tmp_path):
+    folder = folder_with_prompts(tmp_path, {"query": "query: ", "document": "passage: "})
+    prompted = load_encoder(str(folder))
+    assert prompted.digest != encoder.digest
+    assert np.allclose(prompted.encode_queries(["a cat"], "ignored"), encoder.encode(["query: a cat"]), atol=1e-6)
+    assert np.allclose(prompted.encode_passages(["a cat"]), encoder.encode(["passage: a cat"]), atol=1e-6)
+    assert np.allclose(prompted.encode(["a cat"]), encoder.encode(["a cat"]), atol=1e-6)
+
+
+def test_a_worker_with_other_files_is_refused():
+    with pytest.raises(ConfigError, match="planned with 0000"):
+        load_encoder("minilm", None, "0" * 64)
+
+
+def test_a_folder_that_does_not_load_is_an_error_with_its_remedy(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "hidden_size": 24}')
+    with pytest.raises(ConfigError, match=r"cannot load .*SentenceTransformer\(path\)"):
+        load_encoder(str(tmp_path))
+
+
+def test_wrong_dimensions_are_noticed_on_loading(tmp_path):
+    folder = folder_with_prompts(tmp_path, {})
+    (folder / "1_Pooling" / "config.json").unlink()
+    config = {"embedding_dimension": 384, "pooling_mode": ["mean", "cls"]}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="state 384 dimensions, but the loaded model gives 768"):
+        load_encoder(str(folder))
+
+
+def test_the_number_of_threads_comes_from_the_environment(monkeypatch):
+    threads = torch.get_num_threads()
+    try:
+        monkeypatch.setenv(THREADS_VARIABLE, "1")
+        _set_threads()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setenv(THREADS_VARIABLE, "many")
+    with pytest.raises(ConfigError, match="KALM_ENCODER_THREADS='many'"):
+        _set_threads()
+
+
+@pytest.mark.parametrize("row", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_a_vector_without_direction_is_refused(row):
+    with pytest.raises(ValueError, match="vector 1 of 2"):
+        normalise(np.array([[3.0, 4.0], row]))
+
+
+def test_normalising_keeps_the_direction():
+    assert np.allclose(normalise(np.array([[3.0, 4.0]], dtype=np.float32)), [[0.6, 0.8]])

@@ -1,0 +1,147 @@
+import faiss
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mining import index as index_module
+from mining.encoder import normalise
+from mining.fixed_point import exact_scores, quantise
+from mining.index import MARGIN, FlatIndex, id_words, merge_hits
+from schemas.rows import text_hash
+
+
+def make_ids(num):
+    return pa.array([text_hash(str(number)) for number in range(num)], pa.binary(16))
+
+
+def make_vectors(num, dims=32, seed=0):
+    return quantise(normalise(np.random.default_rng(seed).normal(size=(num, dims))))
+
+
+def brute_force(ids, vectors, queries, k):
+    """The oracle: every score as an integer, then a sort by (-score, id bytes) in plain Python."""
+    names = ids.to_pylist()
+    rows = [
+        sorted(range(len(names)), key=lambda row, scores=scores: (-scores[row], names[row]))[:k]
+        for scores in exact_scores(queries, vectors).tolist()
+    ]
+    return np.array(rows, dtype=np.int64).reshape(len(queries), min(k, len(names)))
+
+
+@pytest.mark.parametrize(("num", "k"), [(1, 1), (5, 3), (5, 10), (40, 8), (41, 8), (500, 20), (9000, 200)])
+def test_search_equals_brute_force(num, k):
+    ids, vectors, queries = make_ids(num), make_vectors(num), make_vectors(7, seed=1)
+    hits = FlatIndex(ids, vectors).search(queries, k)
+    assert (hits.rows == brute_force(ids, vectors, queries, k)).all()
+    assert (hits.scores == np.take_along_axis(exact_scores(queries, vectors), hits.rows, axis=1)).all()
+
+
+def test_float_and_integer_paths_agree_over_several_blocks(monkeypatch):
+    monkeypatch.setattr(index_module, "QUERY_BLOCK", 16)
+    monkeypatch.setattr(index_module, "PASSAGE_BLOCK", 100)
+    index, queries = FlatIndex(make_ids(1000), make_vectors(1000)), make_vectors(50, seed=1)
+    keys, safe = index._search_by_proposals(queries, 50)
+    assert safe.all()
+    assert (keys == index._search_by_integers(queries, 50)).all()
+
+
+def test_ties_beyond_the_margin_are_ranked_by_id():
+    """Far more equal passages than are proposed: which of them FAISS proposes is chance, the answer is not."""
+    vectors = np.concatenate([np.repeat(make_vectors(1), 5 * MARGIN, axis=0), make_vectors(300, seed=2)])
+    ids = make_ids(len(vectors))
+    index = FlatIndex(ids, vectors)
+    _, safe = index._search_by_proposals(vectors[:1], 10)
+    assert not safe.any()
+    assert (index.search(vectors[:1], 10).rows == brute_force(ids, vectors, vectors[:1], 10)).all()
+
+
+def test_scores_closer_than_float32_can_tell_are_still_ranked_exactly():
+    generator = np.random.default_rng(5)
+    base = make_vectors(1, dims=384)
+    vectors = base + generator.integers(-1, 2, size=(400, 384), dtype=np.int16)
+    ids = make_ids(400)
+    hits = FlatIndex(ids, vectors).search(base, 100)
+    assert (hits.rows == brute_force(ids, vectors, base, 100)).all()
+    floats = (vectors.astype(np.float32) @ base[0].astype(np.float32))[hits.rows[0]]
+    assert (np.diff(floats) >= 0).any()  # float32 would have ranked some of them otherwise
+
+
+def test_a_device_that_rounds_more_than_float32_is_noticed():
+    class Coarse:
+        def __init__(self, exact):
+            self.exact = exact
+
+        def search(self, queries, k):
+            scores, rows = self.exact.search(queries, k)
+            return scores * np.float32(1 + 2**-11), rows
+
+    ids, vectors, queries = make_ids(500), make_vectors(500), make_vectors(5, seed=1)
+    index = FlatIndex(ids, vectors)
+    index.search(queries, 10)
+    index._faiss = Coarse(index._faiss)
+    assert not index._search_by_proposals(queries, 10)[1].all()
+    assert (index.search(queries, 10).rows == brute_force(ids, vectors, queries, 10)).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_result_does_not_depend_on_the_order_of_passages(data):
+    num = data.draw(st.integers(1, 120))
+    order = np.array(data.draw(st.permutations(range(num))))
+    vectors = make_vectors(max(1, num // 3), dims=4)[np.arange(num) % max(1, num // 3)]  # with ties
+    ids, queries = make_ids(num), make_vectors(3, dims=4, seed=9)
+    first = FlatIndex(ids, vectors).search(queries, 10)
+    second = FlatIndex(ids.take(pa.array(order)), vectors[order]).search(queries, 10)
+    assert (first.rows == order[second.rows]).all()
+    assert (first.scores == second.scores).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(num=st.integers(1, 150), shards=st.integers(1, 5), k=st.integers(1, 40))
+def test_shards_merge_to_the_unsharded_result(num, shards, k):
+    vectors = make_vectors(max(1, num // 2), dims=4)[np.arange(num) % max(1, num // 2)]
+    ids, queries = make_ids(num), make_vectors(4, dims=4, seed=9)
+    members = [np.arange(num)[shard::shards] for shard in range(shards)]
+    found = [FlatIndex(ids.take(pa.array(rows)), vectors[rows]).search(queries, k) for rows in members]
+    whole = FlatIndex(ids, vectors).search(queries, k)
+    hit_ids = [ids.take(pa.array(rows[hits.rows].ravel())) for rows, hits in zip(members, found, strict=True)]
+    scores, shard, place = merge_hits([hits.scores for hits in found], hit_ids, k)
+    assert (scores == whole.scores).all()
+    for query in range(4):
+        merged = [members[s][found[s].rows[query, p]] for s, p in zip(shard[query], place[query], strict=True)]
+        assert merged == whole.rows[query].tolist()
+
+
+def test_an_empty_index_finds_nothing():
+    hits = FlatIndex(make_ids(0), make_vectors(0)).search(make_vectors(3), 5)
+    assert hits.rows.shape == hits.scores.shape == (3, 0)
+
+
+def test_words_compare_as_bytes_do():
+    ids = pa.array([b"\x00" * 15 + b"\x01", b"\xff" * 16, b"\x01" + b"\x00" * 15, b"\x00" * 16], pa.binary(16))
+    words = [tuple(pair) for pair in id_words(ids).tolist()]
+    assert sorted(range(4), key=words.__getitem__) == sorted(range(4), key=ids.to_pylist().__getitem__)
+    assert id_words(ids.slice(1, 2)).tolist() == id_words(ids)[1:3].tolist()
+
+
+def test_repeated_ids_are_refused():
+    ids = pa.concat_arrays([make_ids(3), make_ids(1)])
+    with pytest.raises(ValueError, match=f"id {text_hash('0').hex()} stands twice"):
+        FlatIndex(ids, make_vectors(4))
+
+
+def test_unequal_lengths_and_bad_k_are_refused():
+    with pytest.raises(ValueError, match="3 ids and 4 vectors"):
+        FlatIndex(make_ids(3), make_vectors(4))
+    with pytest.raises(ValueError, match="k=0"):
+        FlatIndex(make_ids(3), make_vectors(3)).search(make_vectors(1), 0)
+    with pytest.raises(ValueError, match=r"binary\(16\)"):
+        id_words(pa.array([b"ab"]))
+
+
+def test_a_gpu_is_used_only_where_faiss_has_one():
+    index = FlatIndex(make_ids(500), make_vectors(500))
+    index.search(make_vectors(1), 5)
+    assert (index._gpu is not None) == (hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0)
