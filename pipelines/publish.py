@@ -1,0 +1,183 @@
+"""From stage folders to OUT: shards and rejections under their final names, and the manifest that says so, written
+last.
+
+A dataset that is replaced is first taken out of the manifest, so that at every moment the manifest names only files
+that are there as it says. Other datasets of OUT stay: a second category adds to a first.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import ValidationError
+
+from schemas.catalog import Stage
+from schemas.config import explain
+from schemas.errors import OutputError
+from schemas.manifest import AbsentRecord, DatasetRecord, Manifest, ShardRecord, StageCounts
+from transforms.files import TEMPORARY_PREFIX, output_error, read_json, write_json
+from transforms.manifests import MANIFEST
+
+STAGES = ("prepare", "embed", "mine", "pack")
+
+
+_SHARD_NAME = re.compile(r"part-\d{5}-of-\d{5}\.parquet")
+
+
+def clear_unnamed(out: str) -> None:
+    """Remove shards below OUT that its manifest does not name: those of a run that was cut off while it published."""
+    manifest = read_manifest(out)
+    named = {shard.path for record in manifest.datasets for shard in record.shards} if manifest else set()
+    filesystem, root = url_to_fs(out)
+    for stage in Stage:
+        for path in filesystem.glob(f"{root}/{stage.value}/*/*/part-*.parquet"):
+            below = path[len(root) :].lstrip("/")
+            if below not in named and _SHARD_NAME.fullmatch(path.rsplit("/", 1)[-1]):
+                filesystem.rm_file(path)
+
+
+def merged_records(records: Sequence[DatasetRecord], manifests: Mapping[str, Mapping[str, Any]]) -> list[DatasetRecord]:
+    """The datasets' records with the counts of every stage and the shards of the last."""
+    shards: dict[str, list[ShardRecord]] = {}
+    for item in manifests["pack"]["files"].get("shards", []):
+        shard = ShardRecord(path=item["path"], rows=item["rows"], sha256=item["sha256"])
+        shards.setdefault(item["dataset"], []).append(shard)
+    return [
+        record.model_copy(
+            update={
+                "stages": {
+                    stage: StageCounts.model_validate(manifests[stage]["counts"][record.name])
+                    for stage in STAGES
+                    if record.name in manifests[stage]["counts"]
+                },
+                "shards": shards.get(record.name, []),
+            }
+        )
+        for record in records
+    ]
+
+
+def read_manifest(out: str) -> Manifest | None:
+    """OUT's manifest, or None where there is none yet. Raises OutputError for one that is not ours."""
+    path = f"{out}/{MANIFEST}"
+    try:
+        value = read_json(path)
+        return None if value is None else Manifest.model_validate(value)
+    except ValueError as error:  # pydantic's and json's errors, and text that is not UTF-8
+        why = explain(error, path) if isinstance(error, ValidationError) else str(error)
+        raise OutputError(
+            f"{path} is not a manifest that this version can read ({why}); move it away or choose another OUT=<folder>"
+        ) from error
+
+
+def publish_run(
+    out: str, manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapping[str, Any]
+) -> Manifest:
+    """Put a run's files in place and merge its manifest into OUT's. Idempotent; gives the manifest that OUT then
+    has.
+    """
+    before = read_manifest(out)
+    files = _files(manifest, folders, stage_manifests)
+    if before is not None and _same_files(before, manifest) and _all_there(out, files):
+        return _write(out, _merge(before, manifest))
+    names = {record.name for record in manifest.datasets}
+    replaced = [record for record in before.datasets if record.name in names] if before is not None else []
+    if before is not None and replaced:
+        rest = [record for record in before.datasets if record.name not in names]
+        _write(out, before.model_copy(update={"datasets": rest}))
+    for record in [*replaced, *manifest.datasets]:
+        _remove(f"{out}/rejections/{record.name}")
+        _remove(f"{out}/{record.stage}/{record.task_type}/{record.name}")
+    for path, source in files.items():
+        _place(source, f"{out}/{path}")
+    return _write(out, _merge(before, manifest))
+
+
+def _files(manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapping[str, Any]) -> dict[str, str]:
+    """Every file of a run by its path below OUT, with the place where its stage left it."""
+    shards = [shard.path for record in manifest.datasets for shard in record.shards]
+    files = {path: f"{folders['pack']}/{path}" for path in shards}
+    for stage in STAGES:
+        for item in stage_manifests[stage]["files"].get("rejections", []):
+            path = f"rejections/{item['path']}"
+            files[path] = f"{folders[stage]}/{path}"
+    return files
+
+
+def _write(out: str, manifest: Manifest) -> Manifest:
+    write_json(f"{out}/{MANIFEST}", manifest.model_dump(mode="json"))
+    return manifest
+
+
+def _merge(before: Manifest | None, manifest: Manifest) -> Manifest:
+    if before is None:
+        return manifest
+    names = {record.name for record in manifest.datasets}
+    others = [record for record in before.datasets if record.name not in names]
+    asked = names | {record.name for record in manifest.absent}
+    absent = [*(record for record in before.absent if record.name not in asked), *manifest.absent]
+    return manifest.model_copy(
+        update={
+            "datasets": sorted([*others, *manifest.datasets], key=lambda record: record.name),
+            "absent": sorted(absent, key=lambda record: (record.name, record.detail)),
+        }
+    )
+
+
+def _same_files(before: Manifest, manifest: Manifest) -> bool:
+    there = {record.name: record for record in before.datasets}
+    return all(there.get(record.name) == record for record in manifest.datasets)
+
+
+def _all_there(out: str, paths: Iterable[str]) -> bool:
+    filesystem, root = url_to_fs(out)
+    return all(filesystem.exists(f"{root}/{path}") for path in paths)
+
+
+def _remove(place: str) -> None:
+    filesystem, inner = url_to_fs(place)
+    if filesystem.exists(inner):
+        filesystem.rm(inner, recursive=True)
+
+
+def _place(source: str, target: str) -> None:
+    """Give a stage's file its final name: a hard link where possible (no second copy), else a copy and a rename."""
+    filesystem, inner = url_to_fs(target)
+    try:
+        if isinstance(filesystem, LocalFileSystem):
+            _place_here(source, Path(inner))
+        else:
+            _copy(source, target)
+    except OSError as error:
+        raise output_error(target, error) from error
+
+
+def _place_here(source: str, path: Path) -> None:
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        _copy(source, str(temporary))
+    os.replace(temporary, path)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file: within a file system as that does it best, between two of them through this machine."""
+    (origin, found), (filesystem, inner) = url_to_fs(source), url_to_fs(target)
+    if origin == filesystem:
+        filesystem.copy(found, inner)
+        return
+    with origin.open(found, "rb") as read, filesystem.open(inner, "wb") as written:
+        shutil.copyfileobj(read, written)
+
+
+def absent_records(absent: Iterable[tuple[str, str]]) -> list[AbsentRecord]:
+    """What was asked for and is not there, by name."""
+    return [AbsentRecord(name=name, detail=detail) for name, detail in sorted(set(absent))]

@@ -1,0 +1,184 @@
+"""Rebuild the bundled sample's shards and compare them with what is committed: the same data, config and code must give
+the same bytes.
+
+    python -m pipelines.regenerate [--update]
+
+Three comparisons, from strict to lenient. The rows that prepare keeps are exact on any machine. Shards of the datasets
+whose vectors are committed are exact to the byte on any machine, since everything after the vectors is integers. Where
+a machine embeds anew, floating point may differ in its last bits between kinds of CPU; there the chosen negatives must
+agree within ``TOLERANCE``. A difference is explained by what else differs: code, libraries, teacher, configuration.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mining.teacher import find_teacher
+from pipelines.curate import curate, report_errors
+from pipelines.display import Display
+from pipelines.options import parse
+from pipelines.workplace import digest
+from schemas.errors import CurationError
+from schemas.manifest import Manifest
+from transforms.files import parquet_bytes, publish, read_json, write_json
+from transforms.sources import SAMPLE_ROOT
+
+GOLDEN = SAMPLE_ROOT / "golden"
+#: Datasets whose vectors are committed: small ones of four kinds, under a megabyte together.
+COMMITTED = ("banking77", "trecqa", "scifact", "webgpt-comparisons")
+#: Least share of rows that are kept alike, and of negatives that are chosen alike, where texts were embedded anew.
+TOLERANCE = 0.97
+
+
+class RegenerationError(CurationError):
+    """The rebuilt shards differ from the committed ones."""
+
+    exit_code = 8
+
+
+def regenerate(update: bool, out: Path) -> None:
+    """Rebuild into ``out`` and compare, or commit what was built. Raises RegenerationError with every difference."""
+    display = Display(quiet=False)
+    command = parse(["--category=all", "--source=sample", f"--out={out}"])
+    teacher = find_teacher(command.config.teacher)
+    store = out / ".work" / "store" / teacher.key
+    if not update:
+        publish(f"{store}/00-ff/committed.parquet", parquet_bytes(pq.read_table(GOLDEN / "vectors.parquet")))
+    manifest = curate(command)
+    found = description(manifest)
+    if update:
+        commit(manifest, found, out, store)
+        display.say(f"committed to {GOLDEN}: look at the change before you do")
+        return
+    golden = read_json(str(GOLDEN / "golden.json"))
+    differences = [
+        *strict(golden, found),
+        *lenient(pq.read_table(GOLDEN / "rows.parquet"), golden, found, chosen(manifest, out)),
+    ]
+    if differences:
+        raise RegenerationError("\n".join([*differences, *explanations(golden, found)]))
+    display.say(f"regenerated: {len(found['shards'])} shards agree with {GOLDEN / 'golden.json'}")
+
+
+def description(manifest: Manifest) -> dict[str, Any]:
+    """What is committed of a manifest: counts of prepare, shards, and what they were made with."""
+    return {
+        "prepared": {d.name: d.stages["prepare"].model_dump(exclude_none=True) for d in manifest.datasets},
+        "shards": {shard.path: shard.sha256 for d in manifest.datasets for shard in d.shards},
+        "code": manifest.code,
+        "config": digest({key: value for key, value in manifest.config.items() if key not in ("out", "work")}),
+        "libraries": manifest.libraries,
+        "teacher": manifest.teacher.model_dump() if manifest.teacher else None,
+    }
+
+
+def strict(golden: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Differences where none is allowed: rows after prepare, and shards whose vectors are committed."""
+    names = sorted(golden["prepared"].keys() | found["prepared"].keys())
+    lines = [
+        f"{name}: prepare gave {found['prepared'].get(name)}, committed is {golden['prepared'].get(name)}"
+        for name in names
+        if golden["prepared"].get(name) != found["prepared"].get(name)
+    ]
+    paths = sorted(golden["shards"].keys() | found["shards"].keys())
+    return lines + [
+        f"{path}: sha256 {found['shards'].get(path)}, committed is {golden['shards'].get(path)}"
+        for path in paths
+        if path.split("/")[2] in COMMITTED and golden["shards"].get(path) != found["shards"].get(path)
+    ]
+
+
+def lenient(golden_rows: pa.Table, golden: Mapping[str, Any], found: Mapping[str, Any], rows: pa.Table) -> list[str]:
+    """Differences beyond ``TOLERANCE`` in datasets that were embedded anew; equal shards need no second look."""
+    lines = []
+    for name in sorted({path.split("/")[2] for path in golden["shards"]} - set(COMMITTED)):
+        paths = [path for path in golden["shards"] if path.split("/")[2] == name]
+        if all(golden["shards"][path] == found["shards"].get(path) for path in paths):
+            continue
+        kept, alike = agreement(_of(golden_rows, name), _of(rows, name))
+        if min(kept, alike) < TOLERANCE:
+            lines.append(
+                f"{name}: {kept:.1%} of rows and {alike:.1%} of negatives agree; at least {TOLERANCE:.0%} must"
+            )
+    return lines
+
+
+def _of(rows: pa.Table, name: str) -> dict[bytes, set[bytes]]:
+    chosen_rows = rows.filter(pc.equal(rows.column("dataset"), name))
+    pairs = zip(chosen_rows.column("id").to_pylist(), chosen_rows.column("negatives").to_pylist(), strict=True)
+    return {id_: set(negatives) for id_, negatives in pairs}
+
+
+def agreement(golden: Mapping[bytes, set[bytes]], found: Mapping[bytes, set[bytes]]) -> tuple[float, float]:
+    """``(share of rows in both, share of negatives in both among those rows)``, each of their union."""
+    both = golden.keys() & found.keys()
+    union = sum(len(golden[id_] | found[id_]) for id_ in both)
+    common = sum(len(golden[id_] & found[id_]) for id_ in both)
+    return len(both) / max(1, len(golden.keys() | found.keys())), common / union if union else 1.0
+
+
+def chosen(manifest: Manifest, out: Path) -> pa.Table:
+    """Which negatives each row got: dataset, id and 8 bytes of each negative's hash."""
+    tables = [
+        pq.read_table(out / shard.path, columns=["dataset", "id", "negative_ids"])
+        for record in manifest.datasets
+        for shard in record.shards
+    ]
+    rows = pa.concat_tables(tables)
+    negatives = [[bytes.fromhex(id_[:16]) for id_ in ids] for ids in rows.column("negative_ids").to_pylist()]
+    columns = {
+        "dataset": rows.column("dataset"),
+        "id": pa.array([bytes.fromhex(id_) for id_ in rows.column("id").to_pylist()], pa.binary(16)),
+        "negatives": pa.array(negatives, pa.list_(pa.binary(8))),
+    }
+    return pa.table(columns).sort_by([("dataset", "ascending"), ("id", "ascending")])
+
+
+def explanations(golden: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """What else differs, for whoever looks for the cause."""
+    lines = [
+        f"{what} differs: {found[what]}, committed with {golden[what]}"
+        for what in ("code", "config", "teacher")
+        if golden[what] != found[what]
+    ]
+    for name in sorted(golden["libraries"].keys() | found["libraries"].keys()):
+        here, there = found["libraries"].get(name), golden["libraries"].get(name)
+        if here != there:
+            lines.append(f"library {name} differs: {here}, committed with {there}")
+    hint = "if the change is meant, commit it with: make regenerate ARGS=--update"
+    return [*(lines or ["code, config, teacher and libraries are the committed ones: look at the data"]), hint]
+
+
+def commit(manifest: Manifest, found: Mapping[str, Any], out: Path, store: Path) -> None:
+    """Write the golden files: the description, the rows' negatives, and the vectors of ``COMMITTED`` datasets."""
+    write_json(str(GOLDEN / "golden.json"), dict(found))
+    publish(str(GOLDEN / "rows.parquet"), parquet_bytes(chosen(manifest, out)))
+    with tempfile.TemporaryDirectory() as folder:
+        # A run of these datasets alone has exactly their texts in its store.
+        curate(parse([f"--category={','.join(COMMITTED)}", "--source=sample", f"--out={folder}", "--quiet"]))
+        files = sorted((Path(folder) / ".work" / "store").rglob("*.parquet"))
+        wanted = pa.concat_tables([pq.read_table(path, columns=["key"]) for path in files]).column("key")
+    vectors = pa.concat_tables([pq.read_table(path) for path in sorted(store.rglob("*.parquet"))]).sort_by("key")
+    kept = vectors.filter(pc.is_in(vectors.column("key"), value_set=wanted.combine_chunks()))
+    publish(str(GOLDEN / "vectors.parquet"), parquet_bytes(kept))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.regenerate", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--update", action="store_true", help="commit what is built instead of comparing with it")
+    parser.add_argument("--out", type=Path, help="where to build (default: a temporary folder)")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        return report_errors(lambda: regenerate(arguments.update, arguments.out or Path(folder)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

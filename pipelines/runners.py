@@ -1,0 +1,119 @@
+"""Which runner a name means, with the Beam flags that it needs; the graphs are the same everywhere."""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
+
+from pipelines.options import Command
+from schemas.errors import ConfigError, CurationError, find_message
+
+Build = Callable[[beam.Pipeline], None]
+
+#: What Beam adds to the message of an error that it meets in a step.
+_STEP = re.compile(r"( \[while running '[^']*'\])+$")
+
+
+def run_pipeline(build: Build, command: Command) -> None:
+    """Build and run one stage's graph to its end. Raises the worker's own error, in its own words, when it fails."""
+    options = PipelineOptions(flags_of(command))
+    pipeline = beam.Pipeline(runner=_runner(command, options), options=options)
+    build(pipeline)
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except Exception as error:
+        known = worker_error(error)
+        if known is None:
+            raise
+        raise known from error
+    if state not in (PipelineState.DONE, None):
+        raise RuntimeError(f"the {command.runner} runner ended in state {state}; its log says why")
+
+
+def worker_error(error: BaseException) -> CurationError | None:
+    """The error that a worker raised, found in whatever the runner made of it; None where it was not one of ours."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and not any(current is met for met in chain):  # a chain may bite its own tail
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    found = find_message("\n".join(str(met) for met in chain))
+    if found is None:
+        return None
+    message, code = found
+    kinds = {cls.exit_code: cls for cls in CurationError.__subclasses__()}
+    return kinds.get(code, CurationError)(_STEP.sub("", message))
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record says more than an error of ours will: Beam logs a step's error with its traceback first."""
+    error = record.exc_info[1] if record.exc_info else None
+    return find_message(f"{record.getMessage()} {error}") is None
+
+
+def flags_of(command: Command) -> list[str]:
+    """Beam flags of a runner's name, before the user's own, which win."""
+    return [*_DEFAULTS[command.runner](command), *command.beam_flags]
+
+
+def _direct(command: Command) -> list[str]:
+    if command.workers == 1:
+        return []
+    return ["--direct_running_mode=multi_processing", f"--direct_num_workers={command.workers}"]
+
+
+def _flink(command: Command) -> list[str]:
+    """The local cluster's flags, or those of the cluster that ``--flink_master`` names among the user's own."""
+    from pipelines.engines import flink
+
+    masters = [flag.partition("=")[2] for flag in command.beam_flags if flag.startswith("--flink_master=")]
+    if masters:
+        return list(flink.flink_options(flink_master=masters[-1]))
+    return list(flink.flink_options(parallelism=max(2, command.workers)))
+
+
+def _prism(command: Command) -> list[str]:
+    from pipelines.engines import prism
+
+    return list(prism.prism_options())
+
+
+def _dataflow(command: Command) -> list[str]:
+    if not command.config.out.startswith("gs://"):
+        raise ConfigError(
+            f"--runner=dataflow writes to Cloud Storage: give OUT=gs://bucket/folder, not {command.config.out!r}"
+        )
+    return ["--runner=DataflowRunner"]
+
+
+_DEFAULTS: dict[str, Callable[[Command], list[str]]] = {
+    "direct": _direct,
+    "flink": _flink,
+    "prism": _prism,
+    "dataflow": _dataflow,
+}
+
+
+def _runner(command: Command, options: PipelineOptions) -> Any:
+    """Beam's in-process runner, pinned: ``DirectRunner`` would prefer Prism wherever it can fetch it."""
+    if command.runner != "direct":
+        return None
+    from apache_beam.portability.api import beam_provision_api_pb2
+    from apache_beam.runners.portability.fn_api_runner import fn_runner
+    from apache_beam.runners.portability.portable_runner import JobServiceHandle
+
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(provision_info=info))
+
+
+def limit_threads(workers: int) -> None:
+    """One compiled loop's thread for each process where Beam runs several; their children inherit it."""
+    if workers > 1:
+        os.environ.setdefault("NUMBA_NUM_THREADS", "1")

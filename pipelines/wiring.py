@@ -1,0 +1,40 @@
+"""Small pieces that the stages' graphs share: typed tagged outputs, and the manifest at the end."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+
+from transforms.counts import SumCounts
+from transforms.manifests import WriteStageManifest
+from transforms.read import COUNTS_TAG, FILES_TAG
+
+Keyed = PCollection[tuple[int, pa.RecordBatch]]
+
+
+def same(element: Any) -> Any:
+    """The identity, by name, so that workers import it."""
+    return element
+
+
+def batches(tagged: PCollection[Any], label: str, key: type = int) -> Keyed:
+    """A tagged output with its type: without one the batches in it would be pickled."""
+    kind = beam.typehints.KV[key, pa.RecordBatch]
+    typed: Keyed = tagged | label >> beam.Map(same).with_output_types(kind)
+    return typed
+
+
+def write_manifest(
+    counted: Sequence[Any], filed: Sequence[Any], folder: str, datasets: Iterable[str], facts: dict[str, Any]
+) -> None:
+    """Sum the counts and gather the file records of a stage's steps, and write its manifest after all of them."""
+    counts = [
+        step[COUNTS_TAG] | f"Counts {i}" >> beam.Map(same).with_output_types(tuple[str, int])
+        for i, step in enumerate(counted)
+    ]
+    files = [step[FILES_TAG] | f"Files {i}" >> beam.Map(same).with_output_types(str) for i, step in enumerate(filed)]
+    totals = counts | "Counts" >> beam.Flatten() | "Sum" >> SumCounts()
+    records = files | "Files" >> beam.Flatten()
+    (totals, records) | "Manifest" >> WriteStageManifest(folder, datasets, facts)

@@ -1,0 +1,266 @@
+"""The graphs of the stages: as large for a hundred datasets as for three, and no batch is ever pickled.
+
+A batch crosses from one worker to another where it is grouped, flattened, reshuffled or taken as a side input. What
+is consumed there must have a coder that is ours or Beam's own for numbers and texts; everything that Beam does not
+know, it pickles, and a pickled slice drags its whole buffer along.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+from apache_beam.coders import coders
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from mining.policies import MiningParams
+from mining.teacher import TeacherParams
+from pipelines import embed, mine, pack, prepare
+from pipelines.wiring import batches, same
+from tests.transforms.adapters.helpers import locate
+from transforms.apply import ApplySpec
+from transforms.batches import RecordBatchCoder
+from transforms.clean import CleanParams
+from transforms.embedding import TextSpec, part_element
+from transforms.exact import RemoveExactDuplicates
+from transforms.near import FindNearDuplicates, NearDuplicateParams, NearSpec
+from transforms.pools import PoolSpec
+from transforms.read import ReadSpec
+from transforms.scopes import DedupScope
+from transforms.shards import PackSpec, ShardPlace
+from transforms.texts import Prompts
+from transforms.units import Unit
+
+Build = Callable[[beam.Pipeline], None]
+
+_PLAIN = (coders.VarIntCoder, coders.StrUtf8Coder, coders.BytesCoder, RecordBatchCoder)
+_URN = "beam:transform:{}:v1"
+#: Beam's own composites: what goes in and comes out of them counts, not how Beam does it inside.
+_WHOLE = (_URN.format("reshuffle"), _URN.format("combine_per_key"))
+_BOUNDARIES = (*_WHOLE, _URN.format("group_by_key"), _URN.format("flatten"))
+
+
+def _names(number: int) -> list[str]:
+    return [f"d{i:03}" for i in range(number)]
+
+
+def _prepare(number: int) -> Build:
+    names = _names(number)
+    entries = [locate("pair", {"query": "q", "positive": "p"}, name=name) for name in names]
+    units = [
+        Unit(dataset=name, config="default", role="rows", path=f"/{name}.jsonl", file=f"{name}.jsonl", format="jsonl")
+        for name in names
+    ]
+    scopes = {name: DedupScope() for name in names}
+    job = prepare.PrepareJob(
+        units=[unit.to_json() for unit in units],
+        read=ReadSpec(
+            entries={entry.entry.name: entry.model_dump_json(exclude_unset=True) for entry in entries},
+            folder="/none",
+            progress=None,
+            clean=CleanParams(),
+            num_partitions=number,
+            limit=10,
+        ),
+        exact=RemoveExactDuplicates(folder="/none", scopes=scopes, num_partitions=number),
+        near=FindNearDuplicates(
+            NearSpec(folder="/none", scopes=scopes, params=NearDuplicateParams(), num_partitions=number)
+        ),
+        apply=ApplySpec(folder="/none", progress=None, caps=dict.fromkeys(names, 5), num_partitions=number),
+        final_check=None,
+        facts={"stage": "prepare"},
+    )
+    return lambda pipeline: prepare.build(pipeline, job)
+
+
+def _texts(number: int) -> TextSpec:
+    return TextSpec(
+        kept="/none",
+        corpus="/none",
+        mined=frozenset(_names(number)),
+        prompts=Prompts(queries=dict.fromkeys(_names(number), "q: "), passages={}),
+        store="/none",
+        dims=4,
+        num_store_partitions=2,
+        progress=None,
+    )
+
+
+def _parts(number: int) -> list[str]:
+    return [part_element("kept", part) for part in range(number)]
+
+
+def _embed(number: int) -> Build:
+    job = embed.EmbedJob(
+        parts=_parts(number),
+        datasets=_names(number),
+        texts=_texts(number),
+        encode=embed.Encode(name="minilm", params=TeacherParams(), digest="0"),
+        folder="/none",
+        facts={"stage": "embed"},
+    )
+    return lambda pipeline: embed.build(pipeline, job)
+
+
+def _mine(number: int) -> Build:
+    shares = dict.fromkeys(_names(number), 2)
+    job = mine.MineJob(
+        parts=_parts(number),
+        datasets=_names(number),
+        pools=PoolSpec(texts=_texts(number), num_shards=shares, folder="/none"),
+        params=MiningParams(),
+        num_ranges=shares,
+        unjudged=frozenset(),
+        facts={"stage": "mine"},
+    )
+    return lambda pipeline: mine.build(pipeline, job)
+
+
+def _pack(number: int) -> Build:
+    place = ShardPlace(stage="finetune", task_type="sts", instruction=None, num_shards=3)
+    spec = PackSpec(
+        mined="/none",
+        kept="/none",
+        corpus="/none",
+        folder="/none",
+        places=dict.fromkeys(_names(number), place),
+        progress=None,
+    )
+    parts = [str(part) for part in range(number)]
+    job = pack.PackJob(parts=parts, datasets=_names(number), pack=spec, facts={"stage": "pack"})
+    return lambda pipeline: pack.build(pipeline, job)
+
+
+STAGES = {"prepare": _prepare, "embed": _embed, "mine": _mine, "pack": _pack}
+
+
+def _graph(build: Build) -> tuple[beam_runner_api_pb2.Components, Any]:
+    """A pipeline's components as a runner gets them, and what makes coders of their ids."""
+    pipeline = beam.Pipeline(runner=FnApiRunner())
+    build(pipeline)
+    proto, context = pipeline.to_runner_api(return_context=True)
+    return proto.components, context
+
+
+def _inside(components: beam_runner_api_pb2.Components) -> set[str]:
+    """Transforms below one of Beam's own composites."""
+    found: set[str] = set()
+    below = [sub for t in components.transforms.values() if t.spec.urn in _WHOLE for sub in t.subtransforms]
+    while below:
+        name = below.pop()
+        found.add(name)
+        below += components.transforms[name].subtransforms
+    return found
+
+
+def _crossings(components: beam_runner_api_pb2.Components) -> Iterator[tuple[str, str]]:
+    """``(label of the transform, PCollection)`` of everything that is consumed across a boundary."""
+    inside = _inside(components)
+    for name, transform in components.transforms.items():
+        if name in inside:
+            continue
+        if transform.spec.urn in _BOUNDARIES:
+            yield from ((transform.unique_name, pcollection) for pcollection in transform.inputs.values())
+        if transform.spec.urn == _URN.format("pardo"):
+            payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
+            yield from ((transform.unique_name, transform.inputs[side]) for side in payload.side_inputs)
+
+
+def _is_plain(coder: coders.Coder) -> bool:
+    """Whether nothing is pickled: numbers, texts, bytes and batches, alone or in tuples."""
+    if isinstance(coder, coders.TupleCoder):
+        return all(_is_plain(part) for part in coder.coders())
+    return isinstance(coder, _PLAIN)
+
+
+def pickled(build: Build) -> list[str]:
+    """``transform: coder`` of each boundary that something crosses in pickled form."""
+    components, context = _graph(build)
+    crossings = [(label, components.pcollections[name].coder_id) for label, name in _crossings(components)]
+    decoded = [(label, context.coders.get_by_id(coder)) for label, coder in crossings]
+    assert decoded, "the walk must find the boundaries of a graph"
+    return [f"{label}: {coder}" for label, coder in decoded if not _is_plain(coder)]
+
+
+def _num_keyed_batches(build: Build) -> int:
+    components, context = _graph(build)
+    found = [context.coders.get_by_id(components.pcollections[name].coder_id) for _, name in _crossings(components)]
+    return sum(isinstance(c, coders.TupleCoder) and isinstance(c.coders()[-1], RecordBatchCoder) for c in found)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_graph_does_not_grow_with_the_catalog(stage: str) -> None:
+    few, many = (_graph(STAGES[stage](number))[0] for number in (3, 100))
+    assert len(few.transforms) == len(many.transforms) > 10
+    assert len(few.pcollections) == len(many.pcollections)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nothing_is_pickled_on_its_way_between_workers(stage: str) -> None:
+    assert pickled(STAGES[stage](3)) == []
+
+
+@pytest.mark.parametrize(("stage", "least"), [("prepare", 20), ("embed", 1), ("mine", 4), ("pack", 5)])
+def test_batches_are_what_travels(stage: str, least: int) -> None:
+    assert _num_keyed_batches(STAGES[stage](3)) >= least
+
+
+def _make_batches(number: int) -> Iterator[Any]:
+    yield number, pa.RecordBatch.from_pydict({"n": [number]})
+
+
+class _Tagged(beam.DoFn):
+    def process(self, number: int) -> Iterator[Any]:
+        for keyed in _make_batches(number):
+            yield beam.pvalue.TaggedOutput("batches", keyed)
+
+
+def _numbers(pipeline: beam.Pipeline) -> beam.PCollection[int]:
+    return pipeline | beam.Create([1, 2], reshuffle=False).with_output_types(int)
+
+
+def _untyped_group(pipeline: beam.Pipeline) -> None:
+    _numbers(pipeline) | beam.FlatMap(_make_batches).with_output_types(tuple[int, Any]) | "Here" >> beam.GroupByKey()
+
+
+def _untyped_reshuffle(pipeline: beam.Pipeline) -> None:
+    _numbers(pipeline) | beam.FlatMap(_make_batches).with_output_types(Any) | "Here" >> beam.Reshuffle()
+
+
+def _untyped_flatten(pipeline: beam.Pipeline) -> None:
+    tagged = _numbers(pipeline) | beam.ParDo(_Tagged()).with_outputs("batches", main="none")
+    (tagged["batches"], tagged["none"]) | "Here" >> beam.Flatten()
+
+
+def _untyped_side_input(pipeline: beam.Pipeline) -> None:
+    side = _numbers(pipeline) | beam.FlatMap(_make_batches).with_output_types(tuple[int, Any])
+    numbers = pipeline | "More" >> beam.Create([3], reshuffle=False).with_output_types(int)
+    numbers | "Here" >> beam.Map(lambda number, _: number, beam.pvalue.AsDict(side))
+
+
+def _cogrouped(pipeline: beam.Pipeline) -> None:
+    numbers = _numbers(pipeline)
+    keyed = numbers | beam.FlatMap(_make_batches).with_output_types(tuple[int, pa.RecordBatch])
+    other = numbers | beam.Map(lambda number: (number, number)).with_output_types(tuple[int, int])
+    {"batches": keyed, "numbers": other} | "Here" >> beam.CoGroupByKey()
+
+
+@pytest.mark.parametrize(
+    "build", [_untyped_group, _untyped_reshuffle, _untyped_flatten, _untyped_side_input, _cogrouped]
+)
+def test_the_walk_finds_a_batch_that_would_be_pickled(build: Build) -> None:
+    found = pickled(build)
+    assert found
+    assert all("Here" in line for line in found)
+
+
+def test_a_tagged_output_that_is_given_its_type_is_not_pickled() -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        tagged = _numbers(pipeline) | beam.ParDo(_Tagged()).with_outputs("batches", main="none")
+        batches(tagged["batches"], "Typed") | "Here" >> beam.GroupByKey()
+
+    assert pickled(build) == []
+    assert _num_keyed_batches(build) == 1
+    assert same(3) == 3

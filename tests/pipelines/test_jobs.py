@@ -1,0 +1,101 @@
+"""What the stages are built from, and what their folders are keyed by, on the bundled sample."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.curate import plan
+from pipelines.jobs import StageJob, embed_job, mine_job, pack_job, parts_of, prepare_job
+from pipelines.options import parse
+from pipelines.workplace import Workplace
+from transforms.units import Unit
+
+PAIR = "csl-clustering,banking77"
+
+
+def _run(out: Path, *flags: str) -> Any:
+    run, absent = plan(parse([f"--category={PAIR}", *flags]), Workplace(str(out), None))
+    assert absent == []
+    return run
+
+
+def _job(job: StageJob) -> Any:
+    """What the stage's graph is built from."""
+    return job.build.keywords["job"]  # type: ignore[attr-defined]
+
+
+def _manifest(kept: int = 3, mined: int = 3) -> dict[str, Any]:
+    """A manifest of prepared or mined rows, all of one dataset; the other lost all of its rows."""
+    counts = {"banking77": {"read": 5, "kept": kept}, "csl-clustering": {"read": 2, "kept": 0}}
+    files = {
+        "kept": [{"path": "kept/00000000000000ff.parquet", "rows": kept}],
+        "corpus": [{"path": "corpus/0000000000000010.parquet", "rows": 4, "dataset": "banking77"}],
+        "mined": [{"path": "mined/000000000000000a.parquet", "rows": mined}],
+    }
+    return {"key": "k", "counts": counts, "files": files}
+
+
+def test_a_run_is_keyed_by_what_its_output_follows_from(tmp_path: Path) -> None:
+    keys = [
+        prepare_job(_run(tmp_path / out, *flags)).folder.key
+        for out, flags in (("a", []), ("b", []), ("a", ["--workers=2"]), ("a", ["--limit=5"]), ("a", ["--limit=6"]))
+    ]
+    assert keys[0] == keys[1] == keys[2]
+    assert len(set(keys)) == 3
+
+
+def test_prepare_reads_every_unit_of_every_dataset(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    job = _job(prepare_job(run))
+    units = [Unit.from_json(text) for text in job.units]
+    assert {unit.dataset for unit in units} == set(run.entries) == {"banking77", "csl-clustering"}
+    assert set(job.read.entries) == set(job.exact.scopes) == set(run.entries)
+
+
+def test_parts_travel_by_kind_and_number() -> None:
+    assert parts_of(_manifest()) == ["kept\t255", "corpus\t16"]
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_seed_reaches_what_is_drawn_and_the_key_of_what_follows(tmp_path: Path, seed: int) -> None:
+    run = _run(tmp_path, f"--seed={seed}")
+    job = mine_job(run, prepare_job(run), _manifest())
+    assert _job(job).params.seed == seed
+    other = _run(tmp_path, "--seed=8")
+    assert mine_job(other, prepare_job(other), _manifest()).folder.key != job.folder.key
+    assert prepare_job(other).folder.key == prepare_job(run).folder.key
+
+
+def test_both_sides_of_a_symmetric_task_are_queries(tmp_path: Path) -> None:
+    run = _run(tmp_path, "--category=afqmc,scifact")
+    prompts = _job(embed_job(run, prepare_job(run), _manifest() | {"counts": {}})).texts.prompts
+    assert run.entries["afqmc"].symmetric
+    assert prompts.passages["afqmc"] == prompts.queries["afqmc"]
+    assert prompts.passages["scifact"] == run.teacher.prompt_for_passage()
+
+
+def test_a_dataset_without_rows_has_no_shards_and_is_counted_all_the_same(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    prepared = prepare_job(run)
+    job = _job(pack_job(run, prepared, mine_job(run, prepared, _manifest()), _manifest()))
+    assert set(job.pack.places) == {"banking77"}
+    assert set(job.datasets) == {"banking77", "csl-clustering"}
+    assert job.parts == ["10"]
+
+
+def test_only_what_is_fine_tuned_on_gets_teacher_scores(tmp_path: Path) -> None:
+    run = _run(tmp_path, "--category=csl-pretrain,csl-finetune")
+    assert run.mined == {"csl-finetune"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [([], {"csl-clustering"}), (["--teacher_languages=en, zh"], set()), (["--teacher_languages=zh"], {"banking77"})],
+)
+def test_a_dataset_in_a_language_that_the_teacher_does_not_know_is_not_judged_by_it(
+    tmp_path: Path, flags: list[str], expected: set[str]
+) -> None:
+    run = _run(tmp_path, *flags)
+    job = _job(mine_job(run, prepare_job(run), _manifest()))
+    assert job.unjudged == run.unjudged == expected

@@ -1,0 +1,171 @@
+"""Runners: the flags of each, the user's own that win, and a worker's error found in whatever a runner makes of it."""
+
+import os
+import traceback
+from collections.abc import Callable
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+from pipelines.engines.errors import EngineError
+from pipelines.engines.home import HOME_VARIABLE
+from pipelines.options import Command, parse
+from pipelines.runners import flags_of, limit_threads, run_pipeline, worker_error
+from schemas.errors import (
+    BalanceError,
+    CatalogError,
+    ConfigError,
+    CurationError,
+    OutputError,
+    SourceError,
+)
+
+KINDS = [ConfigError, CatalogError, SourceError, OutputError, BalanceError]
+WORDS = "catalog/x.yaml:3: no column 'q'\nthere are: a, b"
+
+
+def test_the_direct_runner_needs_no_flags_until_there_are_several_workers() -> None:
+    assert flags_of(parse([])) == []
+    options = PipelineOptions(flags_of(parse(["--workers=3"]))).view_as(DirectOptions)
+    assert (options.direct_running_mode, options.direct_num_workers) == ("multi_processing", 3)
+
+
+def test_the_users_own_flags_win() -> None:
+    flags = flags_of(parse(["--workers=3", "--direct_num_workers=5", "--direct_running_mode=multi_threading"]))
+    options = PipelineOptions(flags).view_as(DirectOptions)
+    assert (options.direct_running_mode, options.direct_num_workers) == ("multi_threading", 5)
+
+
+def test_dataflow_writes_to_cloud_storage_alone() -> None:
+    command = parse(["--runner=dataflow", "--out=gs://bucket/out", "--region=europe-west1"])
+    assert PipelineOptions(flags_of(command)).view_as(StandardOptions).runner == "DataflowRunner"
+    assert flags_of(command)[-1] == "--region=europe-west1"
+    with pytest.raises(ConfigError, match=r"--runner=dataflow writes to Cloud Storage: give OUT=gs://.*not 'out'"):
+        flags_of(parse(["--runner=dataflow"]))
+
+
+@pytest.mark.parametrize("runner", ["flink", "prism"])
+def test_an_engine_that_is_not_there_is_named_with_the_remedy(
+    runner: str, tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    with pytest.raises(EngineError, match=r"`?make (flink-up|prism)"):
+        flags_of(parse([f"--runner={runner}"]))
+
+
+def test_a_flink_cluster_of_the_users_own_is_taken_as_it_is() -> None:
+    flags = flags_of(parse(["--runner=flink", "--flink_master=host:8081", "--environment_type=EXTERNAL"]))
+    assert "--runner=FlinkRunner" in flags
+    assert flags.count("--flink_master=host:8081") == 2
+    assert flags[-1] == "--environment_type=EXTERNAL"
+
+
+def _raised(fail: Callable[[], None]) -> BaseException:
+    try:
+        fail()
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_workers_error_is_found_in_a_chain_of_exceptions(kind: type[CurationError]) -> None:
+    def fail() -> None:
+        try:
+            try:
+                raise kind(WORDS)
+            except CurationError as error:
+                raise KeyError("bundle 7") from error
+        except KeyError:
+            raise RuntimeError("the runner gave up")  # noqa: B904
+
+    found = worker_error(_raised(fail))
+    assert type(found) is kind
+    assert found.message == WORDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_workers_error_is_found_in_a_portable_runners_text(kind: type[CurationError]) -> None:
+    text = "".join(traceback.format_exception(kind(WORDS)))
+    report = (
+        f"Pipeline job-1 failed in state FAILED: java.lang.RuntimeException: Error received from SDK harness: {text}"
+    )
+    found = worker_error(RuntimeError(f"{report}\n\tat org.apache.beam.runners.Main(Main.java:7)"))
+    assert type(found) is kind
+    assert found.message == WORDS
+
+
+def test_an_error_of_somebody_else_is_none_of_ours() -> None:
+    assert worker_error(RuntimeError("java.lang.OutOfMemoryError")) is None
+    assert worker_error(ValueError()) is None
+
+
+def _fail_in_our_words(number: int) -> int:
+    raise CatalogError(f"{WORDS} ({number})")
+
+
+def _fail_otherwise(number: int) -> int:
+    raise ZeroDivisionError(f"no {number}")
+
+
+def _build(step: Callable[[int], int]) -> Callable[[beam.Pipeline], None]:
+    def build(pipeline: beam.Pipeline) -> None:
+        pipeline | beam.Create([3], reshuffle=False).with_output_types(int) | "Step" >> beam.Map(step)
+
+    return build
+
+
+def _run(step: Callable[[int], int], *flags: str) -> Command:
+    command = parse(list(flags))
+    run_pipeline(_build(step), command)
+    return command
+
+
+def test_a_stage_runs_to_its_end() -> None:
+    assert _run(abs).runner == "direct"
+
+
+def test_a_stage_that_fails_raises_the_workers_error_in_its_own_words() -> None:
+    with pytest.raises(CatalogError) as caught:
+        _run(_fail_in_our_words)
+    assert caught.value.message == f"{WORDS} (3)"
+
+
+def test_any_other_failure_comes_as_the_runner_tells_it() -> None:
+    with pytest.raises(Exception, match="no 3") as caught:
+        _run(_fail_otherwise)
+    assert not isinstance(caught.value, CurationError)
+
+
+@pytest.mark.slow
+def test_an_error_of_a_worker_process_comes_in_its_own_words_too() -> None:
+    with pytest.raises(CatalogError) as caught:
+        _run(_fail_in_our_words, "--workers=2")
+    assert caught.value.message == f"{WORDS} (3)"
+
+
+@pytest.mark.parametrize(
+    ("workers", "before", "expected"), [(1, None, None), (2, None, "1"), (4, "3", "3"), (1, "3", "3")]
+)
+def test_each_of_several_processes_uses_one_thread_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, workers: int, before: str | None, expected: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", {} if before is None else {"NUMBA_NUM_THREADS": before})
+    limit_threads(workers)
+    assert os.environ.get("NUMBA_NUM_THREADS") == expected
+
+
+def test_a_chain_of_errors_that_bites_its_own_tail_comes_to_an_end() -> None:
+    error = RuntimeError("no word of ours")
+    error.__cause__ = error
+    assert worker_error(error) is None
+
+
+def test_an_error_that_is_not_ours_is_raised_as_it_is() -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        _ = pipeline | beam.Create([0]) | beam.Map(lambda n: 1 // n)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_pipeline(build, parse([]))
+    assert worker_error(caught.value) is None
