@@ -1,0 +1,56 @@
+"""What a person sees of training: a bar on a terminal, a line now and then without one."""
+
+import sys
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class ShowProgress(TrainerCallback):
+    """Shows steps and loss on standard error while it is entered; keeps the losses that the trainer logs."""
+
+    def __init__(self, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self.losses: list[float] = []
+        self._lines = not quiet and not console.is_terminal
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or self._lines,
+        )
+        self._task = self._bar.add_task("training", total=None, loss="-")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=state.global_step, total=state.max_steps)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Take the mean loss since the last log; the trainer's last log has none."""
+        if logs is None or "loss" not in logs:
+            return
+        self.losses.append(float(logs["loss"]))
+        self._bar.update(self._task, loss=f"{self.losses[-1]:.3f}")
+        if self._lines:
+            print(f"step {state.global_step}/{state.max_steps}, loss {self.losses[-1]:.3f}", file=sys.stderr)
