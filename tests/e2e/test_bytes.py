@@ -1,0 +1,169 @@
+"""The same rows give the same bytes: whoever runs, how often, with how many workers, from whichever files."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import curate as command
+from pipelines.config import CurationConfig
+from pipelines.options import parse
+from pipelines.runners import flags_of
+from schemas.manifest import Manifest
+from tests.e2e.running import (
+    SMALL,
+    WORK,
+    curate,
+    flags,
+    manifest_of,
+    published,
+    rejected_by_reason,
+    shard_digests,
+    shard_rows,
+    start,
+)
+from tests.e2e.sources import shuffled_source
+
+pytestmark = pytest.mark.slow
+
+NAMES = SMALL.split(",")
+
+
+def counts_of(manifest: Manifest) -> dict[str, object]:
+    return {record.name: (record.stages, record.shards) for record in manifest.datasets}
+
+
+def source_folders(manifest: Manifest) -> list[str]:
+    return [record.source.partition("/datasets/")[2] for record in manifest.datasets]
+
+
+@pytest.fixture(scope="module")
+def other_files(tmp_path_factory: pytest.TempPathFactory, small_out: Path) -> Path:
+    """The source of ``SMALL`` with its rows in other files."""
+    return shuffled_source(tmp_path_factory.mktemp("other files"), source_folders(manifest_of(small_out)))
+
+
+def test_a_run_elsewhere_gives_the_same_bytes_also_without_its_work_folder(
+    small_out: Path, teacher: Path, tmp_path: Path
+) -> None:
+    first = curate(tmp_path / "a", teacher, SMALL, work=tmp_path / "work")
+    assert shard_digests(tmp_path / "a") == shard_digests(small_out)
+    assert counts_of(first) == counts_of(manifest_of(small_out))
+    shutil.rmtree(tmp_path / "work")
+    assert curate(tmp_path / "a", teacher, SMALL, work=tmp_path / "work") == first
+    assert shard_digests(tmp_path / "a") == shard_digests(small_out)
+
+
+def test_two_processes_give_the_same_bytes_as_one(small_out: Path, teacher: Path, tmp_path: Path) -> None:
+    run = start([*flags(tmp_path / "out", teacher, SMALL, workers=2), "-q"])
+    _, errors = run.communicate(timeout=600)
+    assert run.returncode == 0, errors
+    assert shard_digests(tmp_path / "out") == shard_digests(small_out)
+    assert counts_of(manifest_of(tmp_path / "out")) == counts_of(manifest_of(small_out))
+
+
+def test_beams_own_flags_for_two_processes_do_the_same(small_out: Path, teacher: Path, tmp_path: Path) -> None:
+    """They are what ``--workers=2`` becomes; a stage's folder is taken from a run without them."""
+    own = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    assert flags_of(parse(["--workers=2"])) == flags_of(parse(own)) == own
+    shutil.copytree(small_out, tmp_path / "out")
+    for folder in (tmp_path / "out" / WORK).glob("pack-*"):
+        shutil.rmtree(folder)
+    run = start([*flags(tmp_path / "out", teacher, SMALL), *own, "-q"])
+    _, errors = run.communicate(timeout=600)
+    assert run.returncode == 0, errors
+    assert shard_digests(tmp_path / "out") == shard_digests(small_out)
+
+
+def test_the_names_and_the_order_of_files_do_not_matter(
+    small_out: Path, teacher: Path, tmp_path: Path, other_files: Path
+) -> None:
+    manifest = curate(tmp_path, teacher, SMALL, source=other_files)
+    assert shard_digests(tmp_path) == shard_digests(small_out)
+    assert counts_of(manifest) == counts_of(manifest_of(small_out))
+    for name in NAMES:
+        assert rejected_by_reason(tmp_path, name) == rejected_by_reason(small_out, name)
+
+
+def test_a_limit_takes_the_same_rows_from_other_files(teacher: Path, tmp_path: Path, other_files: Path) -> None:
+    runs = [
+        curate(tmp_path / name, teacher, SMALL, source=source, limit=25)
+        for name, source in (("a", "sample"), ("b", other_files))
+    ]
+    assert shard_digests(tmp_path / "a") == shard_digests(tmp_path / "b")
+    assert counts_of(runs[0]) == counts_of(runs[1])
+    reads = {record.name: record.stages["prepare"].read for record in runs[0].datasets}
+    assert {name: read for name, read in reads.items() if name != "scifact"} == dict.fromkeys(
+        set(NAMES) - {"scifact"}, 25
+    )
+    assert 25 <= reads["scifact"] < 60  # the judgments of 25 queries
+    assert all(record.limited == 25 for record in runs[0].datasets)
+
+
+def test_how_work_is_cut_up_does_not_matter(
+    small_out: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = {"rows_per_partition": 450, "passages_per_pool_shard": 60, "rows_per_shard": 20}
+    monkeypatch.setattr(command, "CurationConfig", partial(CurationConfig, **pieces))
+    manifest = curate(tmp_path, teacher, SMALL)
+    for name in NAMES:
+        record, whole = manifest.dataset(name), manifest_of(small_out).dataset(name)
+        assert record.stages == whole.stages
+        assert len(record.shards) > 1
+        assert sum(shard.rows for shard in record.shards) == whole.shards[0].rows
+        joined = pa.concat_tables([pq.read_table(tmp_path / shard.path) for shard in record.shards])
+        assert joined.combine_chunks().equals(pq.read_table(small_out / whole.shards[0].path).combine_chunks()), name
+
+
+def test_another_seed_draws_other_negatives_of_the_same_rows(small_out: Path, teacher: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_out, tmp_path / "out")
+    curate(tmp_path / "out", teacher, SMALL, seed=7)
+    rows, before = shard_rows(tmp_path / "out", "scifact"), shard_rows(small_out, "scifact")
+    assert [row["id"] for row in rows] == [row["id"] for row in before]
+    assert [row["negatives"] for row in rows] != [row["negatives"] for row in before]
+
+
+def test_a_second_run_does_nothing(
+    small_out: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(small_out, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in published(tmp_path / "out")}
+    monkeypatch.setattr(command, "run_pipeline", None)  # calling it would fail
+    assert command.main(flags(tmp_path / "out", teacher, SMALL)) == 0
+    assert capsys.readouterr().err.count("already there") == 4
+    after = {path: path.stat().st_mtime_ns for path in published(tmp_path / "out")}
+    manifest = tmp_path / "out" / "manifest.json"
+    assert after | {manifest: 0} == before | {manifest: 0}
+    assert counts_of(manifest_of(tmp_path / "out")) == counts_of(manifest_of(small_out))
+
+
+def test_a_second_category_adds_to_the_first(small_out: Path, teacher: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(small_out, out)
+    before = {path: path.stat() for path in published(out) if path.name != "manifest.json"}
+    curate(out, teacher, "tnews,waimai")
+    manifest, first = manifest_of(out), manifest_of(small_out)
+    assert [record.name for record in manifest.datasets] == sorted([*NAMES, "tnews", "waimai"])
+    assert [record for record in manifest.datasets if record.name in NAMES] == first.datasets
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in before} == {
+        path: (facts.st_ino, facts.st_mtime_ns) for path, facts in before.items()
+    }
+
+
+def test_a_dataset_that_is_made_anew_leaves_nothing_of_the_old_one(
+    small_out: Path, teacher: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(small_out, out)
+    curate(out, teacher, "multinli,webgpt-comparisons", limit=40)
+    manifest = manifest_of(out)
+    assert shard_digests(out) == {s.path: s.sha256 for record in manifest.datasets for s in record.shards}
+    assert manifest.dataset("scifact") == manifest_of(small_out).dataset("scifact")
+    for name in ("multinli", "webgpt-comparisons"):
+        record = manifest.dataset(name)
+        assert (record.limited, record.stages["prepare"].read) == (40, 40)
+        rejected = {stage: counts.rejected for stage, counts in record.stages.items() if counts.rejected}
+        assert rejected_by_reason(out, name) == rejected
