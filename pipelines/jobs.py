@@ -119,8 +119,17 @@ def prepare_job(run: Run) -> StageJob:
         final_check=run.evaluation.check(run.params.decontaminate),
         facts=_facts(folder, run),
     )
-    expected = sum(unit.rows or 0 for unit in units if unit.role in ("rows", "qrels"))
+    expected = _expected(units, run.config.limit)
     return StageJob(folder=folder, build=partial(prepare.build, job=job), expected=expected, datasets=len(run.located))
+
+
+def _expected(units: Sequence[Unit], limit: int | None) -> int | None:
+    """Rows that will be read, where every unit knows its own: no number is better than one that leaves some out."""
+    if limit is not None:
+        return None
+    rows = [unit.rows for unit in units if unit.role in ("rows", "qrels")]
+    known = [number for number in rows if number is not None]
+    return sum(known) if len(known) == len(rows) else None
 
 
 def _rows(unit: Unit) -> int:

@@ -99,3 +99,9 @@ def test_a_dataset_in_a_language_that_the_teacher_does_not_know_is_not_judged_by
     run = _run(tmp_path, *flags)
     job = _job(mine_job(run, prepare_job(run), _manifest()))
     assert job.unjudged == run.unjudged == expected
+
+
+def test_rows_to_come_are_told_where_every_file_tells_its_own(tmp_path: Path) -> None:
+    assert prepare_job(_run(tmp_path, "--category=onlineshopping")).expected == 62
+    assert prepare_job(_run(tmp_path, "--category=onlineshopping,banking77")).expected is None
+    assert prepare_job(_run(tmp_path, "--category=onlineshopping", "--limit=3")).expected is None
