@@ -57,7 +57,7 @@ test-fast: $(READY)  ## Run the tests that take a few seconds at most
 test-flink: $(READY)  ## Run the tests on a local Flink cluster (Java 17 and Maven)
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && command -v mvn > /dev/null || { \
 		echo "make test-flink: SKIPPED, nothing was run on Flink: Java 17 or newer (java) and Maven (mvn) must be on PATH"; exit 0; } && \
-		$(PY) -m pytest -m 'flink and not large' $(ARGS)
+		$(PY) -m pytest -m flink $(ARGS)
 
 check: $(READY)  ## Lint, format, types, floors, length of functions
 	$(VENV)/bin/ruff check .

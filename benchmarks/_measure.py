@@ -14,15 +14,21 @@ from typing import Any
 _MIB = 1 << 20
 
 
-def run_module(module: str, *arguments: str) -> dict[str, Any]:
+def run_module(module: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
     """Run ``python -m module arguments`` and give what it told. Raises RuntimeError with its exit code if it failed."""
-    command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+    command = [python, "-W", "ignore", "-m", module, *arguments]
     quiet = os.environ | {"TQDM_DISABLE": "1"}
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=quiet, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with exit code {done.returncode}; its own lines above say why")
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of those children of it that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def tell(**facts: Any) -> None:

@@ -99,7 +99,7 @@ class JoinPassages(beam.PTransform[Any, Any]):
         super().__init__()
         self._spec = spec
 
-    def expand(self, inputs: tuple[Keyed, Keyed]) -> Keyed:
+    def expand(self, inputs: Any) -> Keyed:
         found = (
             inputs
             | beam.Flatten()

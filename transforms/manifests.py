@@ -76,7 +76,7 @@ class WriteStageManifest(beam.PTransform[Any, Any]):
         super().__init__()
         self._write = _Write(folder, tuple(sorted(datasets)), facts)
 
-    def expand(self, inputs: tuple[PCollection[Count], PCollection[str]]) -> PCollection[str]:
+    def expand(self, inputs: Any) -> PCollection[str]:
         totals, records = inputs
         written: PCollection[str] = (
             totals.pipeline

@@ -43,11 +43,16 @@ SCHEMA = pa.schema([("question", pa.string()), ("answer", pa.string())])
 
 def _rows(rng: np.random.Generator, words: np.ndarray, start: int, size: int) -> pa.Table:
     chosen = words[rng.integers(0, len(words), (size, 48))]
-    questions = [f"{' '.join(row[:8])} {start + i}?" for i, row in enumerate(chosen)]
-    answers = [" ".join(row[8:]) for row in chosen]
+    questions = [f"What is the {' '.join(row[:8])} of {start + i}?" for i, row in enumerate(chosen)]
+    answers = [_in_english(row[8:]) for row in chosen]
     for at in range(REPEAT_EVERY, size, REPEAT_EVERY):
         questions[at], answers[at] = questions[at - 1], answers[at - 1]
     return pa.table([pa.array(questions), pa.array(answers)], schema=SCHEMA)
+
+
+def _in_english(words: np.ndarray) -> str:
+    """The small words leave no doubt about the language, whichever words stand between them."""
+    return f"The {' '.join(words[:20])} and the {' '.join(words[20:])} of it."
 
 
 def num_repeats(rows: int) -> int:

@@ -92,7 +92,6 @@ def _kill_when_reading(out: Path, killed: threading.Event) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.large
 @pytest.mark.usefixtures("flink_cluster")
 def test_prepare_of_a_million_rows(tmp_path: Path) -> None:
     rows = 1_000_000
