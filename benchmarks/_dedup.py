@@ -27,6 +27,7 @@ from transforms.apply import CAP_TAG, ApplyDecisions, ApplySpec
 from transforms.exact import RemoveExactDuplicates
 from transforms.minhash import MinHashParams, signatures
 from transforms.near import FindNearDuplicates, NearDuplicateParams, NearSpec
+from transforms.overlap import OverlappingDoFn
 from transforms.parts import PartWriter, address
 from transforms.read import COUNTS_TAG, FILES_TAG
 from transforms.scopes import DedupScope
@@ -37,17 +38,17 @@ ROWS_PER_PARTITION = 50_000
 
 @beam.typehints.with_input_types(int)
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
-class ReadTexts(beam.DoFn):
+class ReadTexts(OverlappingDoFn):
     """The number of a row group -> the parts that hold its texts as canonical rows."""
 
     def __init__(self, path: str, folder: str) -> None:
         self._path, self._folder = path, folder
 
-    def process(self, group: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def work(self, element: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         source = pq.ParquetFile(self._path)
-        first = sum(source.metadata.row_group(before).num_rows for before in range(group))
+        first = sum(source.metadata.row_group(before).num_rows for before in range(element))
         writer = PartWriter(f"{self._folder}/parts")
-        rows = canonical(source.read_row_group(group, ["text"]).column("text"), first)
+        rows = canonical(source.read_row_group(element, ["text"]).column("text"), first)
         for batch in rows.to_batches():
             for part, size in writer.add(batch):
                 yield address(part, size)
@@ -76,7 +77,7 @@ def canonical(texts: pa.ChunkedArray, first: int) -> pa.Table:
 
 
 def deduplicate(path: Path, folder: Path) -> None:
-    """Run the pipeline; kept rows lie in ``folder/survivors``."""
+    """Run the pipeline; kept rows lie in ``folder/kept``."""
     metadata = pq.ParquetFile(path).metadata
     partitions = num_partitions(metadata.num_rows, ROWS_PER_PARTITION)
     scopes = {DATASET: DedupScope(compare="query")}
@@ -118,7 +119,7 @@ def whole(path: Path, folder: Path) -> dict[str, Any]:
     started, cpu = time.perf_counter(), cpu_seconds()
     deduplicate(path, folder)
     seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu
-    kept = ds.dataset(folder / "survivors").to_table(columns=["provenance"]).column("provenance")
+    kept = ds.dataset(folder / "kept").to_table(columns=["provenance"]).column("provenance")
     survivors = np.zeros(docs, bool)
     survivors[kept.cast(pa.int64()).to_numpy()] = True
     np.save(folder / "removed.npy", np.flatnonzero(~survivors))

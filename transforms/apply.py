@@ -15,6 +15,7 @@ from transforms import progress
 from transforms.batches import by_partition, first_words, partitions_of
 from transforms.counts import KEPT, count
 from transforms.manifests import FileRecord
+from transforms.overlap import OverlappingDoFn
 from transforms.parts import DECISIONS, address, read_part, split_addresses, write_part
 from transforms.read import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.rejections import reject
@@ -76,15 +77,30 @@ class ApplySpec:
     num_partitions: int
 
 
+def keep(spec: ApplySpec, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, str | tuple[str, int]]]:
+    """Write a part of kept rows, if there are any; gives its file record and the counts of its datasets."""
+    if not rows.num_rows:
+        return
+    number = write_part(f"{spec.folder}/kept", rows.cast(CANONICAL))
+    progress.report(spec.progress, kept=rows.num_rows)
+    record = FileRecord(kind="kept", path=f"kept/{number:016x}.parquet", rows=rows.num_rows)
+    yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
+    for item in pc.value_counts(rows.column("dataset")).to_pylist():
+        yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
+
+
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
-class ApplyDecisions(beam.DoFn):
-    """A part and its decisions -> a part of survivors (main output: its address), keys of rows under a cap, files."""
+class ApplyDecisions(OverlappingDoFn):
+    """A part and its decisions -> what is kept of it, with counts and file records.
+
+    A part that holds rows under a cap gives a part of survivors (main output: its address) and their keys instead.
+    """
 
     def __init__(self, spec: ApplySpec, final_check: FinalCheck | None) -> None:
         self._spec, self._final_check = spec, final_check
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
-        part, batches = keyed
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        part, batches = element
         _, decisions = split_addresses(batches)
         rows = read_part(f"{self._spec.folder}/parts", part)
         kept, rejected = apply_decisions(rows, decisions, "prepare")
@@ -93,10 +109,12 @@ class ApplyDecisions(beam.DoFn):
             rejected = pa.concat_tables([rejected, leaked])
         progress.report(self._spec.progress, rejected=rejected.num_rows)
         yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
-        if kept.num_rows:
+        if self._spec.caps.keys() & set(kept.column("dataset").unique().to_pylist()):
             survivors = write_part(f"{self._spec.folder}/survivors", kept)
             yield address(survivors, kept.num_rows)
             yield from self._cap_keys(survivors, kept)
+        else:
+            yield from keep(self._spec, kept)
 
     def _cap_keys(self, part: int, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
         capped = pc.is_in(rows.column("dataset"), pa.array(sorted(self._spec.caps), pa.string()))
@@ -155,22 +173,15 @@ def _capped(rows: pa.Table, cap: int) -> pa.Table:
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
-class KeepRows(beam.DoFn):
+class KeepRows(OverlappingDoFn):
     """Survivors and caps of a part -> the part as it is kept, with counts and file records."""
 
     def __init__(self, spec: ApplySpec) -> None:
         self._spec = spec
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
-        part, batches = keyed
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        part, batches = element
         _, decisions = split_addresses(batches)
         kept, rejected = apply_decisions(read_part(f"{self._spec.folder}/survivors", part), decisions, "prepare")
         yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
-        if not kept.num_rows:
-            return
-        number = write_part(f"{self._spec.folder}/kept", kept.cast(CANONICAL))
-        progress.report(self._spec.progress, kept=kept.num_rows)
-        record = FileRecord(kind="kept", path=f"kept/{number:016x}.parquet", rows=kept.num_rows)
-        yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
-        for item in pc.value_counts(kept.column("dataset")).to_pylist():
-            yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
+        yield from keep(self._spec, kept)

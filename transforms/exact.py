@@ -17,6 +17,7 @@ from apache_beam.pvalue import PCollection
 from schemas.reasons import RejectReason
 from transforms.batches import by_partition, partitions_of
 from transforms.matching import matching_forms, text_hashes
+from transforms.overlap import OverlappingDoFn
 from transforms.parts import DECISIONS, read_part
 from transforms.scopes import (
     RANKED,
@@ -153,15 +154,15 @@ def decisions_by_part(decided: pa.Table) -> Iterator[Keyed]:
 
 @beam.typehints.with_input_types(tuple[int, pa.RecordBatch])
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
-class KeyRows(beam.DoFn):
+class KeyRows(OverlappingDoFn):
     """The address of a part -> KEYS of its rows under their range."""
 
     def __init__(self, folder: str, scopes: Scopes, num_partitions: int) -> None:
         self._folder, self._scopes, self._num_partitions = folder, scopes, num_partitions
 
-    def process(self, keyed: Keyed) -> Iterator[Keyed]:
-        rows = read_part(self._folder, keyed[0], [*RANKED, "label", "score"])
-        keys = key_rows(rows, keyed[0], self._scopes)
+    def work(self, element: Keyed) -> Iterator[Keyed]:
+        rows = read_part(self._folder, element[0], [*RANKED, "label", "score"])
+        keys = key_rows(rows, element[0], self._scopes)
         yield from by_partition(keys, partitions_of(keys.column("high").to_numpy(), self._num_partitions))
 
 

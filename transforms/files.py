@@ -62,17 +62,19 @@ def output_error(path: str, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {error.strerror or error}; {remedy}")
 
 
-def parquet_bytes(table: pa.Table) -> pa.Buffer:
-    """A table as Parquet: fixed row groups, zstd, no timestamps. Equal tables give equal bytes."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.combine_chunks(),
-        sink,
-        row_group_size=ROW_GROUP_ROWS,
-        compression="zstd",
-        compression_level=3,
-        version="2.6",
+def parquet_bytes(table: pa.Table, fast: bool = False) -> pa.Buffer:
+    """A table as Parquet: fixed row groups, zstd, no timestamps. Equal tables give equal bytes.
+
+    ``fast`` is for what is soon read again: lz4 without dictionaries and statistics takes half the time to write and a
+    quarter to read, and twice the room.
+    """
+    how: dict[str, Any] = (
+        {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+        if fast
+        else {"compression": "zstd", "compression_level": 3}
     )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.combine_chunks(), sink, row_group_size=ROW_GROUP_ROWS, version="2.6", **how)
     return sink.getvalue()
 
 

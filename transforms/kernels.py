@@ -119,11 +119,11 @@ def text_array(data: Bytes, offsets: Offsets) -> pa.LargeStringArray:
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-@kernel
+@parallel_kernel
 def compact(spaced, starts, offsets):  # type: ignore[no-untyped-def]
     """Move runs together: run i starts at ``starts[i]`` in ``spaced`` and goes to ``offsets[i]:offsets[i + 1]``."""
     out = np.empty(offsets[-1], spaced.dtype)
-    for run in range(len(starts)):
+    for run in numba.prange(len(starts)):
         shift = starts[run] - offsets[run]
         for at in range(offsets[run], offsets[run + 1]):
             out[at] = spaced[at + shift]

@@ -135,6 +135,19 @@ def _fold(data, start, end, starts, values, out, to):  # type: ignore[no-untyped
     """Write the form of one text from ``to`` on; gives the position after it, or -1 if Python must do it."""
     first, gap, at = to, False, start
     while at < end:
+        if data[at] < 0x80 and starts[data[at] + 1] - starts[data[at]] == 1:  # ASCII has forms of one byte
+            value = values[starts[data[at]]]
+            at += 1
+            if value == _SPACE:
+                gap = to > first
+                continue
+            if gap:
+                out[to] = _SPACE
+                to += 1
+                gap = False
+            out[to] = value
+            to += 1
+            continue
         code_point, at = next_code_point(data, at)
         if code_point >= _TABLE_SIZE:
             return -1

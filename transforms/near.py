@@ -21,6 +21,7 @@ from transforms.components import EDGES, LABELS, NodeNumbers, component_labels, 
 from transforms.exact import DECIDED, Keyed, decisions_by_part, run_starts
 from transforms.matching import matching_forms, text_hashes
 from transforms.minhash import Hashes, MinHashParams, band_hashes
+from transforms.overlap import OverlappingDoFn
 from transforms.parts import read_part, split_addresses
 from transforms.scopes import (
     RANKED,
@@ -183,7 +184,7 @@ class NearSpec:
     num_partitions: int
 
 
-class _Step(beam.DoFn):
+class _Step(OverlappingDoFn):
     def __init__(self, spec: NearSpec) -> None:
         self._spec = spec
 
@@ -193,8 +194,8 @@ class _Step(beam.DoFn):
 class SignRows(_Step):
     """A part's address and earlier decisions -> BANDS by range."""
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        spec, (part, batches) = self._spec, keyed
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        spec, (part, batches) = self._spec, element
         _, decisions = split_addresses(batches)
         rows = read_part(spec.folder, part, ["dataset", "query", "positives"])
         decided = decisions.column("row").to_numpy()
@@ -232,8 +233,8 @@ class LabelRows(beam.DoFn):
 class FetchCandidates(_Step):
     """LABELS of a part -> CANDIDATES by range of components."""
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        spec, (part, labels) = self._spec, keyed
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        spec, (part, labels) = self._spec, element
         rows = read_part(spec.folder, part, [*RANKED, "label"])
         candidates = candidate_rows(rows, pa.Table.from_batches(list(labels), schema=LABELS), spec.scopes)
         yield from by_partition(candidates, component_partitions(candidates, spec.num_partitions))
@@ -244,8 +245,8 @@ class FetchCandidates(_Step):
 class VerifyCandidates(_Step):
     """All CANDIDATES of a range of components -> decisions by part."""
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        candidates = pa.Table.from_batches(list(keyed[1]), schema=CANDIDATES)
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        candidates = pa.Table.from_batches(list(element[1]), schema=CANDIDATES)
         yield from decisions_by_part(verify_candidates(candidates, self._spec.params))
 
 

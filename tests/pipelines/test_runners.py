@@ -37,6 +37,12 @@ def test_the_users_own_flags_win() -> None:
     assert (options.direct_running_mode, options.direct_num_workers) == ("multi_threading", 5)
 
 
+def test_threads_of_the_direct_runner_are_refused() -> None:
+    flags = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    with pytest.raises(ConfigError, match="loses rows between its threads; use --workers=n"):
+        run_pipeline(lambda pipeline: None, parse(flags))
+
+
 def test_dataflow_writes_to_cloud_storage_alone() -> None:
     command = parse(["--runner=dataflow", "--out=gs://bucket/out", "--region=europe-west1"])
     assert PipelineOptions(flags_of(command)).view_as(StandardOptions).runner == "DataflowRunner"
