@@ -5,6 +5,7 @@ Beam's in-process runner gives a step its elements one after the other, and most
 """
 
 import functools
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,9 +39,9 @@ class OverlappingDoFn(beam.DoFn):
 
     _running: deque[Future[list[Any]]]
 
+    @abstractmethod
     def work(self, element: Any) -> Iterator[Any]:
         """Everything that an element gives."""
-        raise NotImplementedError
 
     def start_bundle(self) -> None:
         """Forget what a failed bundle left behind."""
