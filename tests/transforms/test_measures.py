@@ -1,8 +1,10 @@
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transforms import measures
 from transforms.filters import FilterParams
 from transforms.measures import count_units, has_units, may_repeat, repetition
 
@@ -93,3 +95,27 @@ def test_period_equals_brute_force(text: str, min_repeats: int, max_period: int)
     periods = [p for p in range(1, max_period + 1) if p * min_repeats <= len(spaced) and spaced[p:] == spaced[:-p]]
     found = repetition(words, min_characters=8, min_repeats=min_repeats, max_period=max_period)
     assert (found is not None) == (len(words) >= 8 and (few or bool(periods)))
+
+
+UNITS = (
+    rf"[{measures._UNSPACED}]|[{measures._STARTS}][^\s{measures._UNSPACED_BLOCKS}]{{0,19}}"  # what the kernel counts
+)
+CHARACTERS = st.one_of(
+    st.characters(codec="utf-8"), st.sampled_from("ab XY-+.\n\t'09"), st.characters(categories=["Lo"])
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(CHARACTERS, max_size=230), min_size=1, max_size=20))
+def test_units_are_those_of_an_expression(texts: list[str]) -> None:
+    array = pa.array(texts, pa.string())
+    counts = pc.count_substring_regex(pc.utf8_slice_codeunits(array, 0, 200), UNITS)
+    assert count_units(array).to_pylist() == counts.to_pylist()
+    assert has_units(array, 3).to_pylist() == pc.greater_equal(counts, 3).to_pylist()
+    anywhere = pc.match_substring_regex(array, UNITS)
+    assert has_units(array, 1).to_pylist() == anywhere.to_pylist()
+
+
+def test_the_only_unit_may_stand_far_behind() -> None:
+    assert has_units(pa.array(["-" * 300 + "a"]), 1).to_pylist() == [True]
+    assert count_units(pa.array(["-" * 300 + "a"])).to_pylist() == [0]
