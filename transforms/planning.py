@@ -24,7 +24,8 @@ class Plan:
 
     ``place`` says where it is read from. ``revision`` is the commit it was pinned to, None where there are no commits.
     ``absent`` holds one line for each configuration, or for the dataset, that the source does not have, with what is
-    there instead. ``digests`` maps each file to a digest of its content, so that output can be keyed by its input.
+    there instead. ``digests`` maps each file to a digest of its content, so that output can be keyed by its input;
+    ``sizes`` maps each to its bytes.
     """
 
     place: str
@@ -32,6 +33,7 @@ class Plan:
     revision: str | None = None
     absent: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):
