@@ -99,7 +99,9 @@ def test_an_empty_configuration_is_told(root: Path) -> None:
     (root / "datasets/org/toy/fr").mkdir()
     (root / "datasets/org/toy/fr/train.csv").touch()
     plan = open_source(str(root)).plan(located(configs=("en", "fr")))
-    assert plan.absent == ("catalog/toy.yaml:9: config fr, split train: its files hold no rows",)
+    assert plan.absent == (
+        "catalog/toy.yaml:9: config fr, split train: its files hold no rows: datasets/org/toy/fr/train.csv (0 bytes)",
+    )
     assert len(plan.units) == 1
 
 
