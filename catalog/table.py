@@ -5,6 +5,7 @@ python -m catalog.table --write=docs/catalog.md
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from schemas.catalog import LocatedEntry
 from schemas.errors import CurationError, OutputError
 
 COLUMNS = ("name", "stage", "task type", "languages", "licence", "rows", "adapter", "evidence")
+#: What may go over several lines on a narrow terminal.
+_WRAPPING = frozenset({"languages", "path"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,18 +61,28 @@ def cells(located: LocatedEntry) -> list[str]:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[str] = ()) -> None:
     """Write rows to standard output: aligned on a terminal, else tab-separated, which a script can cut."""
     if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            print("\t".join(row))
+        _print_lines("\t".join(row) for row in (columns, *rows))
         return
     right = set(numbers)
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        wraps = column in _WRAPPING
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=not wraps)
     for row in rows:
         table.add_row(
             *(escape(_grouped(cell) if column in right else cell) for column, cell in zip(columns, row, strict=True))
         )
     Console(highlight=False).print(table)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    """Write lines; a reader such as ``head`` that has had enough is no error."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _grouped(cell: str) -> str:
