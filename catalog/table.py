@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,8 +22,6 @@ from schemas.catalog import LocatedEntry
 from schemas.errors import CurationError, OutputError
 
 COLUMNS = ("name", "stage", "task type", "languages", "licence", "rows", "adapter", "evidence")
-#: What may go over several lines on a narrow terminal.
-_WRAPPING = frozenset({"languages", "path"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,8 +65,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, number
     right = set(numbers)
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        wraps = column in _WRAPPING
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=not wraps)
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column == columns[0])
     for row in rows:
         table.add_row(
             *(escape(_grouped(cell) if column in right else cell) for column, cell in zip(columns, row, strict=True))
