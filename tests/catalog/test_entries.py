@@ -9,6 +9,7 @@ import pytest
 
 from catalog.loading import BUNDLED, load_catalog, load_entry
 from schemas.catalog import Adapter, LocatedEntry
+from transforms.adapters import source_columns
 from transforms.layout import files_of, wanted_of
 from transforms.sources import open_source
 
@@ -38,6 +39,14 @@ def test_nothing_that_upstream_must_name_is_left_as_a_placeholder(located: Locat
     assert not re.search(r"[<>]|\{(?!config\}|split\})", source.files or "")
     assert source.hub is None or re.fullmatch(r"[\w.-]+/[\w.-]+", source.hub)
     assert source.revision is None or re.fullmatch(r"[0-9a-f]{40}|refs/convert/parquet", source.revision)
+
+
+def test_every_path_of_the_columns_can_be_read(located: LocatedEntry) -> None:
+    for wanted in wanted_of(located):
+        columns = source_columns(located, wanted.role, wanted.config)
+        assert columns or located.entry.columns["text"] == "line"
+        for column, where in columns.items():
+            assert re.fullmatch(rf"{located.file}:\d+", where), column
 
 
 def test_a_language_of_a_configuration_is_one_of_the_entry_and_every_configuration_has_one(

@@ -11,7 +11,11 @@ from catalog.loading import load_catalog
 from pipelines.curate import main
 from pipelines.dry_run import COLUMNS
 from schemas.errors import CatalogError, ConfigError
+from tests.hub_server import HubServer
+from tests.transforms.test_hub import hub, parquet
 from transforms.sources import SAMPLE_ROOT
+
+__all__ = ["hub"]
 
 Rows = list[dict[str, str]]
 
@@ -80,6 +84,36 @@ def test_filters_narrow_what_would_be_read(tmp_path: Path, capsys: pytest.Captur
         ("amazoncounterfactual", "de"),
         ("amazoncounterfactual", "ja"),
     ]
+
+
+ENTRY = """\
+name: toy
+title: Toy
+stage: finetune
+task_type: sts
+languages: [en]
+source: {hub: org/toy, configs: [big, lines]}
+adapter: pair
+columns: {query: q, positive: noise}
+rows: 9000
+"""
+
+
+def test_of_the_hub_only_listings_and_footers_are_fetched(
+    hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    big, lines = parquet(5_000), b'{"q": "a", "noise": "b"}\n' * 20_000
+    commit = hub.add("org/toy", {"big/train-0.parquet": big, "lines/train-0.jsonl": lines})
+    (tmp_path / "toy.yaml").write_text(ENTRY, encoding="utf-8")
+    rows, said = dry(capsys, tmp_path / "out", "--category=toy", "--source=hub", f"--catalog={tmp_path}")
+    shown = [(row["config"], row["bytes"], row["rows"], row["stated"], row["revision"]) for row in rows]
+    assert shown == [
+        ("big", str(len(big)), "5000", "9000", commit),
+        ("lines", str(len(lines)), "", "", commit),
+    ]
+    assert hub.bytes_asked("lines/train-0.jsonl") == 0
+    assert 0 < hub.bytes_asked("big/train-0.parquet") < len(big) / 4
+    assert said[-1].startswith("dry run: 1 of 1 datasets are in hub: 2 files")
 
 
 def test_mistakes_are_errors_here_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
