@@ -13,16 +13,18 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds.
 MODEL ?= tiny
-CURATE_FLAGS = $(if $(CATEGORY),--category='$(CATEGORY)') $(if $(SOURCE),--source='$(SOURCE)') \
+CHOICE = $(if $(CATEGORY),--category='$(CATEGORY)') $(if $(LICENSES),--licenses='$(LICENSES)') \
+	$(if $(LANGUAGES),--languages='$(LANGUAGES)') $(if $(CATALOG),--catalog='$(CATALOG)')
+CURATE_FLAGS = $(CHOICE) $(if $(SOURCE),--source='$(SOURCE)') \
 	$(if $(LIMIT),--limit='$(LIMIT)') $(if $(OUT),--out='$(OUT)') $(if $(TEACHER),--teacher='$(TEACHER)') \
-	$(if $(RUNNER),--runner='$(RUNNER)') $(if $(WORKERS),--workers='$(WORKERS)') $(if $(CATALOG),--catalog='$(CATALOG)') $(if $(EVALUATION),--evaluation='$(EVALUATION)')
+	$(if $(RUNNER),--runner='$(RUNNER)') $(if $(WORKERS),--workers='$(WORKERS)') $(if $(EVALUATION),--evaluation='$(EVALUATION)') $(if $(DRY_RUN),--dry_run)
 MANIFEST = $(or $(OUT),out)/manifest.json
 
-.PHONY: help setup curate train regenerate test test-fast test-flink check format pins bench bench-stages \
+.PHONY: help setup catalog curate train regenerate test test-fast test-flink check format pins bench bench-stages \
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CATEGORY=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir] [RUNNER=..] [WORKERS=n] [ARGS='..']"
+	@echo "make TARGET [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -38,6 +40,9 @@ $(READY): setup.py constraints.txt
 	@echo "$(if $(GPU),faiss-cpu; python_version < '3')" > $(VENV)/overrides.txt
 	$(VENV)/bin/uv pip install --python $(PY) -c constraints.txt -b constraints.txt --overrides $(VENV)/overrides.txt -e '.[$(EXTRAS)]'
 	@touch $(READY)
+
+catalog: $(READY)  ## List the datasets: task type, languages, licence, rows (CATEGORY, LICENSES, LANGUAGES)
+	$(PY) -m catalog.table $(strip $(CHOICE) $(ARGS))
 
 curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (CATEGORY=retrieval)
 	$(PY) -m pipelines.curate $(strip $(CURATE_FLAGS) $(ARGS))

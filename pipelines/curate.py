@@ -12,16 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from catalog import load_catalog, select_entries
 from mining.policies import MiningParams
 from mining.teacher import find_teacher
 from pipelines.config import CurationConfig
 from pipelines.display import Display, fail
+from pipelines.dry_run import dry_run
 from pipelines.evaluation import open_evaluation
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import Command, parse
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run
 from pipelines.runners import is_news, limit_threads, run_pipeline, worker_error
+from pipelines.selection import chosen_entries
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import LocatedEntry
 from schemas.errors import CurationError, SourceError
@@ -47,7 +48,15 @@ _LIBRARIES = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    return report_errors(lambda: curate(parse(argv)))
+    return report_errors(lambda: run_command(parse(argv)))
+
+
+def run_command(command: Command) -> None:
+    """Curate, or only say what would be read."""
+    if command.dry_run:
+        dry_run(command)
+    else:
+        curate(command)
 
 
 def report_errors(action: Callable[[], object]) -> int:
@@ -106,7 +115,7 @@ def plan(command: Command, workplace: Workplace) -> tuple[Run, list[tuple[str, s
     Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
     """
     config = command.config
-    located, named = select_entries(load_catalog(config.catalog), config.category)
+    located, named = chosen_entries(config)
     source = open_source(config.source, limit=config.limit)
     plans = {entry.entry.name: source.plan(entry) for entry in located}
     absent = [(name, detail) for name, found in plans.items() for detail in found.absent]

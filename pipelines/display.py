@@ -21,6 +21,7 @@ from transforms import progress
 _PLAIN_INTERVAL = 10.0  # seconds between lines without a terminal
 _PLAIN_WIDTH = 160
 _LIVE_INTERVAL = 0.5
+_ABSENT_SHOWN = 10
 
 
 class Display:
@@ -83,8 +84,10 @@ class Display:
             if record.name in names:
                 table.add_row(*_summary_row(record.name, record.stages, len(record.shards)))
         self._console.print(table)
-        for absent in manifest.absent:
+        for absent in manifest.absent[:_ABSENT_SHOWN]:
             self.say(f"absent: {absent.name}: {absent.detail}")
+        if len(manifest.absent) > _ABSENT_SHOWN:
+            self.say(f"absent: {len(manifest.absent) - _ABSENT_SHOWN} more; all stand in {out}/manifest.json")
         shards = sum(len(record.shards) for record in manifest.datasets if record.name in names)
         self.say(f"{shards} shards, manifest and rejections are in {out}/ (see {out}/manifest.json, {out}/rejections/)")
 

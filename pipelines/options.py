@@ -33,6 +33,7 @@ class Command:
     workers: int
     quiet: bool
     allow_alarms: bool
+    dry_run: bool
     beam_flags: tuple[str, ...]
 
 
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow_alarms", action="store_true", help="go on although a dataset lost an alarming share of its rows"
     )
+    parser.add_argument("--dry_run", action="store_true", help="say what would be read, then read and write nothing")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
     return parser
 
@@ -73,6 +75,7 @@ def parse(argv: Sequence[str] | None) -> Command:
         workers=known.workers,
         quiet=known.quiet,
         allow_alarms=known.allow_alarms,
+        dry_run=known.dry_run,
         beam_flags=tuple(rest),
     )
 

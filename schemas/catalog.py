@@ -120,6 +120,8 @@ class SourceSpec(_Entry):
     split: str = "train"
     files: str | None = Field(None, description="glob below the dataset's folder; may hold {config} and {split}")
     access: Literal["open_files", "open_raw_script", "git", "http_file", "manual", "manual_or_hf_copy"] = "open_files"
+    obtain: str | None = Field(None, description="what a person must do to get the files, and where they go")
+    substitute: str | None = Field(None, description="what can be used where that is not possible")
 
 
 class CatalogEntry(_Entry):

@@ -16,6 +16,12 @@ class RunConfig(BaseModel):
     category: str = Field(
         "retrieval", description="task type, dataset name or glob, stage (pretrain, finetune), or all"
     )
+    licenses: str | None = Field(
+        None, description="only datasets of these licence classes: permissive, noncommercial, other, unknown"
+    )
+    languages: str | None = Field(
+        None, description="only datasets with one of these languages (zh,en); their rows are not filtered"
+    )
     source: str = Field(SAMPLE, description="sample (bundled), hub, or a directory in hub layout")
     limit: PositiveInt | None = Field(None, description="rows per dataset; all of them if not given")
     out: str = Field("out", description="folder (or fsspec URL) for shards, manifest and rejections")

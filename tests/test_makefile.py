@@ -36,8 +36,14 @@ def test_make_alone_explains_every_target() -> None:
         ),
         (
             ["curate", "SOURCE=my hub", "OUT=o", "TEACHER=t", "CATALOG=c"],
-            "-m pipelines.curate --source='my hub' --out='o' --teacher='t' --catalog='c'",
+            "-m pipelines.curate --catalog='c' --source='my hub' --out='o' --teacher='t'",
         ),
+        (
+            ["curate", "CATEGORY=all", "LICENSES=permissive,other", "LANGUAGES=zh", "DRY_RUN=1"],
+            "-m pipelines.curate --category='all' --licenses='permissive,other' --languages='zh' --dry_run",
+        ),
+        (["catalog"], "-m catalog.table "),
+        (["catalog", "LANGUAGES=ja", "CATALOG=c"], "-m catalog.table --languages='ja' --catalog='c'"),
         (["train"], "-m trainer.train --manifest='out/manifest.json' --model='tiny' "),
         (["train", "OUT=o", "MODEL=m"], "-m trainer.train --manifest='o/manifest.json' --model='m' "),
     ],

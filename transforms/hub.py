@@ -122,6 +122,7 @@ class HubSource:
             revision="+".join(dict.fromkeys(file.commit for file in used)) or None,
             absent=(*absent, *empty),
             digests={file.source.file: file.digest for file in used},
+            sizes={file.source.file: file.source.size for file in used},
         )
 
     def _units(self, dataset: str, files: Sequence[SourceFile], limit: int | None) -> list[list[Unit]]:

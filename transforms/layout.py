@@ -18,6 +18,8 @@ from transforms.units import FORMATS, Role, split_name
 BEIR_ROLES: tuple[Role, ...] = ("corpus", "queries", "qrels")
 DEFAULT_CONFIG = "default"
 _SHOWN = 12
+#: Kinds of access that need no person.
+_READABLE = ("open_files", "open_raw_script")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,12 @@ def absent_line(located: LocatedEntry, declared: Wanted, paths: Collection[str],
 
 def hint(located: LocatedEntry) -> str:
     """What the entry itself says about getting its data, where that takes more than reading files of the hub."""
-    entry = located.entry
-    if entry.source.access in ("open_files", "open_raw_script"):
-        return ""
-    return f" (access: {entry.source.access}{f'; {entry.note}' if entry.note else ''})"
+    source, note = located.entry.source, located.entry.note
+    told = source.obtain or note if source.access not in _READABLE else source.obtain
+    said = [
+        f"access: {source.access}" if source.access not in _READABLE else "",
+        told or "",
+        f"substitute: {source.substitute}" if source.substitute else "",
+    ]
+    words = "; ".join(filter(None, said))
+    return f" ({words})" if words else ""

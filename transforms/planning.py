@@ -16,6 +16,7 @@ from transforms.units import Unit, split_name
 #: Row groups next to each other are one unit up to so many rows and uncompressed bytes.
 UNIT_ROWS = 65_536
 UNIT_BYTES = 64 << 20
+_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class Plan:
 
     ``place`` says where it is read from. ``revision`` is the commit it was pinned to, None where there are no commits.
     ``absent`` holds one line for each configuration, or for the dataset, that the source does not have, with what is
-    there instead. ``digests`` maps each file to a digest of its content, so that output can be keyed by its input.
+    there instead. ``digests`` maps each file to a digest of its content, so that output can be keyed by its input;
+    ``sizes`` maps each to its bytes.
     """
 
     place: str
@@ -32,6 +34,7 @@ class Plan:
     revision: str | None = None
     absent: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -131,8 +134,16 @@ def units_of(dataset: str, file: SourceFile) -> list[Unit]:
 def empty_lines(files: Sequence[SourceFile], units: Sequence[Sequence[Unit]]) -> list[str]:
     """A line for each configuration whose files are all known to hold no rows."""
     read = {file.wanted for file, found in zip(files, units, strict=True) if found}
-    empty = dict.fromkeys(file.wanted for file in files if file.wanted not in read)
-    return [f"{wanted.where}: {wanted}: its files hold no rows" for wanted in empty]
+    empty: dict[Wanted, list[str]] = {}
+    for file in files:
+        if file.wanted not in read:
+            empty.setdefault(file.wanted, []).append(f"{file.file} ({file.size:,} bytes)")
+    return [f"{wanted.where}: {wanted}: its files hold no rows: {_some(names)}" for wanted, names in empty.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def choice_hash(file: str, number: int) -> int:

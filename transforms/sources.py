@@ -28,22 +28,25 @@ SAMPLE_ROOT = Path(__file__).parent.parent / "catalog" / "sample"
 _THREADS = 8
 
 
-def open_source(name: str, *, limit: int | None = None, sample_root: str | None = None) -> Source:
+def open_source(name: str, *, limit: int | None = None, sample_root: str | None = None, digests: bool = True) -> Source:
     """The source of that name: ``sample``, ``hub``, or a directory in hub layout (a path or an fsspec URL).
 
     ``limit`` only matters on the hub, where reading all rows to choose among them is out of the question; elsewhere it
-    is applied to the rows that were read. Raises SourceError for a directory that is absent or not in hub layout.
+    is applied to the rows that were read. Without ``digests`` no content is read to plan, and nothing can be keyed by
+    it. Raises SourceError for a directory that is absent or not in hub layout.
     """
     if name == HUB:
         return HubSource(limit=limit)
-    return DirectorySource(sample_root or str(SAMPLE_ROOT), name) if name == SAMPLE else DirectorySource(name, name)
+    root = (sample_root or str(SAMPLE_ROOT)) if name == SAMPLE else name
+    return DirectorySource(root, name, digests=digests)
 
 
 class DirectorySource:
     """A directory in hub layout: ``<root>/datasets/<dataset>/<config>/<split>-*.<ending>``."""
 
-    def __init__(self, root: str, shown: str) -> None:
+    def __init__(self, root: str, shown: str, *, digests: bool = True) -> None:
         self._shown = shown
+        self._digests = digests
         self._filesystem, self._root = filesystem_of(root)
         if is_local(self._filesystem):
             self._root = str(Path(self._root).resolve())
@@ -86,12 +89,14 @@ class DirectorySource:
     def _planned(self, located: LocatedEntry, place: str, files: list[SourceFile], absent: list[str]) -> Plan:
         with ThreadPoolExecutor(_THREADS) as pool:
             units = list(pool.map(lambda file: units_of(located.entry.name, file), files))
-            digests = list(pool.map(lambda file: _digest(located.entry.name, file), files))
+            digested = files if self._digests else []
+            digests = list(pool.map(lambda file: _digest(located.entry.name, file), digested))
         return Plan(
             place=place,
             units=tuple(unit for found in units for unit in found),
             absent=(*absent, *empty_lines(files, units)),
-            digests={file.file: digest for file, digest in zip(files, digests, strict=True)},
+            digests={file.file: digest for file, digest in zip(digested, digests, strict=True)},
+            sizes={file.file: file.size for file in files},
         )
 
     def _source_file(self, folder: str, wanted: Wanted, path: str, size: int) -> SourceFile:

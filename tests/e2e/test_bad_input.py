@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalog import load_catalog
 from pipelines.curate import main
 from schemas.errors import CatalogError, ConfigError, OutputError, SourceError
 from tests.e2e.running import ROOT, curate, flags, manifest_of, published, rejections, start
@@ -175,7 +176,9 @@ def test_what_is_absent_of_a_glob_is_listed_and_the_rest_is_made(place: Place) -
     assert main([*place.arguments(category="m*"), "-q"]) == 0
     manifest = manifest_of(place.out)
     assert [record.name for record in manifest.datasets] == ["mine"]
-    assert [(record.name, "nyu-mll/multi_nli" in record.detail) for record in manifest.absent] == [("multinli", True)]
+    absent = {record.name: record.detail for record in manifest.absent}
+    assert absent.keys() == {name for name in load_catalog() if name.startswith("m")}
+    assert "nyu-mll/multi_nli" in absent["multinli"]
 
 
 def test_a_missing_column_names_file_column_columns_and_the_line_to_mend(place: Place, refused: Refused) -> None:
@@ -195,6 +198,75 @@ def test_a_column_of_the_wrong_type_is_a_fault_of_the_entry_or_of_each_row(place
     message = refused(place.arguments(), CatalogError)
     assert f"{place.catalog / 'mine.yaml'}:11" in message
     assert "list" in message
+
+
+def test_a_column_that_became_another_type_upstream_is_shown_with_the_fields_it_has_now(
+    place: Place, refused: Refused
+) -> None:
+    place.entry(ENTRY.replace("positive: answer", "positive: answer.text"))
+    table = pa.table({"question": [row["question"] for row in ROWS], "answer": [{"body": "It is so."}] * len(ROWS)})
+    pq.write_table(table, place.folder / "train-00000-of-00001.parquet")
+    message = refused(place.arguments(), CatalogError)
+    assert f"{place.catalog / 'mine.yaml'}:11: positive, read from datasets/me/mine/default/train-0" in message
+    assert "there is no field 'text'; the fields there are body" in message
+    pq.write_table(
+        pa.table({"question": [1, 2], "answer": [{"text": "It is so."}] * 2}),
+        place.folder / "train-00000-of-00001.parquet",
+    )
+    message = refused(place.arguments(), CatalogError)
+    assert f"{place.catalog / 'mine.yaml'}:10: query, read from" in message
+    assert "text is wanted, but the column holds int64 (path question)" in message
+
+
+def test_a_split_that_was_renamed_is_shown_with_those_there_are(place: Place, refused: Refused) -> None:
+    place.lines(*well_formed())
+    place.entry(ENTRY.replace("hub: me/mine", "hub: me/mine\n  split: training"))
+    message = refused(place.arguments(), SourceError)
+    assert message.startswith(f"mine: {place.catalog / 'mine.yaml'}:8: no files of config default, split training; ")
+    assert "datasets/me/mine holds default/train" in message
+
+
+def test_a_configuration_without_rows_is_shown_with_its_file_and_the_others_are_read(place: Place) -> None:
+    place.lines(*well_formed())
+    place.entry(ENTRY.replace("hub: me/mine", "hub: me/mine\n  configs: [default, other]"))
+    other = place.folder.parent / "other" / "train.parquet"
+    other.parent.mkdir()
+    pq.write_table(pa.table({"question": pa.array([], pa.string()), "answer": pa.array([], pa.string())}), other)
+    assert main([*place.arguments(), "-q"]) == 0
+    manifest = manifest_of(place.out)
+    assert manifest.dataset("mine").stages["prepare"].read == len(ROWS)
+    (absent,) = manifest.absent
+    assert absent.detail.startswith(
+        f"{place.catalog / 'mine.yaml'}:6: config other, split train: its files hold no rows"
+    )
+    assert f"datasets/me/mine/other/train.parquet ({other.stat().st_size} bytes)" in absent.detail
+
+
+LABELED = """\
+name: mine
+title: Mine
+stage: finetune
+task_type: classification
+languages: [en]
+source:
+  hub: me/mine
+adapter: labeled
+columns:
+  text: answer
+  label: label
+label_names: [bad, good]
+"""
+
+
+def test_classes_in_another_order_than_the_files_own_are_refused(place: Place, refused: Refused) -> None:
+    place.entry(LABELED)
+    features = {"label": {"_type": "ClassLabel", "names": ["Good", "Bad"]}}
+    table = pa.table({"answer": [row["answer"] for row in ROWS], "label": [0, 1, 0, 1, 0]})
+    stated = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(stated, place.folder / "train-00000-of-00001.parquet")
+    message = refused(place.arguments(), CatalogError)
+    assert message.startswith(f"{place.catalog / 'mine.yaml'}:12: label_names: datasets/me/mine/default/train-00000")
+    assert "has the same classes in another order: Good, Bad" in message
 
 
 BAD_ROWS = {

@@ -1,14 +1,16 @@
 """Real data: what was read is what the files hold, and nothing of it is lost."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from catalog import load_catalog
+from catalog import BUNDLED, load_catalog
 from pipelines.curate import plan, run_stage
 from pipelines.display import Display
 from pipelines.jobs import Run, prepare_job
@@ -16,7 +18,7 @@ from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.manifest import StageCounts
 from schemas.reasons import RejectReason
-from tests.e2e.running import ROOT, curate, flags, rejected_by_reason, shard_digests
+from tests.e2e.running import ROOT, curate, flags, rejected_by_reason, shard_digests, shard_rows
 from transforms.sources import DATASETS
 
 pytestmark = pytest.mark.slow
@@ -44,9 +46,21 @@ FORESEEN = {
 }
 
 
-def prepare(out: Path, teacher: Path, category: str) -> tuple[Run, dict[str, StageCounts]]:
+#: Entries of our own: name -> the bundled entry that it is made from, and what of its source is another. Three add to
+#: the catalog, three override what it has.
+OWN: dict[str, tuple[str, dict[str, object]]] = {
+    "cmnli-validation": ("cmnli", {"split": "validation"}),
+    "pubmedqa-labeled": ("pubmedqa", {"configs": ["pqa_labeled"]}),
+    "snli-validation": ("snli", {"split": "validation"}),
+    "cmrc-2018": ("cmrc-2018", {"split": "validation"}),
+    "drcd": ("drcd", {"split": "test"}),
+    "paws-x": ("paws-x", {"configs": ["zh"], "split": "test"}),
+}
+
+
+def prepare(out: Path, teacher: Path, category: str, **options: object) -> tuple[Run, dict[str, StageCounts]]:
     """Run the prepare stage alone; gives its run and its counts."""
-    command = parse([*flags(out, teacher, category, source=HUB), "--quiet"])
+    command = parse([*flags(out, teacher, category, source=HUB, **options), "--quiet"])
     workplace = Workplace(command.config.out, None)
     run, absent = plan(command, workplace)
     assert {name for name, _ in absent} <= {"nli-zh"}
@@ -100,6 +114,41 @@ def test_no_reason_takes_more_than_is_foreseen(prepared: tuple[Path, Run, dict[s
     assert much == {}
     lost = {name: c.rejected.get(RejectReason.WRONG_LANGUAGE, 0) / c.read for name, c in counts.items()}
     assert {name: share for name, share in lost.items() if share > 0.01} == {}
+
+
+def own_catalog(folder: Path) -> Path:
+    """A folder with the entries of ``OWN``, a file each."""
+    folder.mkdir()
+    for name, (base, source) in OWN.items():
+        entry = yaml.safe_load((BUNDLED / "finetune" / f"{base}.yaml").read_text("utf-8"))
+        entry |= {"name": name, "source": entry["source"] | source}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(entry, allow_unicode=True), "utf-8")
+    return folder
+
+
+def test_a_folder_of_entries_adds_splits_that_the_catalog_does_not_read(teacher: Path, tmp_path: Path) -> None:
+    folder = own_catalog(tmp_path / "catalog")
+    run, counts = prepare(tmp_path / "out", teacher, ",".join(OWN), catalog=folder)
+    assert {located.file for located in run.located} == {f"{folder}/{name}.yaml" for name in OWN}
+    assert {name: c.read for name, c in counts.items()} == {name: rows_of_files(run, name) for name in OWN}
+    for name, c in counts.items():
+        assert (c.missing, c.read > 900, c.kept > 400) == (0, True, True), name
+        assert c.rejected.get(RejectReason.WRONG_LANGUAGE, 0) <= 0.01 * c.read, name
+        assert rejected_by_reason(tmp_path / "out", name).get("prepare", {}) == c.rejected, name
+
+
+def test_the_entry_that_the_instructions_for_contributors_show_works(teacher: Path, tmp_path: Path) -> None:
+    (entry,) = re.findall(
+        r"^```yaml\n(.+?)^```$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    name = yaml.safe_load(entry)["name"]
+    assert (len(entry.splitlines()), name in load_catalog()) == (10, False)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / f"{name}.yaml").write_text(entry, "utf-8")
+    manifest = curate(tmp_path / "out", teacher, name, source=HUB, catalog=tmp_path / "mine", limit=500)
+    counts = manifest.dataset(name).stages["prepare"]
+    assert (counts.read, counts.missing, counts.kept > 450) == (500, 0, True)
+    assert {row["label"] for row in shard_rows(tmp_path / "out", name)} == {"neg", "pos"}
 
 
 def renamed(root: Path, names: str) -> Path:

@@ -104,6 +104,15 @@ def test_the_summary_says_what_became_of_each_dataset_of_the_run(capsys: pytest.
     ]
 
 
+def test_of_much_that_is_absent_the_summary_shows_some(capsys: pytest.CaptureFixture[str]) -> None:
+    absent = [AbsentRecord(name=f"gone{number:02}", detail="no folder") for number in range(13)]
+    lines = _summary(capsys, _manifest(absent=absent), [])
+    assert [line for line in lines if line.startswith("absent: ")] == [
+        *(f"absent: gone{number:02}: no folder" for number in range(10)),
+        "absent: 3 more; all stand in out/manifest.json",
+    ]
+
+
 def test_a_dataset_that_lost_all_its_rows_is_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
     lines = _summary(capsys, _manifest(_record("toy", _stages(7, 0, 0, TIE=7), [])), ["toy"])
     assert lines[1].split() == ["toy", "7", "0", "0", "7", "0", "TIE", "7"]

@@ -9,6 +9,8 @@ from schemas.errors import ConfigError
 
 GIVEN = {
     "category": "sts,csl-*",
+    "licenses": "permissive,other",
+    "languages": "zh,en",
     "source": "/data/hub",
     "limit": "50",
     "out": "/data/out",
@@ -24,7 +26,8 @@ GIVEN = {
 def test_without_flags_everything_has_its_default() -> None:
     command = parse([])
     assert command.config == RunConfig()
-    assert (command.runner, command.workers, command.quiet, command.allow_alarms) == ("direct", 1, False, False)
+    assert (command.runner, command.workers) == ("direct", 1)
+    assert (command.quiet, command.allow_alarms, command.dry_run) == (False, False, False)
     assert command.beam_flags == ()
 
 
@@ -48,6 +51,7 @@ def test_help_explains_every_flag_of_ours() -> None:
     assert all(runner in text for runner in RUNNERS)
     assert "--workers" in text
     assert "--allow_alarms" in text
+    assert "--dry_run" in text
     assert "Every flag of Apache Beam" in text
 
 

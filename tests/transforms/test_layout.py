@@ -160,3 +160,11 @@ def test_an_absent_configuration_is_told_with_its_line_what_is_there_and_how_to_
         " (access: manual; ask the authors; try org/other)"
     )
     assert "access" not in absent_line(located(note="a note"), wanted(), [], "x")
+
+
+def test_a_missing_split_says_how_to_get_it_and_what_stands_in_for_it_whatever_its_access() -> None:
+    told = {"obtain": "sign the form", "substitute": "org/other"}
+    manual = absent_line(located(access="manual", note="long documents", **told), wanted(), [], "x")
+    assert manual.endswith(" (access: manual; sign the form; substitute: org/other)")
+    scripted = absent_line(located(note="long documents", **told), wanted(), [], "x")
+    assert scripted.endswith("no data files (sign the form; substitute: org/other)")

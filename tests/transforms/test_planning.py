@@ -71,7 +71,13 @@ def test_files_without_rows_give_no_unit_and_a_line(tmp_path: Path) -> None:
     files = [source_file(tmp_path / name) for name in ("train.csv", "train.parquet")]
     units = [units_of("toy", file) for file in files]
     assert units == [[], []]
-    assert empty_lines(files, units) == ["catalog/toy.yaml:9: config en, split train: its files hold no rows"]
+    size = (tmp_path / "train.parquet").stat().st_size
+    (line,) = empty_lines(files, units)
+    assert line == (
+        "catalog/toy.yaml:9: config en, split train: its files hold no rows: "
+        f"datasets/org/toy/en/train.csv (0 bytes), datasets/org/toy/en/train.parquet ({size} bytes)"
+    )
+    assert empty_lines(files * 3, units * 3)[0].endswith(", datasets/org/toy/en/train.csv (0 bytes) and 3 more")
     (tmp_path / "other.csv").write_text("a\n1\n")
     more = [*files, source_file(tmp_path / "other.csv")]
     assert empty_lines(more, [units_of("toy", file) for file in more]) == []

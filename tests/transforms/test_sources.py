@@ -47,6 +47,15 @@ def test_a_directory_gives_units_and_digests(root: Path) -> None:
     assert sorted(rows) == sorted([f"en{n}" for n in range(30)] + [f"de{n}" for n in range(20)])
 
 
+def test_a_plan_without_digests_is_the_same_otherwise(root: Path) -> None:
+    entry = located(configs=("en", "de"))
+    quick, whole = open_source(str(root), digests=False).plan(entry), open_source(str(root)).plan(entry)
+    assert (quick.units, quick.sizes) == (whole.units, whole.sizes)
+    assert quick.digests == {}
+    assert whole.digests.keys() == whole.sizes.keys()
+    assert quick.sizes == {file: (root / file).stat().st_size for file in whole.digests}
+
+
 def test_an_absent_configuration_is_told_and_the_others_are_read(root: Path) -> None:
     plan = open_source(str(root)).plan(located(configs=("en", "fr"), split="train"))
     assert {unit.config for unit in plan.units} == {"en"}
@@ -90,7 +99,9 @@ def test_an_empty_configuration_is_told(root: Path) -> None:
     (root / "datasets/org/toy/fr").mkdir()
     (root / "datasets/org/toy/fr/train.csv").touch()
     plan = open_source(str(root)).plan(located(configs=("en", "fr")))
-    assert plan.absent == ("catalog/toy.yaml:9: config fr, split train: its files hold no rows",)
+    assert plan.absent == (
+        "catalog/toy.yaml:9: config fr, split train: its files hold no rows: datasets/org/toy/fr/train.csv (0 bytes)",
+    )
     assert len(plan.units) == 1
 
 

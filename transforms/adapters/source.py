@@ -142,10 +142,21 @@ class Source:
 
     def class_names(self, *key: str) -> tuple[str, ...] | None:
         """The names of a key's classes: those of the entry, else those of the file's own ``huggingface`` metadata."""
-        if self.entry.label_names is not None:
-            return self.entry.label_names
         (inner, path), *_ = _paths(self.located, self.spec(*key), key)
-        return class_names(self.rows.schema, _parsed(self.located, inner, path, self.unit.config))
+        stated = class_names(self.rows.schema, _parsed(self.located, inner, path, self.unit.config))
+        declared = self.entry.label_names
+        if declared is not None and stated is not None:
+            self._check_order(declared, stated)
+        return stated if declared is None else declared
+
+    def _check_order(self, declared: tuple[str, ...], stated: tuple[str, ...]) -> None:
+        """Refuse the file's own class names in another order: every label would be taken for another one."""
+        ours, theirs = ([name.casefold() for name in names] for names in (declared, stated))
+        if ours != theirs and sorted(ours) == sorted(theirs):
+            raise CatalogError(
+                f"{self.located.where('label_names')}: label_names: {self.unit.file} of {self.entry.name} has the same "
+                f"classes in another order: {', '.join(stated)}; write them in the file's order, or leave them out"
+            )
 
     def labels(self, *key: str) -> pa.Array:
         """The labels of a key by name: ``string``, or ``list<string>`` of several; null where there is none."""

@@ -34,6 +34,17 @@ def test_class_names_come_from_the_file_where_the_entry_has_none() -> None:
     assert kept(adapted(named, rows.replace_schema_metadata(metadata)), "label") == ["q", "p"]
 
 
+def test_the_files_own_classes_in_another_order_are_an_error_of_the_entry() -> None:
+    metadata = {
+        "huggingface": json.dumps({"info": {"features": {"label": {"_type": "ClassLabel", "names": ["x", "y"]}}}})
+    }
+    rows = batch(text=["a", "b"], label=[1, 0]).replace_schema_metadata(metadata)
+    for same in (["x", "y"], ["X", "Y"]):
+        assert kept(adapted(locate("labeled", LABELED, label_names=same), rows), "label") == same[::-1]
+    with pytest.raises(CatalogError, match=r"toy\.yaml: label_names: .* in another order: x, y; write them in the f"):
+        adapted(locate("labeled", LABELED, label_names=["y", "x"]), rows)
+
+
 def test_the_first_of_several_labels_counts_and_the_others_stay_beside_it() -> None:
     rows = batch({"label": pa.list_(pa.string())}, text=["a", "b", "c", "d"], label=[["x", "y", "z"], ["x"], [], None])
     result = adapted(locate("labeled", LABELED), rows)
