@@ -20,8 +20,8 @@ CURATE_FLAGS = $(CHOICE) $(if $(SOURCE),--source='$(SOURCE)') \
 	$(if $(RUNNER),--runner='$(RUNNER)') $(if $(WORKERS),--workers='$(WORKERS)') $(if $(EVALUATION),--evaluation='$(EVALUATION)') $(if $(DRY_RUN),--dry_run)
 MANIFEST = $(or $(OUT),out)/manifest.json
 
-.PHONY: help setup catalog curate train regenerate test test-fast test-flink check format pins bench bench-stages \
-	flink-up flink-down prism clean distclean
+.PHONY: help setup catalog curate train regenerate test test-fast test-flink check format pins \
+	bench bench-stages bench-dedup bench-edits flink-up flink-down prism clean distclean
 
 help:  ## Show this list
 	@echo "make TARGET [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
@@ -80,13 +80,22 @@ pins: $(READY)  ## Resolve anew what constraints.txt pins (all extras, Python 3.
 		echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)"; } | LC_ALL=C sort -f > $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
 
-bench: $(READY)  ## Measure: every script of benchmarks/, one number of the README each
-	@set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
-		echo "== $$script"; $(PY) -m benchmarks.$$(basename $$script .py) $(ARGS); done
+bench: bench-dedup bench-stages bench-edits  ## Measure all numbers of the README (ARGS=--write=README.md puts them there)
 
 bench-stages: $(READY)  ## Measure the stages on SOURCE beside what people run today (LIMIT, EVALUATION)
 	$(PY) -m benchmarks.stages $(strip $(if $(SOURCE),--source='$(SOURCE)') $(if $(CATEGORY),--category='$(CATEGORY)') \
 		$(if $(LIMIT),--limit='$(LIMIT)') $(if $(EVALUATION),--evaluation='$(EVALUATION)') $(if $(TEACHER),--teacher='$(TEACHER)') $(ARGS))
+
+bench-dedup: $(READY) .venv-peers/.ready  ## Measure deduplication beside datasketch, rensa and datatrove (some minutes)
+	$(PY) -m benchmarks.dedup $(ARGS)
+
+.venv-peers/.ready: benchmarks/peers.txt | $(READY)
+	test -x .venv-peers/bin/python || $(VENV)/bin/uv venv --quiet --python $(PY) .venv-peers
+	$(VENV)/bin/uv pip install --quiet --python .venv-peers/bin/python -r benchmarks/peers.txt
+	@touch $@
+
+bench-edits: $(READY)  ## Measure which edited copies of SOURCE's texts near-duplicate removal finds
+	$(PY) -m benchmarks.edits $(strip $(if $(SOURCE),--source='$(SOURCE)') $(if $(CATEGORY),--category='$(CATEGORY)') $(ARGS))
 
 flink-up: $(READY)  ## Start a local Flink cluster, its job server and the worker pool
 	$(PY) -m pipelines.engines.flink up $(ARGS)
@@ -102,4 +111,4 @@ clean:  ## Remove builds, caches and work folders; a run's OUT stays
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove also .venv, the engines and out/
-	rm -rf $(VENV) .engines .work out
+	rm -rf $(VENV) .venv-peers .engines .work out
