@@ -14,6 +14,8 @@ from schemas.catalog import Adapter
 #: Lines of ``foreign.txt`` that are in none of an entry's languages.
 _FOREIGN = {"en": (0, 1, 2, 3, 6, 7, 8, 9), "zh": (0, 1, 2, 3, 4, 5, 6)}
 _WORDS = {"zh": "何", "ja": "何"}
+#: Negatives of a row that keeps a list of them; they answer the queries of other rows.
+_NEGATIVES = 7
 _GRADES = ("Exact", "Substitute", "Complement", "Irrelevant")
 _EDITABLE = frozenset({"en", "de", "zh", "ja"})
 
@@ -41,14 +43,16 @@ def near_copy(texts: Sequence[str], language: str) -> tuple[int, str] | None:
 def pairs(desk: Desk) -> None:
     """``pair`` and ``triplet``: a query, its positive, negatives that answer other queries."""
     drawn = desk.take(desk.size)
-    others = [item.negative or drawn[(i + 3) % len(drawn)].positive for i, item in enumerate(drawn)]
     lead = desk.entry.options.query == "lead"
 
     def row(item: Drawn, at: int, **other: Any) -> Row:
         text = other.get("positive", item.positive)
         whole = f"{other.get('query', item.query)}\n{text}" if lead and text is not None else text
-        negatives = [others[at % len(others)]]
-        return desk.example(item, negatives, **{**other, "positive": whole})
+        others = (drawn[(at + step) % len(drawn)] for step in range(3, 3 + _NEGATIVES))
+        negatives = [
+            other.negative or other.positive for other in (item, *others) if other.negative or other is not item
+        ]
+        return desk.example(item, negatives[:_NEGATIVES], **{**other, "positive": whole})
 
     rows = [row(item, i) for i, item in enumerate(drawn)]
     desk.planter.keep(*rows)
