@@ -93,7 +93,7 @@ class Composition:
             title=self.one_of("title", self.domain.titles) or question,
             sentences=sentences,
             spoken=sentences[self.pick("spoken", len(sentences))],
-            passage=self.joiner.join(sentences).replace("\\n", "\n"),
+            passage=self.joiner.join(sentences).replace(" \\n", "\n").replace("\\n", "\n"),
             question=question,
             twin=self.fill(patterns[(first + 1) % len(patterns)]) if len(patterns) > 1 else "",
             other=self.one_of("other", asks[slots[(at + 1) % len(slots)]] if slots else []),

@@ -8,7 +8,7 @@ from catalog.sample_writer.facts import Drawn
 from catalog.sample_writer.formats import Row
 from catalog.sample_writer.grammar import read_lines
 from catalog.sample_writer.pairs import fields
-from catalog.sample_writer.planting import cut_short, garbled, lightly_edited
+from catalog.sample_writer.planting import cut_short, disguised, garbled, lightly_edited
 from schemas.catalog import Adapter
 
 #: Lines of ``foreign.txt`` that are in none of an entry's languages.
@@ -62,8 +62,11 @@ def pairs(desk: Desk) -> None:
 
 def _plant_in_pairs(desk: Desk, drawn: Sequence[Drawn], rows: Sequence[Row], row: Callable[..., Row]) -> None:
     planter, spare = desk.planter, desk.take(3)
-    planter.reject("EXACT_DUPLICATE", rows[desk.number % len(rows)])
-    lead = desk.entry.options.query == "lead"
+    lead, at = desk.entry.options.query == "lead", desk.number % len(rows)
+    is_disguised = desk.number % 3 == 0 and not lead
+    planter.reject(
+        "EXACT_DUPLICATE", row(drawn[at], at, query=disguised(drawn[at].query)) if is_disguised else rows[at]
+    )
     if desk.number % 2 and not lead:
         planter.reject("EMPTY_QUERY", row(spare[0], 0, query=None))
     else:

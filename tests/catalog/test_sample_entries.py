@@ -1,5 +1,6 @@
 """The sample of every entry: found where the entry looks, read as counted, varied, neither too large nor too small."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -44,21 +45,24 @@ def adapted(name: str) -> Iterator[Adapted]:
 
 @cache
 def texts_of(name: str) -> dict[str, list[str]]:
-    """The texts of an entry by role, equal ones once."""
-    found: dict[str, dict[str, None]] = defaultdict(dict)
+    """The texts of an entry by role; of those that differ in case, blanks and punctuation alone, one."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for role, text in roles_of(name):
+        if text and text.strip():
+            found[role].setdefault(re.sub(r"\W", "", fold(text)), fold(text))
+    return {role: list(texts.values()) for role, texts in found.items()}
+
+
+def roles_of(name: str) -> Iterator[tuple[str, str | None]]:
     for part in adapted(name):
         for row in part.rows.to_pylist():
-            for role, texts in (
-                ("query", [row["query"]]),
-                ("positive", row["positives"]),
-                ("negative", row["negatives"]),
-            ):
-                found[role] |= dict.fromkeys(fold(text) for text in texts or () if text)
+            yield "query", row["query"]
+            yield from (("positive", text) for text in row["positives"] or ())
+            yield from (("negative", text) for text in row["negatives"] or ())
         for member in part.members.to_pylist():
-            found["query"] |= {fold(member["query"]): None} if member["query"] else {}
-            found[member["role"]] |= {fold(member["text"]): None} if member["text"] else {}
-        found["text"] |= {fold(passage["text"]): None for passage in part.passages.to_pylist() if passage["text"]}
-    return {role: list(texts) for role, texts in found.items() if texts}
+            yield "query", member["query"]
+            yield member["role"], member["text"]
+        yield from (("passage", passage["text"]) for passage in part.passages.to_pylist())
 
 
 def test_every_entry_has_rows() -> None:
