@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from catalog.sample_writer import answers, encyclopedia, labeled, pairs, papers
+from catalog.sample_writer.every import generic_entries
 from catalog.sample_writer.formats import SourceFile, write
 from catalog.sample_writer.grammar import MATERIAL, Composer
 from catalog.sample_writer.planting import Ledger
@@ -44,6 +45,9 @@ def build() -> Built:
     ledgers: dict[str, Ledger] = {}
     for entry in ENTRIES:
         more, accounts = entry()
+        files += more
+        ledgers |= accounts
+    for more, accounts in generic_entries():
         files += more
         ledgers |= accounts
     return files, ledgers

@@ -1,4 +1,4 @@
-"""Writes source files as the hub's upstreams keep them: Parquet, JSON lines, CSV and TSV, plain or compressed."""
+"""Writes source files as upstreams keep them: Parquet, JSON lines and documents, CSV, TSV, text, also compressed."""
 
 import csv
 import gzip
@@ -18,11 +18,16 @@ ROW_GROUP = 64
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """One file of the sample: its path below the root, its schema, and its rows; a row given as bytes is a raw line."""
+    """One file of the sample: its path below the root, its schema, and its rows; a row given as bytes is a raw line.
+
+    ``records`` names where a JSON document keeps its rows, keys joined by dots; where it is empty, the document is a
+    list of them. Without it, a JSON file holds a row on each line.
+    """
 
     path: str
     schema: pa.Schema
     rows: Sequence[Row | bytes]
+    records: str | None = None
 
 
 def class_label(schema: pa.Schema, names: dict[str, Sequence[str]]) -> pa.Schema:
@@ -49,9 +54,17 @@ def write(root: Path, source: SourceFile) -> None:
     if path.suffix == ".parquet":
         _write_parquet(path, source)
         return
-    delimiter = {".csv": ",", ".tsv": "\t"}.get(_kind(path))
-    content = _json_lines(source.rows) if delimiter is None else _delimited(source, delimiter)
-    path.write_bytes(_compress(content, path.suffix))
+    path.write_bytes(_compress(_content(_kind(path), source), path.suffix))
+
+
+def _content(kind: str, source: SourceFile) -> bytes:
+    if kind == ".json" and source.records is not None:
+        return _json_document(source)
+    if kind == ".txt" and source.schema.names == ["line"]:
+        lines = (row if isinstance(row, bytes) else row["line"].encode() for row in source.rows)
+        return b"".join(line + b"\n" for line in lines)
+    delimiter = {".csv": ",", ".tsv": "\t", ".txt": "\t"}.get(kind)
+    return _json_lines(source.rows) if delimiter is None else _delimited(source, delimiter)
 
 
 def read_text(path: Path) -> bytes:
@@ -79,9 +92,17 @@ def _json_lines(rows: Sequence[Row | bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
+def _json_document(source: SourceFile) -> bytes:
+    document: Any = list(source.rows)
+    for key in reversed(source.records.split(".") if source.records else []):
+        document = {key: document}
+    return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
 def _delimited(source: SourceFile, delimiter: str) -> bytes:
+    """Columns named ``#1``, ``#2``, ... have no header."""
     names = source.schema.names
-    lines = [_line(names, delimiter)]
+    lines = [] if all(name.startswith("#") for name in names) else [_line(names, delimiter)]
     for row in source.rows:
         lines.append(row if isinstance(row, bytes) else _line([row.get(name) for name in names], delimiter))
     return b"".join(line + b"\n" for line in lines)
@@ -90,10 +111,13 @@ def _delimited(source: SourceFile, delimiter: str) -> bytes:
 def _line(values: Sequence[Any], delimiter: str) -> bytes:
     """A CSV line quotes where it must; a TSV line knows no quotes, so its texts may hold neither tabs nor breaks."""
     if delimiter == "\t":
-        return "\t".join("" if value is None else str(value) for value in values).encode()
+        texts = ["" if value is None else str(value) for value in values]
+        if any(mark in text for text in texts for mark in "\t\r\n"):
+            raise ValueError(f"no line of TSV holds a tab or a line break: {texts}")
+        return "\t".join(texts).encode()
     buffer = io.StringIO()
-    csv.writer(buffer, delimiter=delimiter, lineterminator="").writerow(values)
-    return buffer.getvalue().encode()
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerow(values)
+    return buffer.getvalue().removesuffix("\n").encode()
 
 
 def _compress(content: bytes, ending: str) -> bytes:

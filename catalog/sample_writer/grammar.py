@@ -2,8 +2,9 @@
 
 A material file holds domains. In a domain, ``= slot: a | b`` lists what may fill ``<slot>`` (``1790..1930`` is a
 range of integers), ``~ a | b`` is one place of the passage with its alternative sentences, ``? slot: a | b`` are
-questions that the value of ``slot`` answers, ``! a | b`` are titles, and ``+ a | b`` may stand before the name in a
-question. A slot keeps its value within one composition, so that question and passage agree.
+questions that the value of ``slot`` answers, ``% slot: a | b`` are statements that follow from the passage's first
+sentence (of the slot ``neutral``: that neither follow nor clash), ``! a | b`` are titles, and ``+ a | b`` may stand
+before the name in a question. A slot keeps its value within one composition, so that question and passage agree.
 """
 
 import random
@@ -28,6 +29,7 @@ class Domain:
     places: tuple[tuple[str, ...], ...]
     questions: tuple[tuple[str, str], ...]
     titles: tuple[str, ...]
+    statements: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class _Draft:
     slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
     places: list[tuple[str, ...]] = field(default_factory=list)
     questions: list[tuple[str, str]] = field(default_factory=list)
+    statements: list[tuple[str, str]] = field(default_factory=list)
     titles: tuple[str, ...] = ("<name>",)
     leads: tuple[str, ...] = ()
 
@@ -59,6 +62,8 @@ class _Draft:
             self.slots[head.strip()] = _split(tail)
         elif mark == "?":
             self.questions += [(head.strip(), pattern) for pattern in _split(tail)]
+        elif mark == "%":
+            self.statements += [(head.strip(), pattern) for pattern in _split(tail)]
         elif mark == "!":
             self.titles = _split(body)
         elif mark == "+":
@@ -73,6 +78,7 @@ class _Draft:
             places=tuple(self.places),
             questions=tuple((ask, led) for ask, pattern in self.questions for led in _led(pattern, ask, self.leads)),
             titles=self.titles if "name" in self.slots or self.titles != ("<name>",) else (),
+            statements=tuple(self.statements),
         )
 
 

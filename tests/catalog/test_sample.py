@@ -39,7 +39,7 @@ FOLDERS = {
     "natural-questions": "Tevatron/wikipedia-nq",
     "nli-zh": "shibing624/nli_zh",
     "ntrex": "mteb/NTREXBitextMining",
-    "ocnli": "clue/clue",
+    "ocnli": "clue/clue/ocnli",
     "onlineshopping": "C-MTEB/OnlineShopping-classification",
     "refgpt": "Mutonix/RefGPT-Fact",
     "scifact": "mteb/scifact/default",
@@ -59,7 +59,7 @@ TEXT_COLUMNS = (
     ("Mutonix/RefGPT-Fact", "zh", ("question", "reference")),
     ("Tevatron/wikipedia-nq", "en", ("query", "positive", "negative")),
     ("cail2019-scm", "zh", ("A", "B", "C")),
-    ("clue/clue", "zh", ("sentence1", "sentence2")),
+    ("clue/clue/ocnli", "zh", ("sentence1", "sentence2")),
     ("lucadiliello/trecqa", "en", ("question", "answer")),
     ("mteb/NTREXBitextMining", "en", ("eng_Latn",)),
     ("mteb/NTREXBitextMining", "de", ("deu_Latn",)),
@@ -171,7 +171,7 @@ def test_generator_reproduces_the_committed_rows(rebuilt: Path) -> None:
 
 
 def test_every_account_balances_and_names_known_reasons() -> None:
-    assert PLANTED.keys() == FOLDERS.keys()
+    assert PLANTED.keys() > FOLDERS.keys()
     for slug, account in PLANTED.items():
         assert account["rows"] == account["kept"] + account["merged"] + sum(account["rejected"].values()), slug
         assert account["rejected"].keys() <= set(RejectReason), slug
@@ -203,13 +203,13 @@ def test_invalid_utf8_is_counted() -> None:
 
 
 def test_sample_is_small_and_large_enough() -> None:
-    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) < 3_000_000
+    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) < 6_000_000
     assert sum(PLANTED[slug]["rows"] for slug in RETRIEVAL) >= 2_000
 
 
 def test_every_reason_of_prepare_is_planted() -> None:
     planted = {reason for account in PLANTED.values() for reason in account["rejected"]}
-    unplanted = {"NO_LEAD", "ANSWER_NOT_IN_CONTEXT", "LOW_QUALITY", "CAPPED", "INCONSISTENT", "LONELY_LABEL"}
+    unplanted = {"CAPPED", "INCONSISTENT", "LONELY_LABEL"}
     assert {reason.value for reason in RejectReason} - unplanted == planted
 
 
