@@ -18,6 +18,7 @@ from transforms.batches import by_partition, first_words, partitions_of, split_b
 from transforms.clean import clean_rows
 from transforms.counts import MERGED, count
 from transforms.grouping import MEMBERS, group_members
+from transforms.overlap import OverlappingDoFn
 from transforms.parts import PartWriter, address, read_part
 from transforms.read import COUNTS_TAG, PASSAGE_ADDRESSES, ReadSpec, publish_rejections
 
@@ -82,14 +83,14 @@ class FindPassages(beam.DoFn):
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
-class FetchPassages(beam.DoFn):
+class FetchPassages(OverlappingDoFn):
     """Judgments of a corpus part -> members with their passage's text, by group."""
 
     def __init__(self, spec: ReadSpec) -> None:
         self._spec = spec
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        part, batches = keyed
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        part, batches = element
         wanted = pa.Table.from_batches(list(batches), schema=WANTED)
         texts = read_part(self._spec.corpus, part, ["text"]).column("text").take(wanted.column("row"))
         members = wanted.drop_columns("row").set_column(MEMBERS.get_field_index("text"), MEMBERS.field("text"), texts)
@@ -97,14 +98,14 @@ class FetchPassages(beam.DoFn):
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
-class GroupRows(beam.DoFn):
+class GroupRows(OverlappingDoFn):
     """All members of a range of groups -> parts of canonical rows (their addresses), counts and files."""
 
     def __init__(self, spec: ReadSpec) -> None:
         self._spec = spec
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
-        grouped = group_members(pa.Table.from_batches(list(keyed[1]), schema=MEMBERS))
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        grouped = group_members(pa.Table.from_batches(list(element[1]), schema=MEMBERS))
         rows, rejected = PartWriter(self._spec.parts), [grouped.rejections]
         for dataset in sorted(set(grouped.rows.column("dataset").to_pylist())):
             chosen = grouped.rows.filter(pc.equal(grouped.rows.column("dataset"), dataset)).select(ADAPTED.names)

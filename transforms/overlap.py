@@ -34,7 +34,8 @@ def _pool() -> ThreadPoolExecutor:
 class OverlappingDoFn(beam.DoFn):
     """A step in the global window, without side inputs, that says in ``work`` what it does with an element.
 
-    ``work`` may run in several threads at once. What it raises fails the bundle, as it would in ``process``.
+    ``work`` may run in several threads at once, and what it gives is held until it is at its end: it is for elements of
+    bounded size, such as parts, and not for whole files. What it raises fails the bundle, as it would in ``process``.
     """
 
     _running: deque[Future[list[Any]]]

@@ -132,7 +132,7 @@ def test_judgments_take_the_text_of_their_row_of_the_part(tmp_path: Path) -> Non
     rows = [5, 0, 8, 5]
     wanted = _judgments(rows).append_column(WANTED.field("row"), pa.array(rows, pa.int32()))
     ((_, batches),) = shuffle([(part, batch) for batch in wanted.to_batches(max_chunksize=2)])
-    fetched = list(FetchPassages(spec).process((part, batches)))
+    fetched = list(FetchPassages(spec).work((part, batches)))
     for partition, batch in fetched:
         assert batch.schema == MEMBERS
         assert set(partitions_of(first_words(batch.column("group")), PARTITIONS)) == {partition}
@@ -168,9 +168,9 @@ def _joined(spec: ReadSpec, units: list[Unit], seed: int) -> dict[str, list[Any]
     read = together(*(outputs(ReadRows(spec).process(unit.to_json(), {})) for unit in units))
     met = shuffle([*read[JUDGMENTS_TAG], *read[PASSAGES_TAG]], seed)
     found = together(*(outputs(FindPassages(PARTITIONS).process(keyed)) for keyed in met))
-    fetched = [pair for keyed in shuffle(found[MAIN], seed) for pair in FetchPassages(spec).process(keyed)]
+    fetched = [pair for keyed in shuffle(found[MAIN], seed) for pair in FetchPassages(spec).work(keyed)]
     members = shuffle([*read[MEMBERS_TAG], *fetched, *found.get(MISSING_TAG, [])], seed)
-    return together(read, *(outputs(GroupRows(spec).process(keyed)) for keyed in members))
+    return together(read, *(outputs(GroupRows(spec).work(keyed)) for keyed in members))
 
 
 def _expected(judged: list[tuple[int, int, int]]) -> dict[str, tuple[set[str], set[str]]]:
@@ -220,7 +220,7 @@ def test_grouped_rows_are_cleaned_and_canonical(tmp_path: Path) -> None:
         for i, query in enumerate([_query(0), "Boats", _query(2)])
     ]
     batch = pa.RecordBatch.from_pylist(members, MEMBERS)
-    done = outputs(GroupRows(spec).process((0, [batch.slice(2), batch.slice(0, 2)])))
+    done = outputs(GroupRows(spec).work((0, [batch.slice(2), batch.slice(0, 2)])))
     ((part, _),) = done[MAIN]
     table = read_part(spec.parts, part)
     assert table.schema.names == CANONICAL.names
