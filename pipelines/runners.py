@@ -3,12 +3,14 @@
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
+from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
 
 from pipelines.options import Command
 from schemas.errors import ConfigError, CurationError, find_message
@@ -124,9 +126,19 @@ def _runner(command: Command, options: PipelineOptions) -> Any:
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
+    environment = _quiet_processes(options)
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(provision_info=info))
+    return fn_runner.FnApiRunner(environment, provision_info=fn_runner.ExtendedProvisionInfo(provision_info=info))
+
+
+def _quiet_processes(options: PipelineOptions) -> Environment | None:
+    """Our own entry for worker processes, where several are asked for: Beam would set its own, which logs its start."""
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "multi_processing":
+        return None
+    direct.direct_running_mode = "in_memory"  # Beam's default, under which it takes the environment that it is given
+    return SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m pipelines.engines.local_worker")
 
 
 def limit_threads(workers: int) -> None:

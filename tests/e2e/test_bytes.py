@@ -61,6 +61,7 @@ def test_two_processes_give_the_same_bytes_as_one(small_out: Path, teacher: Path
     run = start([*flags(tmp_path / "out", teacher, SMALL, workers=2), "-q"])
     _, errors = run.communicate(timeout=600)
     assert run.returncode == 0, errors
+    assert not errors, "quiet is quiet with several processes too"
     assert shard_digests(tmp_path / "out") == shard_digests(small_out)
     assert counts_of(manifest_of(tmp_path / "out")) == counts_of(manifest_of(small_out))
 
