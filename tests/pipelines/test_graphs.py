@@ -24,6 +24,7 @@ from transforms.apply import ApplySpec
 from transforms.batches import RecordBatchCoder
 from transforms.clean import CleanParams
 from transforms.embedding import TextSpec, part_element
+from transforms.evaluation_passages import PassageSpec
 from transforms.exact import RemoveExactDuplicates
 from transforms.near import FindNearDuplicates, NearDuplicateParams, NearSpec
 from transforms.pools import PoolSpec
@@ -70,6 +71,7 @@ def _prepare(number: int) -> Build:
         ),
         apply=ApplySpec(folder="/none", progress=None, caps=dict.fromkeys(names, 5), num_partitions=number),
         final_check=None,
+        passages=PassageSpec(units=[unit.to_json() for unit in units], folder="/none", num_partitions=number),
         facts={"stage": "prepare"},
     )
     return lambda pipeline: prepare.build(pipeline, job)
