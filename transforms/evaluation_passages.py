@@ -185,7 +185,7 @@ class CountOverlap(beam.PTransform[Any, Any]):
         records, leaks = inputs
         num = self.spec.num_partitions
         training = records | "Key training texts" >> beam.ParDo(KeyTrainingTexts(self.spec))
-        units = records.pipeline | "Corpora" >> beam.Create(self.spec.units).with_output_types(str)
+        units = records.pipeline | "Corpora" >> beam.Create(self.spec.units, reshuffle=False).with_output_types(str)
         passages = (
             units
             | "Spread corpora" >> beam.Reshuffle()
