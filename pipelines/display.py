@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.options import Command
-from schemas.manifest import Manifest, OverlapRecord, StageCounts
+from schemas.manifest import EVALUATION_PREFIX, Manifest, OverlapRecord, StageCounts
 from transforms import progress
 
 _PLAIN_INTERVAL = 10.0  # seconds between lines without a terminal
@@ -85,12 +85,21 @@ class Display:
                 table.add_row(*_summary_row(record.name, record.stages, len(record.shards)))
         self._console.print(table)
         self._overlaps(manifest, names)
-        for absent in manifest.absent[:_ABSENT_SHOWN]:
-            self.say(f"absent: {absent.name}: {absent.detail}")
-        if len(manifest.absent) > _ABSENT_SHOWN:
-            self.say(f"absent: {len(manifest.absent) - _ABSENT_SHOWN} more; all stand in {out}/manifest.json")
+        self._absent(manifest, out)
         shards = sum(len(record.shards) for record in manifest.datasets if record.name in names)
         self.say(f"{shards} shards, manifest and rejections are in {out}/ (see {out}/manifest.json, {out}/rejections/)")
+
+    def _absent(self, manifest: Manifest, out: str) -> None:
+        """What was asked for and is not there: some datasets with their reasons, evaluation sets in one line."""
+        sets = sorted({a.name for a in manifest.absent if a.name.startswith(EVALUATION_PREFIX)})
+        datasets = [absent for absent in manifest.absent if absent.name not in sets]
+        for absent in datasets[:_ABSENT_SHOWN]:
+            self.say(f"absent: {absent.name}: {absent.detail}")
+        if len(datasets) > _ABSENT_SHOWN:
+            self.say(f"absent: {len(datasets) - _ABSENT_SHOWN} more; all stand in {out}/manifest.json")
+        if sets:
+            names = ", ".join(name.removeprefix(EVALUATION_PREFIX) for name in sets)
+            self.say(f"absent evaluation sets, each with its reason in {out}/manifest.json: {names}")
 
     def _overlaps(self, manifest: Manifest, names: list[str]) -> None:
         """What was found of evaluation sets, and what a model card declares."""

@@ -128,6 +128,14 @@ def test_the_summary_says_what_was_found_of_evaluation_sets(capsys: pytest.Captu
     assert _summary(capsys, _manifest(checked), ["toy"])[2] == "nothing was found of 2 evaluation sets"
 
 
+def test_absent_evaluation_sets_take_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    absent = [AbsentRecord(name=f"evaluation/{name}", detail=d) for name, d in (("A", "x"), ("A", "y"), ("B", "z"))]
+    lines = _summary(capsys, _manifest(_record("toy", _stages(5, 0, 5), SHARDS), absent=absent), ["toy"])
+    assert [line for line in lines if "absent" in line] == [
+        "absent evaluation sets, each with its reason in out/manifest.json: A, B"
+    ]
+
+
 def test_a_dataset_that_lost_all_its_rows_is_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
     lines = _summary(capsys, _manifest(_record("toy", _stages(7, 0, 0, TIE=7), [])), ["toy"])
     assert lines[1].split() == ["toy", "7", "0", "0", "7", "0", "TIE", "7"]
