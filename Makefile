@@ -24,7 +24,7 @@ MANIFEST = $(or $(OUT),out)/manifest.json
 	bench bench-stages bench-dedup bench-edits bench-join flink-up flink-down prism clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
+	@echo "make TARGET [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 

@@ -1,10 +1,10 @@
 """Loading entries from YAML, keeping the line of every key so that a mistake is reported where it stands."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import CatalogError
@@ -13,6 +13,7 @@ from schemas.errors import CatalogError
 BUNDLED = Path(__file__).parent
 FOLDERS = ("pretrain", "finetune", "extra")
 _WORD = "tag:yaml.org,2002:str"
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def load_catalog(extra_folder: str | None = None) -> dict[str, LocatedEntry]:
@@ -44,6 +45,24 @@ def _load_files(files: list[Path]) -> dict[str, LocatedEntry]:
 
 def load_entry(path: Path) -> LocatedEntry:
     """Read one entry. Raises CatalogError, which names file, line, key and rule."""
+    document = read_document(path, "an entry is a mapping of keys (name, title, stage, ...)")
+    return LocatedEntry(entry=validated(document, CatalogEntry, "entry"), file=document.file, lines=document.lines)
+
+
+class Document(NamedTuple):
+    """A YAML file that holds a mapping: its value, its name as shown to a person, and the line of each dotted key."""
+
+    value: dict[str, Any]
+    file: str
+    lines: dict[str, int]
+
+    def where(self, key: str) -> str:
+        """``file:line`` of a dotted key, or the file where it has none."""
+        return f"{self.file}:{self.lines[key]}" if key in self.lines else self.file
+
+
+def read_document(path: Path, rule: str) -> Document:
+    """Read a YAML file with the line of every key. Raises CatalogError; ``rule`` says what the file should be."""
     shown = _shown(path)
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -51,15 +70,17 @@ def load_entry(path: Path) -> LocatedEntry:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CatalogError(f"{shown}: not a YAML document: {error}") from error
     if not isinstance(value, dict) or node is None:
-        raise CatalogError(
-            f"{shown}: an entry is a mapping of keys (name, title, stage, ...), not {type(value).__name__}"
-        )
+        raise CatalogError(f"{shown}: {rule}, not {type(value).__name__}")
     _check_keys(node, shown)
-    lines = dict(_lines(node))
+    return Document(value, shown, dict(_lines(node)))
+
+
+def validated(document: Document, model: type[_Model], what: str) -> _Model:
+    """The model that a document holds. Raises CatalogError with a line for each mistake; ``what`` names the whole."""
     try:
-        return LocatedEntry(entry=CatalogEntry(**value), file=shown, lines=lines)
+        return model(**document.value)
     except ValidationError as error:
-        raise CatalogError(_explain(error, shown, lines)) from error
+        raise CatalogError(_explain(error, document, model, what)) from error
 
 
 def _shown(path: Path) -> str:
@@ -100,26 +121,28 @@ def _lines(node: Any, prefix: str = "") -> list[tuple[str, int]]:
     return found
 
 
-def _explain(error: ValidationError, file: str, lines: dict[str, int]) -> str:
-    messages = []
+def _explain(error: ValidationError, document: Document, model: type[BaseModel], what: str) -> str:
+    lines, messages = document.lines, []
     for item in error.errors():
         path = [str(part) for part in item["loc"]]
         line = next((lines[key] for n in range(len(path), 0, -1) if (key := ".".join(path[:n])) in lines), 1)
         allowed = ""
         if item["type"] == "extra_forbidden":
-            allowed = f"unknown key; known here: {', '.join(_known_keys(path))}"
+            allowed = f"unknown key; known here: {', '.join(_known_keys(model, path))}"
         messages.append(
-            f"{file}:{line}: {'.'.join(path) or 'entry'}: {allowed or item['msg']} (got {item['input']!r:.80})"
+            f"{document.file}:{line}: {'.'.join(path) or what}: {allowed or item['msg']} (got {item['input']!r:.80})"
         )
     return "\n".join(messages)
 
 
-def _known_keys(path: list[str]) -> list[str]:
+def _known_keys(model: Any, path: list[str]) -> list[str]:
     """The keys that the model at ``path`` has, so that an unknown one can be mended."""
-    model: Any = CatalogEntry
     for part in path[:-1]:
+        if part.isdecimal():  # a place in a list, whose model was found by the list's name
+            continue
         annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
-        if not hasattr(annotation, "model_fields"):
+        inner = next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), None)
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return sorted(model.model_fields)

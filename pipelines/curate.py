@@ -12,15 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from catalog import load_evaluation
 from mining.policies import MiningParams
 from mining.teacher import find_teacher
 from pipelines.config import CurationConfig
 from pipelines.display import Display, fail
 from pipelines.dry_run import dry_run
-from pipelines.evaluation import open_evaluation
+from pipelines.evaluation import open_evaluation, overlap_records
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import Command, parse
-from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run
+from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
 from pipelines.runners import is_news, limit_threads, run_pipeline, worker_error
 from pipelines.selection import chosen_entries
 from pipelines.workplace import Workplace, clear_temporary, code_digest
@@ -30,6 +31,9 @@ from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
 from transforms import progress
 from transforms.alarms import check_alarms
 from transforms.sources import Plan, open_source
+
+#: What prepare counted: training dataset -> evaluation set -> what -> number.
+Overlaps = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 _LIBRARIES = (
     "apache-beam",
@@ -97,10 +101,10 @@ def curate(command: Command) -> Manifest:
         run, absent = plan(command, workplace)
         display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
         jobs, manifests = run_stages(run, command, display)
-        records = merged_records(_records(run, command), manifests)
+        records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {})), manifests)
         manifest = publish_run(
             workplace.out,
-            _manifest(run, records, absent),
+            _manifest(run, records, absent, manifests["prepare"].get("evaluation", {})),
             {name: job.folder.path for name, job in jobs.items()},
             manifests,
         )
@@ -121,16 +125,19 @@ def plan(command: Command, workplace: Workplace) -> tuple[Run, list[tuple[str, s
     absent = [(name, detail) for name, found in plans.items() for detail in found.absent]
     there = [entry for entry in located if plans[entry.entry.name].units]
     _require(there, named, plans)
+    sets = load_evaluation()
+    evaluation = open_evaluation(config, sets, workplace)
     run = Run(
         config=config,
         params=CurationConfig(mining=MiningParams(seed=config.seed)),
         located=there,
         plans={entry.entry.name: plans[entry.entry.name] for entry in there},
-        evaluation=open_evaluation(config),
+        evaluation=evaluation,
+        training_datasets=sets.training_datasets,
         teacher=find_teacher(config.teacher),
         workplace=workplace,
     )
-    return run, absent
+    return run, [*absent, *evaluation.absent]
 
 
 def _require(there: Sequence[LocatedEntry], named: frozenset[str], plans: Mapping[str, Plan]) -> None:
@@ -176,7 +183,8 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     return manifest
 
 
-def _records(run: Run, command: Command) -> list[DatasetRecord]:
+def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]:
+    checked = [plan.name for plan in run.evaluation.plans]
     return [
         DatasetRecord(
             name=name,
@@ -187,19 +195,24 @@ def _records(run: Run, command: Command) -> list[DatasetRecord]:
             symmetric=entry.symmetric,
             instruction=entry.instruction,
             limited=command.config.limit,
+            checked=checked,
+            overlaps=overlap_records(found.get(name, {})),
+            training_datasets=sorted(run.training_datasets.get(name, ())),
         )
         for name, entry in run.entries.items()
     ]
 
 
-def _manifest(run: Run, records: list[DatasetRecord], absent: list[tuple[str, str]]) -> Manifest:
+def _manifest(run: Run, records: list[DatasetRecord], absent: list[tuple[str, str]], found: Overlaps) -> Manifest:
     return Manifest(
         config=run.config.model_dump(mode="json") | run.params.model_dump(mode="json"),
         code=f"kalm-curation {version('kalm-curation')}, sources {code_digest()}",
-        libraries={name: found for name in _LIBRARIES if (found := _version(name))},
+        libraries={name: there for name in _LIBRARIES if (there := _version(name))},
         teacher=TeacherRecord(name=run.teacher.name, digest=run.teacher.digest, dims=run.teacher.dims),
         datasets=records,
         absent=absent_records(absent),
+        evaluation_sets=run.evaluation.records(found),
+        training_datasets=training_datasets(records),
     )
 
 

@@ -5,7 +5,7 @@ end.
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.options import Command
-from schemas.manifest import Manifest, StageCounts
+from schemas.manifest import EVALUATION_PREFIX, Manifest, OverlapRecord, StageCounts
 from transforms import progress
 
 _PLAIN_INTERVAL = 10.0  # seconds between lines without a terminal
@@ -84,17 +84,56 @@ class Display:
             if record.name in names:
                 table.add_row(*_summary_row(record.name, record.stages, len(record.shards)))
         self._console.print(table)
-        for absent in manifest.absent[:_ABSENT_SHOWN]:
-            self.say(f"absent: {absent.name}: {absent.detail}")
-        if len(manifest.absent) > _ABSENT_SHOWN:
-            self.say(f"absent: {len(manifest.absent) - _ABSENT_SHOWN} more; all stand in {out}/manifest.json")
+        self._overlaps(manifest, names)
+        self._absent(manifest, out)
         shards = sum(len(record.shards) for record in manifest.datasets if record.name in names)
         self.say(f"{shards} shards, manifest and rejections are in {out}/ (see {out}/manifest.json, {out}/rejections/)")
+
+    def _absent(self, manifest: Manifest, out: str) -> None:
+        """What was asked for and is not there: some datasets with their reasons, evaluation sets in one line."""
+        sets = sorted({a.name for a in manifest.absent if a.name.startswith(EVALUATION_PREFIX)})
+        datasets = [absent for absent in manifest.absent if absent.name not in sets]
+        for absent in datasets[:_ABSENT_SHOWN]:
+            self.say(f"absent: {absent.name}: {absent.detail}")
+        if len(datasets) > _ABSENT_SHOWN:
+            self.say(f"absent: {len(datasets) - _ABSENT_SHOWN} more; all stand in {out}/manifest.json")
+        if sets:
+            names = ", ".join(name.removeprefix(EVALUATION_PREFIX) for name in sets)
+            self.say(f"absent evaluation sets, each with its reason in {out}/manifest.json: {names}")
+
+    def _overlaps(self, manifest: Manifest, names: list[str]) -> None:
+        """What was found of evaluation sets, and what a model card declares."""
+        records = [record for record in manifest.datasets if record.name in names]
+        checked = {name for record in records for name in record.checked}
+        rows = [(record.name, overlap) for record in records for overlap in record.overlaps]
+        if not checked:
+            self.say("no evaluation sets were kept out")
+        elif not rows:
+            self.say(f"nothing was found of {len(checked)} evaluation sets")
+        else:
+            self._console.print(overlap_table(rows))
+        trained = sorted({name for record in records if record.shards for name in record.training_datasets})
+        if trained:
+            self.say(f"training_datasets of a model card: {', '.join(trained)}")
 
     def next_command(self, command: Command) -> None:
         """What to try next with what is there now."""
         out = "" if command.config.out == "out" else f" OUT={command.config.out}"
         self.say(f"next: make train MODEL=tiny{out}")
+
+
+def overlap_table(rows: Iterable[tuple[str, OverlapRecord]]) -> Table:
+    """For each training dataset and evaluation set: rejected rows by kind, and the passages that both hold."""
+    table = Table(title=None, box=None, pad_edge=False)
+    for column in ("dataset", "evaluation set"):
+        table.add_column(column)
+    for column in ("rejected", "exact", "contained", "edited", "of queries", "passages in positives", "in corpus"):
+        table.add_column(column, justify="right")
+    for name, found in rows:
+        numbers = (found.rejected, found.exact, found.contained, found.edited)
+        more = (found.queries, found.positives, found.corpus)
+        table.add_row(name, found.evaluation_set, *(f"{number:,}" for number in (*numbers, *more)))
+    return table
 
 
 def _summary_row(name: str, stages: dict[str, StageCounts], shards: int) -> list[str]:

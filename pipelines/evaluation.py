@@ -1,58 +1,191 @@
-"""Which evaluation sets a run keeps out: folders in BEIR layout, ``<folder>/<set>/queries.parquet`` with ``_id`` and
-``text``.
-"""
+"""Which evaluation sets a run keeps out: folders of collections, and sets of the catalog from a hub or its mirror."""
 
 import posixpath
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec.core import url_to_fs
 
-from pipelines.workplace import absolute, digest
-from schemas.config import SAMPLE, RunConfig
-from schemas.errors import SourceError
+from catalog import select_sets
+from pipelines.workplace import Workplace, absolute, code_digest, digest
+from schemas.config import HUB, SAMPLE, RunConfig
+from schemas.errors import ConfigError, SourceError
+from schemas.evaluation import EvaluationCatalog
+from schemas.manifest import EVALUATION_PREFIX, EvaluationSetRecord, OverlapRecord
 from transforms.decontaminate import DecontaminateParams
-from transforms.digests import file_digest
-from transforms.leaks import LeakCheck
-from transforms.places import filesystem_of, place_of
-from transforms.sources import SAMPLE_ROOT
+from transforms.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set, read_queries
+from transforms.files import parquet_bytes, publish, read_parquet
+from transforms.leaks import QUERIES, LeakCheck
+from transforms.sightings import PASSAGES
+from transforms.sources import DATASETS, SAMPLE_ROOT, open_source
 
-QUERIES = "queries.parquet"
+NONE = "none"
+#: The folder of evaluation sets in a source.
+BESIDE = "eval"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSets:
-    """Names of evaluation sets with the files of their queries, and a digest of them all."""
+    """The evaluation sets of a run, the file of all their queries, what is absent, and a digest of what was read."""
 
-    queries: tuple[tuple[str, str], ...]
+    plans: Sequence[SetPlan]
+    queries: str | None
+    absent: Sequence[tuple[str, str]]
     digest: str
 
     def check(self, params: DecontaminateParams) -> LeakCheck | None:
         """The check that prepare makes on surviving rows; None where no set was given."""
         return LeakCheck(queries=self.queries, params=params) if self.queries else None
 
+    @property
+    def corpora(self) -> list[str]:
+        """The units of all corpora, as they travel."""
+        return [unit.to_json() for plan in self.plans for unit in plan.of("corpus")]
 
-def open_evaluation(config: RunConfig) -> EvaluationSets:
-    """The evaluation sets of a run. Raises SourceError where a folder was named and holds none."""
-    folder = config.evaluation or _beside(config.source)
-    found = _query_files(folder) if folder else {}
-    if config.evaluation and not found:
-        raise SourceError(
-            f"--evaluation={config.evaluation}: no <set>/{QUERIES} below it; give a folder of evaluation sets in BEIR "
-            "layout (<set>/queries.parquet with the columns _id and text)"
-        )
-    digests = {name: file_digest(*filesystem_of(place)) for name, place in found.items()}
-    return EvaluationSets(queries=tuple(sorted(found.items())), digest=digest(digests))
+    @property
+    def num_passages(self) -> int:
+        """Passages of all corpora, as far as footers tell."""
+        return sum(unit.rows or 0 for plan in self.plans for unit in plan.of("corpus"))
+
+    def records(self, found: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[EvaluationSetRecord]:
+        """The sets for the manifest; ``found`` is what prepare counted."""
+        queries = _queries_by_set(self.queries)
+        sizes = found.get("", {})
+        return [
+            EvaluationSetRecord(
+                name=plan.name,
+                source=plan.place,
+                revision=plan.revision,
+                queries=queries.get(plan.name, 0),
+                passages=sizes.get(plan.name, {}).get(PASSAGES, 0),
+            )
+            for plan in self.plans
+        ]
+
+
+def overlap_records(found: Mapping[str, Mapping[str, int]]) -> list[OverlapRecord]:
+    """What prepare counted of one training dataset, by evaluation set."""
+    return [OverlapRecord.model_validate({"evaluation_set": name, **counts}) for name, counts in sorted(found.items())]
+
+
+def open_evaluation(config: RunConfig, catalog: EvaluationCatalog, workplace: Workplace) -> EvaluationSets:
+    """The evaluation sets of a run, their queries written once below the work folder.
+
+    Raises ConfigError for a word that means nothing, and SourceError where a folder holds no set, where a set that was
+    named exactly is absent, or where nothing that was asked for is there.
+    """
+    asked = _asked(config, catalog)
+    folders = [plan for folder in asked.folders for plan in _plan_folder(folder)]
+    chosen, named = select_sets(catalog, asked.words)
+    source = open_source(asked.source) if chosen else None
+    planned = [plan_set(source, located) for located in chosen] if source else []
+    there = [*folders, *(plan for plan in planned if plan.units)]
+    _require(planned, named, there)
+    _refuse_twins(there)
+    plans = sorted(there, key=lambda plan: plan.name)
+    key = digest([code_digest(), {plan.name: plan.digests for plan in plans}])
+    absent = [(EVALUATION_PREFIX + plan.name, line) for plan in planned for line in plan.absent]
+    queries = _write_queries(plans, f"{workplace.work}/evaluation/{key}.parquet") if plans else None
+    return EvaluationSets(plans=plans, queries=queries, absent=absent, digest=key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What ``--evaluation`` says: folders of collections, words for sets of the catalog, and where these are read."""
+
+    folders: tuple[str, ...]
+    words: tuple[str, ...]
+    source: str
+
+
+def _asked(config: RunConfig, catalog: EvaluationCatalog) -> _Asked:
+    value = config.evaluation
+    if value is None:
+        beside = _beside(config.source)
+        return _Asked(folders=(beside,) if beside else (), words=(), source=config.source)
+    words = [value] if _is_folder(value) else [word for part in value.split(",") if (word := part.strip())]
+    if not words or (NONE in words and len(words) > 1):
+        raise ConfigError(f"--evaluation={value!r}: give {NONE} alone, or folders and evaluation sets with commas")
+    if words == [NONE]:
+        return _Asked(folders=(), words=(), source=config.source)
+    folders = [word for word in words if _names_folder(word, catalog)]
+    places = [word for word in words if word == HUB] + [folder for folder in folders if _holds(folder, DATASETS)]
+    if len(places) > 1:
+        raise ConfigError(f"--evaluation={value}: sets are read from one place, not from {' and '.join(places)}")
+    names = [word for word in words if word not in folders and word != HUB]
+    return _Asked(
+        folders=tuple(folder for folder in folders if folder not in places),
+        words=tuple(names or (["*"] if places else [])),
+        source=places[0] if places else config.source,
+    )
+
+
+def _names_folder(word: str, catalog: EvaluationCatalog) -> bool:
+    known = word in catalog.sets or word in catalog.benchmarks or word == HUB
+    return not known and ("/" in word or _is_folder(word))
+
+
+def _is_folder(word: str) -> bool:
+    return "://" not in word and Path(word).expanduser().is_dir()
+
+
+def _holds(folder: str, name: str) -> bool:
+    filesystem, inner = url_to_fs(absolute(folder))
+    return bool(filesystem.isdir(posixpath.join(inner, name)))
 
 
 def _beside(source: str) -> str | None:
-    """The folder ``eval`` of a sample or a directory, if it has one."""
-    root = str(SAMPLE_ROOT) if source == SAMPLE else source
-    filesystem, inner = url_to_fs(root)
-    folder = posixpath.join(inner, "eval")
-    return place_of(filesystem, folder) if filesystem.isdir(folder) else None
+    """The folder ``eval`` of the sample or a directory, if it has one."""
+    return f"{source.rstrip('/')}/{BESIDE}" if source != HUB and _holds(_root(source), BESIDE) else None
 
 
-def _query_files(folder: str) -> dict[str, str]:
-    filesystem, inner = url_to_fs(absolute(folder))
-    paths = filesystem.glob(posixpath.join(inner, "*", QUERIES))
-    return {path.split("/")[-2]: place_of(filesystem, path) for path in paths}
+def _root(source: str) -> str:
+    return str(SAMPLE_ROOT) if source == SAMPLE else source
+
+
+def _plan_folder(folder: str) -> list[SetPlan]:
+    place = str(SAMPLE_ROOT / BESIDE) if folder == f"{SAMPLE}/{BESIDE}" else folder
+    plans = plan_folder(absolute(place), folder)
+    if not plans:
+        raise SourceError(
+            f"--evaluation={folder}: no <set>/{QUERY_FILE} below it; give a folder of evaluation sets in BEIR layout "
+            "(<set>/queries.parquet with the columns _id and text), or a directory in hub layout"
+        )
+    return plans
+
+
+def _require(planned: Sequence[SetPlan], named: Collection[str], there: Sequence[SetPlan]) -> None:
+    """Raise SourceError for what was named exactly and is absent, or where nothing that was asked for is there."""
+    missing = [plan for plan in planned if not plan.units and (plan.name in named or not there)]
+    if missing:
+        lines = [f"evaluation set {plan.name}: {line}" for plan in missing for line in plan.absent]
+        raise SourceError("\n".join([*lines, "EVALUATION=none keeps nothing out"]))
+
+
+def _refuse_twins(plans: Sequence[SetPlan]) -> None:
+    places: dict[str, str] = {}
+    for plan in plans:
+        if plan.name in places:
+            raise ConfigError(
+                f"--evaluation: the name {plan.name} stands for {places[plan.name]} and for {plan.place}; rename one"
+            )
+        places[plan.name] = plan.place
+
+
+def _write_queries(plans: Sequence[SetPlan], path: str) -> str:
+    """All queries in one file, named by what they were read from: written once, and read by each worker."""
+    filesystem, inner = url_to_fs(path)
+    if not filesystem.exists(inner):
+        publish(path, parquet_bytes(pa.concat_tables([QUERIES.empty_table(), *map(read_queries, plans)])))
+    return path
+
+
+def _queries_by_set(path: str | None) -> dict[str, int]:
+    if path is None:
+        return {}
+    counts: list[dict[str, Any]] = pc.value_counts(read_parquet(path, ["evaluation_set"]).column(0)).to_pylist()
+    return {item["values"]: item["counts"] for item in counts}

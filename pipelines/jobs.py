@@ -15,6 +15,7 @@ from schemas.catalog import CatalogEntry, LocatedEntry, Stage
 from schemas.config import RunConfig
 from transforms.apply import ApplySpec
 from transforms.embedding import TextSpec, part_element
+from transforms.evaluation_passages import PassageSpec
 from transforms.exact import RemoveExactDuplicates
 from transforms.near import FindNearDuplicates, NearSpec
 from transforms.places import filesystem_of
@@ -43,6 +44,7 @@ class Run:
     located: Sequence[LocatedEntry]
     plans: Mapping[str, Plan]
     evaluation: EvaluationSets
+    training_datasets: Mapping[str, Sequence[str]]
     teacher: Teacher
     workplace: Workplace
 
@@ -117,10 +119,17 @@ def prepare_job(run: Run) -> StageJob:
         ),
         apply=ApplySpec(folder=folder.path, progress=folder.progress, caps=caps, num_partitions=partitions),
         final_check=run.evaluation.check(run.params.decontaminate),
+        passages=_passages(run, folder, partitions),
         facts=_facts(folder, run),
     )
     expected = _expected(units, run.config.limit)
     return StageJob(folder=folder, build=partial(prepare.build, job=job), expected=expected, datasets=len(run.located))
+
+
+def _passages(run: Run, folder: StageFolder, partitions: int) -> PassageSpec:
+    """How passages of evaluation sets are looked for: in as many ranges as the larger side needs."""
+    needed = num_partitions(run.evaluation.num_passages, run.params.rows_per_partition)
+    return PassageSpec(units=run.evaluation.corpora, folder=folder.path, num_partitions=max(partitions, needed))
 
 
 def _expected(units: Sequence[Unit], limit: int | None) -> int | None:

@@ -10,9 +10,19 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from pipelines.wiring import Keyed, batches, write_manifest
-from transforms.apply import CAP_TAG, ApplyDecisions, ApplySpec, CapRows, FinalCheck, KeepRows, cap_counts
+from pipelines.wiring import Keyed, batches, file_records, write_manifest
+from transforms.apply import (
+    CAP_TAG,
+    SIGHTINGS_TAG,
+    ApplyDecisions,
+    ApplySpec,
+    CapRows,
+    FinalCheck,
+    KeepRows,
+    cap_counts,
+)
 from transforms.counts import SumCounts
+from transforms.evaluation_passages import CountOverlap, PassageSpec
 from transforms.join import MISSING_TAG, FetchPassages, FindPassages, GroupRows
 from transforms.limit import FindThreshold
 from transforms.read import (
@@ -37,6 +47,7 @@ class PrepareJob:
     near: beam.PTransform[Any, Any]
     apply: ApplySpec
     final_check: FinalCheck | None
+    passages: PassageSpec
     facts: dict[str, Any]
 
 
@@ -63,7 +74,7 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
         | "By part" >> beam.GroupByKey()
         | "Apply"
         >> beam.ParDo(ApplyDecisions(job.apply, job.final_check)).with_outputs(
-            COUNTS_TAG, FILES_TAG, CAP_TAG, main="rows"
+            COUNTS_TAG, FILES_TAG, CAP_TAG, SIGHTINGS_TAG, main="rows"
         )
     )
     survivors = batches(applied["rows"], "Survivors")
@@ -75,7 +86,9 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
         | "Keep" >> beam.ParDo(KeepRows(job.apply)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
     )
     steps = [read, grouped, applied, kept]
-    write_manifest(steps, steps, job.read.folder, job.read.entries, job.facts)
+    records = file_records([read, applied, kept], "Written")
+    overlap = (records, batches(applied[SIGHTINGS_TAG], "Leaks")) | "Overlap" >> CountOverlap(spec=job.passages)
+    write_manifest([*steps, {COUNTS_TAG: overlap}], steps, job.read.folder, job.read.entries, job.facts)
 
 
 def _read(units: PCollection[str], spec: ReadSpec) -> beam.PTransform[Any, Any]:

@@ -8,7 +8,7 @@ that are there as it says. Other datasets of OUT stay: a second category adds to
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,15 @@ from pydantic import ValidationError
 from schemas.catalog import Stage
 from schemas.config import explain
 from schemas.errors import OutputError
-from schemas.manifest import AbsentRecord, DatasetRecord, Manifest, ShardRecord, StageCounts
+from schemas.manifest import (
+    EVALUATION_PREFIX,
+    AbsentRecord,
+    DatasetRecord,
+    EvaluationSetRecord,
+    Manifest,
+    ShardRecord,
+    StageCounts,
+)
 from transforms.files import TEMPORARY_PREFIX, output_error, read_json, write_json
 from transforms.manifests import MANIFEST
 
@@ -119,14 +127,30 @@ def _merge(before: Manifest | None, manifest: Manifest) -> Manifest:
         return manifest
     names = {record.name for record in manifest.datasets}
     others = [record for record in before.datasets if record.name not in names]
-    asked = names | {record.name for record in manifest.absent}
+    there = {EVALUATION_PREFIX + record.name for record in manifest.evaluation_sets}
+    asked = names | there | {record.name for record in manifest.absent}
     absent = [*(record for record in before.absent if record.name not in asked), *manifest.absent]
+    datasets = sorted([*others, *manifest.datasets], key=lambda record: record.name)
     return manifest.model_copy(
         update={
-            "datasets": sorted([*others, *manifest.datasets], key=lambda record: record.name),
+            "datasets": datasets,
             "absent": sorted(absent, key=lambda record: (record.name, record.detail)),
+            "evaluation_sets": _merged_sets(before, manifest, {name for record in others for name in record.checked}),
+            "training_datasets": training_datasets(datasets),
         }
     )
+
+
+def _merged_sets(before: Manifest, manifest: Manifest, used: Collection[str]) -> list[EvaluationSetRecord]:
+    """The sets of this run, and those of earlier ones that datasets which stay were compared with."""
+    new = {record.name: record for record in manifest.evaluation_sets}
+    old = {record.name: record for record in before.evaluation_sets if record.name in used}
+    return [(old | new)[name] for name in sorted(old | new)]
+
+
+def training_datasets(records: Iterable[DatasetRecord]) -> list[str]:
+    """What a model card declares: mteb's names of all datasets that have rows in shards."""
+    return sorted({name for record in records if record.shards for name in record.training_datasets})
 
 
 def _same_files(before: Manifest, manifest: Manifest) -> bool:

@@ -34,7 +34,13 @@ def write_manifest(
         step[COUNTS_TAG] | f"Counts {i}" >> beam.Map(same).with_output_types(tuple[str, int])
         for i, step in enumerate(counted)
     ]
-    files = [step[FILES_TAG] | f"Files {i}" >> beam.Map(same).with_output_types(str) for i, step in enumerate(filed)]
     totals = counts | "Counts" >> beam.Flatten() | "Sum" >> SumCounts()
-    records = files | "Files" >> beam.Flatten()
+    records = file_records(filed, "Files")
     (totals, records) | "Manifest" >> WriteStageManifest(folder, datasets, facts)
+
+
+def file_records(filed: Sequence[Any], label: str) -> PCollection[str]:
+    """The file records of some steps, together."""
+    files = [step[FILES_TAG] | f"{label} {i}" >> beam.Map(same).with_output_types(str) for i, step in enumerate(filed)]
+    records: PCollection[str] = files | label >> beam.Flatten()
+    return records

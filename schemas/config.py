@@ -28,7 +28,9 @@ class RunConfig(BaseModel):
     work: str | None = Field(None, description="folder for intermediate stages; <out>/.work if not given")
     catalog: str | None = Field(None, description="folder with entries that add to or override the catalog's")
     evaluation: str | None = Field(
-        None, description="folder of evaluation sets to keep out; <source>/eval if it is there"
+        None,
+        description="evaluation sets to keep out: a folder, a benchmark (mteb-english-v2), a set (SciFact), a glob, "
+        "hub, or several with commas; none for none; <source>/eval if not given and it is there",
     )
     teacher: str = Field("minilm", description="minilm (bundled) or a sentence-transformers model's path or id")
     teacher_languages: str | None = Field(

@@ -52,8 +52,45 @@ class TeacherRecord(_Record):
     dims: int
 
 
+class OverlapRecord(_Record):
+    """What of one evaluation set was found in one training dataset.
+
+    ``exact``, ``contained``, ``edited``: rows that were rejected since they are one of its queries, hold one whole, or
+    are one with a light edit; ``queries``: how many different queries that was. ``positives``, ``corpus``: passages of
+    its corpus that stand among the positives of the kept rows, and in the corpus that negatives are mined from; these
+    are reported and stay.
+    """
+
+    evaluation_set: str
+    exact: NonNegativeInt = 0
+    contained: NonNegativeInt = 0
+    edited: NonNegativeInt = 0
+    queries: NonNegativeInt = 0
+    positives: NonNegativeInt = 0
+    corpus: NonNegativeInt = 0
+
+    @property
+    def rejected(self) -> int:
+        """Rows that were rejected for its queries."""
+        return self.exact + self.contained + self.edited
+
+
+class EvaluationSetRecord(_Record):
+    """One evaluation set that was kept out: where it was read from, its queries, and the passages of its corpus."""
+
+    name: str
+    source: str
+    revision: str | None = None
+    queries: NonNegativeInt
+    passages: NonNegativeInt = 0
+
+
 class DatasetRecord(_Record):
-    """One dataset of a run: where it came from, what happened to its rows, and the shards that hold the rest."""
+    """One dataset of a run: where it came from, what happened to its rows, and the shards that hold the rest.
+
+    ``checked``: the evaluation sets that its rows were compared with; ``overlaps``: those of which anything was found.
+    ``training_datasets``: mteb's names of what it is.
+    """
 
     name: str
     stage: str
@@ -65,17 +102,24 @@ class DatasetRecord(_Record):
     limited: int | None = None
     stages: dict[str, StageCounts] = Field(default_factory=dict)
     shards: list[ShardRecord] = Field(default_factory=list)
+    checked: list[str] = Field(default_factory=list)
+    overlaps: list[OverlapRecord] = Field(default_factory=list)
+    training_datasets: list[str] = Field(default_factory=list)
+
+
+#: How an absent evaluation set is named beside absent datasets.
+EVALUATION_PREFIX = "evaluation/"
 
 
 class AbsentRecord(_Record):
-    """A dataset, or one of its configurations, that was asked for and that the source does not hold."""
+    """A dataset, one of its configurations, or an evaluation set, that was asked for and that the source lacks."""
 
     name: str
     detail: str
 
 
 class Manifest(_Record):
-    """``<OUT>/manifest.json``, written last."""
+    """``<OUT>/manifest.json``, written last. ``training_datasets`` is what a model card declares, in mteb's names."""
 
     version: int = VERSION
     config: dict[str, Any]
@@ -85,6 +129,8 @@ class Manifest(_Record):
     prompt_template: str = TEMPLATE
     datasets: list[DatasetRecord] = Field(default_factory=list)
     absent: list[AbsentRecord] = Field(default_factory=list)
+    evaluation_sets: list[EvaluationSetRecord] = Field(default_factory=list)
+    training_datasets: list[str] = Field(default_factory=list)
 
     def dataset(self, name: str) -> DatasetRecord:
         """The record of one dataset; KeyError names those there are."""

@@ -59,6 +59,7 @@ def test_wheel_holds_every_file_of(package: str, wheel: zipfile.Path) -> None:
 def test_wheel_holds_catalog_and_sample(wheel: zipfile.Path) -> None:
     names = files_in(wheel)
     assert any(name.startswith("catalog/finetune/") and name.endswith(".yaml") for name in names)
+    assert {"catalog/evaluation/mteb-chinese.yaml", "catalog/evaluation/training-datasets.yaml"} <= set(names)
     assert any(name.startswith("catalog/sample/") for name in names)
 
 

@@ -14,13 +14,15 @@ from schemas.rows import CANONICAL
 from transforms import progress
 from transforms.batches import by_partition, first_words, partitions_of
 from transforms.counts import KEPT, count
+from transforms.leaks import Leaks
 from transforms.manifests import FileRecord
 from transforms.overlap import OverlappingDoFn
 from transforms.parts import DECISIONS, address, read_part, split_addresses, write_part
 from transforms.read import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.rejections import reject
+from transforms.sightings import sightings_by_range
 
-CAP_TAG = "cap"
+CAP_TAG, SIGHTINGS_TAG = "cap", "sightings"
 
 #: A surviving row of a capped dataset: what orders it and where it rests.
 CAP_KEYS = pa.schema(
@@ -32,8 +34,8 @@ CAP_KEYS = pa.schema(
     ]
 )
 
-#: A last look at the rows that survived: gives (row, reason, detail) decisions of its own, or None for none.
-FinalCheck = Callable[[pa.Table], pa.Table]
+#: A last look at the rows that survived: gives decisions of its own, and what of evaluation sets it saw.
+FinalCheck = Callable[[pa.Table], Leaks]
 
 _ORDER = list(RejectReason)
 
@@ -91,7 +93,7 @@ def keep(spec: ApplySpec, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[s
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 class ApplyDecisions(OverlappingDoFn):
-    """A part and its decisions -> what is kept of it, with counts and file records.
+    """A part and its decisions -> what is kept of it, with counts, file records, and sightings of evaluation queries.
 
     A part that holds rows under a cap gives a part of survivors (main output: its address) and their keys instead.
     """
@@ -105,8 +107,11 @@ class ApplyDecisions(OverlappingDoFn):
         rows = read_part(f"{self._spec.folder}/parts", part)
         kept, rejected = apply_decisions(rows, decisions, "prepare")
         if self._final_check is not None:
-            kept, leaked = apply_decisions(kept, self._final_check(kept), "prepare")
+            leaks = self._final_check(kept)
+            kept, leaked = apply_decisions(kept, leaks.decisions, "prepare")
             rejected = pa.concat_tables([rejected, leaked])
+            for keyed in sightings_by_range(leaks.sightings, self._spec.num_partitions):
+                yield beam.pvalue.TaggedOutput(SIGHTINGS_TAG, keyed)
         progress.report(self._spec.progress, rejected=rejected.num_rows)
         yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
         if self._spec.caps.keys() & set(kept.column("dataset").unique().to_pylist()):

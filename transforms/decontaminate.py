@@ -20,12 +20,16 @@ from transforms.light_edits import LightEditParams, is_light_edit, tokens_of, we
 from transforms.matching import matching_forms, next_code_point
 from transforms.minhash import Hashes, distinct, mix64
 
-#: One row for each text that was looked up; the evaluation set and its query are null where nothing matched.
+#: How a text holds an evaluation query: it is the query, holds it whole, or is it with a light edit.
+EXACT, CONTAINED, EDITED = "exact", "contained", "edited"
+
+#: One row for each text that was looked up; the evaluation sets and their query are null where nothing matched.
 MATCHES = pa.schema(
     [
         pa.field("matched", pa.bool_(), nullable=False),
-        pa.field("evaluation_set", pa.string()),
+        pa.field("evaluation_sets", pa.list_(pa.string())),
         pa.field("evaluation_query", pa.string()),
+        pa.field("kind", pa.string()),
         pa.field("containment", pa.float64()),
     ]
 )
@@ -205,10 +209,22 @@ def _candidates(values, offsets, texts, postings, min_containment):  # type: ign
     return owners, queries, shares
 
 
+#: The evaluation sets that hold a query, and its text.
+Query = tuple[tuple[str, ...], str]
+
+
+class _Match(NamedTuple):
+    """The query that a text holds, by number, how, and which share of its n-grams."""
+
+    query: int
+    kind: str
+    containment: float
+
+
 class EvaluationIndex:
     """Evaluation queries, ready to be looked for. Cheap to build, so workers build it from the queries themselves."""
 
-    def __init__(self, queries: Sequence[tuple[str, str]], forms: pa.Array, params: DecontaminateParams) -> None:
+    def __init__(self, queries: Sequence[Query], forms: pa.Array, params: DecontaminateParams) -> None:
         self._params = params
         self._queries = queries
         self._forms: list[str] = forms.to_pylist()
@@ -228,7 +244,7 @@ class EvaluationIndex:
         A query that stands in several sets, or several times, is one query, reported with all its sets' names.
         """
         names, firsts = _distinct_queries(sets)
-        queries = [(", ".join(sorted(names[form])), firsts[form]) for form in sorted(names)]
+        queries = [(tuple(sorted(names[form])), firsts[form]) for form in sorted(names)]
         return cls(queries, pa.array(sorted(names), pa.large_string()), params or DecontaminateParams())
 
     def __len__(self) -> int:
@@ -240,19 +256,20 @@ class EvaluationIndex:
         Null and empty texts match nothing.
         """
         forms = matching_forms(texts)
-        best: dict[int, tuple[int, float]] = {}
+        best: dict[int, _Match] = {}
         for text, form in enumerate(forms.to_pylist()):
             if form in self._numbers:
-                best[text] = (self._numbers[form], 1.0)
+                best[text] = _Match(self._numbers[form], EXACT, 1.0)
         for text, query, share in self._candidates(forms):
-            if text not in best and self._is_leak(forms[text].as_py(), query):
-                best[text] = (query, share)
+            if text not in best and (kind := self._leak(forms[text].as_py(), query)):
+                best[text] = _Match(query, kind, share)
         found = [best.get(text) for text in range(len(forms))]
         columns = [
             [match is not None for match in found],
-            [None if match is None else self._queries[match[0]][0] for match in found],
-            [None if match is None else self._queries[match[0]][1] for match in found],
-            [None if match is None else match[1] for match in found],
+            [None if match is None else self._queries[match.query][0] for match in found],
+            [None if match is None else self._queries[match.query][1] for match in found],
+            [None if match is None else match.kind for match in found],
+            [None if match is None else match.containment for match in found],
         ]
         return pa.table([pa.array(c, f.type) for c, f in zip(columns, MATCHES, strict=True)], schema=MATCHES)
 
@@ -270,12 +287,14 @@ class EvaluationIndex:
             if len(texts) and len(postings[0]):
                 yield from zip(*_candidates(values, offsets, texts, postings, least), strict=True)
 
-    def _is_leak(self, form: str, query: int) -> bool:
+    def _leak(self, form: str, query: int) -> str | None:
+        """How a text that is not an evaluation query holds one, or None where it does not."""
         known, tokens = self._forms[query], self._tokens[query]
         if self._embedded[query] and known in form:
-            return True
-        much_longer = len(form) > 2 * len(known) + _LONGER
-        return not much_longer and is_light_edit(tokens, tokens_of(form), self._common, self._params.edits)
+            return CONTAINED
+        if len(form) > 2 * len(known) + _LONGER:
+            return None
+        return EDITED if is_light_edit(tokens, tokens_of(form), self._common, self._params.edits) else None
 
 
 def _distinct_queries(sets: Mapping[str, pa.Array]) -> tuple[dict[str, set[str]], dict[str, str]]:

@@ -1,7 +1,7 @@
 """Stage manifests: written last, in the graph, and only when every dataset balances."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from apache_beam.pvalue import PCollection
 
 from schemas.errors import BalanceError
 from schemas.manifest import StageCounts
-from transforms.counts import Count, stage_counts
+from transforms.counts import Count, overlap_counts, stage_counts
 from transforms.files import write_json
 
 MANIFEST = "manifest.json"
@@ -32,9 +32,10 @@ class FileRecord:
 
 
 def stage_manifest(
-    totals: Iterable[Count], records: Iterable[str], datasets: Iterable[str], facts: dict[str, Any]
+    totals: Sequence[Count], records: Iterable[str], datasets: Iterable[str], facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """The stage's manifest as a JSON value: facts about the run, counts by dataset, files by kind. Order-free.
+    """The stage's manifest as a JSON value: facts about the run, counts by dataset, files by kind, and what was seen of
+    evaluation sets if anything was counted. Order-free.
 
     Raises BalanceError when rows of a dataset are neither kept, merged nor rejected.
     """
@@ -44,7 +45,10 @@ def stage_manifest(
     for text in sorted(set(records)):
         record = json.loads(text)
         files.setdefault(record.pop("kind"), []).append({key: value for key, value in record.items() if value != ""})
-    return facts | {"counts": {name: c.model_dump(exclude_none=True) for name, c in counts.items()}, "files": files}
+    overlaps = overlap_counts(totals)
+    found = {"evaluation": overlaps} if overlaps else {}
+    values = {name: c.model_dump(exclude_none=True) for name, c in counts.items()}
+    return facts | {"counts": values, "files": files} | found
 
 
 def check_balance(stage: str, counts: dict[str, StageCounts]) -> None:

@@ -141,6 +141,24 @@ def test_no_evaluation_query_reaches_a_shard(sample_out: Path) -> None:
     assert all(any(query in matching_form(text) for query in queries for text in texts_of(row)) for row in leaked)
 
 
+def test_what_was_found_of_evaluation_sets_is_reported(sample_out: Path) -> None:
+    manifest = manifest_of(sample_out)
+    found = {
+        (record.name, overlap.evaluation_set): overlap.model_dump(exclude_defaults=True, exclude={"evaluation_set"})
+        for record in manifest.datasets
+        for overlap in record.overlaps
+    }
+    assert found == {
+        ("natural-questions", "sample-en"): {"exact": 4, "contained": 2, "queries": 6},
+        ("refgpt", "sample-zh"): {"exact": 2, "contained": 1, "queries": 3},
+    }
+    for record in manifest.datasets:
+        assert record.checked == ["sample-en", "sample-zh"]
+        rejected = record.stages["prepare"].rejected.get("LEAKED_EVALUATION", 0)
+        assert sum(overlap.rejected for overlap in record.overlaps) == rejected
+    assert {"Banking77Classification", "NQ", "SciFact", "TNews"} <= set(manifest.training_datasets)
+
+
 def texts_of(row: dict[str, Any]) -> list[str]:
     return [row["query"], *row["positives"], *row["negatives"]]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipelines.display import Display, fail, stage_line
 from pipelines.options import parse
-from schemas.manifest import AbsentRecord, DatasetRecord, Manifest, ShardRecord, StageCounts
+from schemas.manifest import AbsentRecord, DatasetRecord, Manifest, OverlapRecord, ShardRecord, StageCounts
 from transforms import progress
 
 Stages = dict[str, StageCounts]
@@ -99,6 +99,7 @@ def test_the_summary_says_what_became_of_each_dataset_of_the_run(capsys: pytest.
         *("TIE", "60,", "INCONSISTENT", "30,", "TOO_SHORT", "10"),
     ]
     assert lines[2:] == [
+        "no evaluation sets were kept out",
         "absent: gone: no such folder [here]",
         "3 shards, manifest and rejections are in out/ (see out/manifest.json, out/rejections/)",
     ]
@@ -110,6 +111,28 @@ def test_of_much_that_is_absent_the_summary_shows_some(capsys: pytest.CaptureFix
     assert [line for line in lines if line.startswith("absent: ")] == [
         *(f"absent: gone{number:02}: no folder" for number in range(10)),
         "absent: 3 more; all stand in out/manifest.json",
+    ]
+
+
+def test_the_summary_says_what_was_found_of_evaluation_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    found = OverlapRecord(
+        evaluation_set="SciFact", exact=2, contained=1, edited=19, queries=21, positives=550, corpus=5183
+    )
+    record = _record("toy", _stages(5, 0, 5), SHARDS)
+    checked = record.model_copy(update={"checked": ["NQ", "SciFact"], "training_datasets": ["Toy", "Boy"]})
+    overlapping = checked.model_copy(update={"overlaps": [found]})
+    lines = _summary(capsys, _manifest(overlapping), ["toy"])
+    assert lines[2].startswith("dataset  evaluation set  rejected  exact  contained  edited  of queries")
+    assert lines[3].split() == ["toy", "SciFact", "22", "2", "1", "19", "21", "550", "5,183"]
+    assert lines[4] == "training_datasets of a model card: Boy, Toy"
+    assert _summary(capsys, _manifest(checked), ["toy"])[2] == "nothing was found of 2 evaluation sets"
+
+
+def test_absent_evaluation_sets_take_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    absent = [AbsentRecord(name=f"evaluation/{name}", detail=d) for name, d in (("A", "x"), ("A", "y"), ("B", "z"))]
+    lines = _summary(capsys, _manifest(_record("toy", _stages(5, 0, 5), SHARDS), absent=absent), ["toy"])
+    assert [line for line in lines if "absent" in line] == [
+        "absent evaluation sets, each with its reason in out/manifest.json: A, B"
     ]
 
 

@@ -24,6 +24,7 @@ from transforms.apply import ApplySpec
 from transforms.batches import RecordBatchCoder
 from transforms.clean import CleanParams
 from transforms.embedding import TextSpec, part_element
+from transforms.evaluation_passages import PassageSpec
 from transforms.exact import RemoveExactDuplicates
 from transforms.near import FindNearDuplicates, NearDuplicateParams, NearSpec
 from transforms.pools import PoolSpec
@@ -46,7 +47,8 @@ def _names(number: int) -> list[str]:
     return [f"d{i:03}" for i in range(number)]
 
 
-def _prepare(number: int) -> Build:
+def _prepare(number: int, corpora: int | None = None) -> Build:
+    """The prepare stage for so many datasets, and evaluation corpora in so many units (as many, if not given)."""
     names = _names(number)
     entries = [locate("pair", {"query": "q", "positive": "p"}, name=name) for name in names]
     units = [
@@ -70,6 +72,7 @@ def _prepare(number: int) -> Build:
         ),
         apply=ApplySpec(folder="/none", progress=None, caps=dict.fromkeys(names, 5), num_partitions=number),
         final_check=None,
+        passages=PassageSpec(units=[unit.to_json() for unit in units[:corpora]], folder="/none", num_partitions=number),
         facts={"stage": "prepare"},
     )
     return lambda pipeline: prepare.build(pipeline, job)
@@ -195,6 +198,12 @@ def test_the_graph_does_not_grow_with_the_catalog(stage: str) -> None:
     few, many = (_graph(STAGES[stage](number))[0] for number in (3, 100))
     assert len(few.transforms) == len(many.transforms) > 10
     assert len(few.pcollections) == len(many.pcollections)
+
+
+def test_the_graph_does_not_grow_with_the_evaluation_sets() -> None:
+    none, one, many = (_graph(_prepare(100, corpora))[0] for corpora in (0, 1, 100))
+    assert len(none.transforms) == len(one.transforms) == len(many.transforms)
+    assert len(none.pcollections) == len(one.pcollections) == len(many.pcollections)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -13,9 +13,17 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines import publish
-from pipelines.publish import STAGES, absent_records, clear_unnamed, merged_records, publish_run, read_manifest
+from pipelines.publish import (
+    STAGES,
+    absent_records,
+    clear_unnamed,
+    merged_records,
+    publish_run,
+    read_manifest,
+    training_datasets,
+)
 from schemas.errors import OutputError
-from schemas.manifest import DatasetRecord, Manifest
+from schemas.manifest import DatasetRecord, EvaluationSetRecord, Manifest
 from transforms.files import sha256
 
 PLACE = ("finetune", "retrieval")
@@ -30,6 +38,8 @@ class _Made:
     rejections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     places: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     absent: tuple[tuple[str, str], ...] = ()
+    sets: Mapping[str, int] = field(default_factory=dict)
+    trained: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def folders(self) -> dict[str, str]:
@@ -59,7 +69,15 @@ class _Made:
         """Write the files and publish them."""
         stages = self.write()
         records = merged_records([self._record(name) for name in sorted(self.shards)], stages)
-        manifest = Manifest(config={}, code="c", libraries={}, datasets=records, absent=absent_records(self.absent))
+        manifest = Manifest(
+            config={},
+            code="c",
+            libraries={},
+            datasets=records,
+            absent=absent_records(self.absent),
+            evaluation_sets=[EvaluationSetRecord(name=n, source="s", queries=q) for n, q in self.sets.items()],
+            training_datasets=training_datasets(records),
+        )
         return publish_run(out, manifest, self.folders, stages)
 
     def _record(self, name: str) -> DatasetRecord:
@@ -72,6 +90,8 @@ class _Made:
             revision=None,
             symmetric=False,
             instruction=None,
+            checked=sorted(self.sets),
+            training_datasets=self.trained.get(name, []),
         )
 
 
@@ -280,6 +300,25 @@ def test_what_is_absent_is_remembered_until_it_is_there(root: str) -> None:
     ]
     manifest = _Made(f"{root}/three", {"c": {"1": "sea"}}, absent=(("c", "config y"),)).publish(out)
     assert [(record.name, record.detail) for record in manifest.absent] == [("c", "config y"), ("d", "no folder")]
+
+
+def test_evaluation_sets_stay_while_a_dataset_was_compared_with_them(root: str) -> None:
+    out = f"{root}/out"
+    gone = (("evaluation/Two", "no folder"), ("evaluation/Three", "no folder"))
+    _Made(f"{root}/one", {"a": {"1": "one"}}, absent=gone, sets={"One": 1}).publish(out)
+    manifest = _Made(f"{root}/two", {"b": {"1": "bee"}}, sets={"One": 5, "Two": 2}).publish(out)
+    assert {record.name: record.queries for record in manifest.evaluation_sets} == {"One": 5, "Two": 2}
+    assert [record.name for record in manifest.absent] == ["evaluation/Three"]
+    assert [record.checked for record in manifest.datasets] == [["One"], ["One", "Two"]]
+    manifest = _Made(f"{root}/three", {"b": {"1": "bee"}}).publish(out)
+    assert [record.name for record in manifest.evaluation_sets] == ["One"]
+
+
+def test_a_model_card_declares_all_datasets_that_have_rows(root: str) -> None:
+    out, names = f"{root}/out", {"a": ["SciFact"], "b": ["NQ", "SciFact"], "c": ["ArguAna"]}
+    _Made(f"{root}/one", {"a": {"1": "one"}, "c": {}}, trained=names).publish(out)
+    manifest = _Made(f"{root}/two", {"b": {"1": "bee"}}, trained=names).publish(out)
+    assert manifest.training_datasets == ["NQ", "SciFact"]
 
 
 def test_what_is_absent_is_said_once_and_by_name() -> None:

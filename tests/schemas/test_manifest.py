@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.manifest import DatasetRecord, Manifest, ShardRecord, StageCounts
+from schemas.manifest import DatasetRecord, Manifest, OverlapRecord, ShardRecord, StageCounts
 from schemas.prompt import TEMPLATE
 
 ROWS = st.integers(0, 10**9)
@@ -64,6 +64,13 @@ def test_a_manifest_survives_json_and_holds_the_prompt_template() -> None:
     manifest = _manifest(record)
     assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
     assert manifest.model_dump()["prompt_template"] == TEMPLATE
+
+
+def test_rows_that_were_rejected_for_a_set_are_those_of_every_kind() -> None:
+    found = OverlapRecord(evaluation_set="SciFact", exact=2, contained=1, edited=4, queries=3, positives=9, corpus=8)
+    assert found.rejected == 7
+    with pytest.raises(ValidationError, match="positives"):
+        OverlapRecord(evaluation_set="SciFact", positives=-1)
 
 
 def test_an_unknown_key_is_refused() -> None:

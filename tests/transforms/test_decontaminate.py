@@ -36,7 +36,7 @@ INDEX = EvaluationIndex.build({name: pa.array(texts) for name, texts in QUERIES.
 
 def found(texts: list[str | None], index: EvaluationIndex = INDEX) -> list[tuple[str, str] | None]:
     rows = index.find(pa.array(texts, pa.string())).to_pylist()
-    return [(row["evaluation_set"], row["evaluation_query"]) if row["matched"] else None for row in rows]
+    return [(", ".join(row["evaluation_sets"]), row["evaluation_query"]) if row["matched"] else None for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""What an evaluation set of the catalog is: where its queries, judgments and corpus lie, and which benchmarks use it.
+
+Evaluation sets are read to keep their queries out of training data and to report what else overlaps, never trained on.
+"""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EvaluationSet(_Record):
+    """A retrieval task of mteb, under mteb's own name.
+
+    ``splits``: those that are scored. Queries that none of them judges belong to training and are not kept out.
+    ``subsets``: whether the dataset has a corpus, queries and judgments for each language (``de-corpus``,
+    ``de-queries``, ``de-qrels``).
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    hub: str
+    revision: str | None = None
+    splits: tuple[str, ...] = Field(min_length=1)
+    languages: tuple[str, ...] = Field(min_length=1)
+    subsets: bool = False
+
+
+class Benchmark(_Record):
+    """One file of the catalog: a benchmark, the sets that it describes, and those that other files describe."""
+
+    benchmark: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    sets: tuple[EvaluationSet, ...] = Field(min_length=1)
+    shared: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [*(found.name for found in self.sets), *self.shared]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"named more than once: {', '.join(twice)}")
+        return self
+
+
+class LocatedSet(_Record):
+    """An evaluation set with the file and line that declare it."""
+
+    entry: EvaluationSet
+    where: str
+
+
+class TrainingNames(_Record):
+    """By entry: the tasks of mteb that a model trained on it has seen, as mteb names them."""
+
+    training_datasets: dict[str, tuple[str, ...]]
+
+
+class EvaluationCatalog(_Record):
+    """All evaluation sets by name, the sets of each benchmark, and mteb's names of training entries."""
+
+    sets: dict[str, LocatedSet]
+    benchmarks: dict[str, tuple[str, ...]]
+    training_datasets: dict[str, tuple[str, ...]]
+
+    def names_of(self, dataset: str) -> tuple[str, ...]:
+        """What a model card says of a training entry; nothing where it is no task of mteb's."""
+        return self.training_datasets.get(dataset, ())
