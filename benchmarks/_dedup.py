@@ -82,7 +82,13 @@ def deduplicate(path: Path, folder: Path) -> None:
     partitions = num_partitions(metadata.num_rows, ROWS_PER_PARTITION)
     scopes = {DATASET: DedupScope(compare="query")}
     parts_folder = f"{folder}/parts"
-    near = NearSpec(folder=parts_folder, scopes=scopes, params=NearDuplicateParams(), num_partitions=partitions)
+    near = NearSpec(
+        folder=parts_folder,
+        scopes=scopes,
+        params=NearDuplicateParams(),
+        num_partitions=partitions,
+        rows=metadata.num_rows,
+    )
     apply = ApplySpec(folder=str(folder), progress=None, caps={}, num_partitions=partitions)
 
     def build(pipeline: beam.Pipeline) -> None:

@@ -105,17 +105,20 @@ def prepare_job(run: Run) -> StageJob:
         num_partitions=partitions,
         limit=run.config.limit,
     )
-    scopes = {
-        name: DedupScope.of(entry.task_type, priority=entry.priority, pool=entry.stage)
-        for name, entry in run.entries.items()
-    }
+    scopes = _scopes(run)
     caps = {name: entry.cap for name, entry in run.entries.items() if entry.cap is not None}
     job = prepare.PrepareJob(
         units=[unit.to_json() for unit in units],
         read=read,
         exact=RemoveExactDuplicates(folder=read.parts, scopes=scopes, num_partitions=partitions),
         near=FindNearDuplicates(
-            NearSpec(folder=read.parts, scopes=scopes, params=run.params.near, num_partitions=partitions)
+            NearSpec(
+                folder=read.parts,
+                scopes=scopes,
+                params=run.params.near,
+                num_partitions=partitions,
+                rows=_most_rows(units, run.config.limit),
+            )
         ),
         apply=ApplySpec(folder=folder.path, progress=folder.progress, caps=caps, num_partitions=partitions),
         final_check=run.evaluation.check(run.params.decontaminate),
@@ -130,6 +133,22 @@ def _passages(run: Run, folder: StageFolder, partitions: int) -> PassageSpec:
     """How passages of evaluation sets are looked for: in as many ranges as the larger side needs."""
     needed = num_partitions(run.evaluation.num_passages, run.params.rows_per_partition)
     return PassageSpec(units=run.evaluation.corpora, folder=folder.path, num_partitions=max(partitions, needed))
+
+
+def _scopes(run: Run) -> dict[str, DedupScope]:
+    return {
+        name: DedupScope.of(entry.task_type, priority=entry.priority, pool=entry.stage)
+        for name, entry in run.entries.items()
+    }
+
+
+def _most_rows(units: Sequence[Unit], limit: int | None) -> int:
+    """Rows that deduplication may meet: those of each dataset, within the limit. Passages of a corpus take no part."""
+    rows: dict[str, int] = {}
+    for unit in units:
+        if unit.role in ("rows", "qrels"):
+            rows[unit.dataset] = rows.get(unit.dataset, 0) + _rows(unit)
+    return sum(number if limit is None else min(number, limit) for number in rows.values())
 
 
 def _expected(units: Sequence[Unit], limit: int | None) -> int | None:

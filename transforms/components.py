@@ -2,20 +2,26 @@
 
 A node is a row's address, (part, row). Rows that share a band become a star around the smallest of them: n - 1 edges
 for n rows, never all pairs. Each range of bands reduces its edges to a forest; the forests meet in one place, where the
-union of all gives each node the smallest node of its component. That place holds 24 bytes for each edge and works with
-about 80: ``MAX_EDGES`` of them take 4 GiB. Beyond that labels must be spread in rounds by a distributed algorithm."""
+union of all gives each node the smallest node of its component. That place holds 24 bytes for each edge (two addresses
+of 8 + 4) and works with about 80: ``MAX_EDGES`` of them take 4 GiB. Beyond that ``component_rounds`` spreads labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from apache_beam.pvalue import PCollection
 
 from schemas.errors import ConfigError
+from transforms.batches import by_partition, partitions_of
 from transforms.kernels import kernel
+from transforms.scopes import mixed
 
-#: More edges than one worker labels; the forests of ranges hold one edge for each candidate row and range at most.
+Keyed = tuple[int, pa.RecordBatch]
+
+#: More edges than one worker works with.
 MAX_EDGES = 50_000_000
 
 EDGES = pa.schema(
@@ -66,20 +72,20 @@ def smallest_labels(num_nodes: int, left: Nodes, right: Nodes) -> Nodes:
 
 def star_edges(keys: npt.NDArray[np.uint32], nodes: Nodes) -> tuple[Nodes, Nodes]:
     """Edges (smallest node, other node) of each group of equal keys; no node has an edge to itself."""
-    shared, nodes = _sorted_pairs(keys, nodes)
+    shared, nodes = sorted_pairs(keys, nodes)
     first = np.r_[True, shared[1:] != shared[:-1]] if len(shared) else np.empty(0, bool)
     centres = nodes[np.maximum.accumulate(np.where(first, np.arange(len(shared)), 0))]
     edges = centres != nodes
     return centres[edges], nodes[edges]
 
 
-def _sorted_pairs(keys: npt.NDArray[np.uint32], nodes: Nodes) -> tuple[npt.NDArray[np.uint32], Nodes]:
-    """Keys and nodes, sorted by key, then node; as single words where the numbers of nodes allow it: much faster."""
-    if len(nodes) and nodes.max() >= 1 << 32:
+def sorted_pairs(keys: npt.NDArray[Any], nodes: Nodes) -> tuple[npt.NDArray[Any], Nodes]:
+    """Keys and nodes, sorted by key, then node; as single words where both fit 32 bits: much faster."""
+    if len(nodes) and max(int(keys.max()), int(nodes.max())) >= 1 << 32:
         order = np.lexsort((nodes, keys))
         return keys[order], nodes[order]
     words = np.sort(keys.astype(np.uint64) << np.uint64(32) | nodes.astype(np.uint64))
-    return (words >> np.uint64(32)).astype(np.uint32), (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return (words >> np.uint64(32)).astype(keys.dtype), (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def forest(left: Nodes, right: Nodes) -> tuple[Nodes, Nodes]:
@@ -110,10 +116,20 @@ class NodeNumbers:
         return self._parts[nodes >> self._ROW_BITS], (nodes & ((1 << self._ROW_BITS) - 1)).astype(np.int32)
 
 
+def address_table(numbers: NodeNumbers, left: Nodes, right: Nodes, schema: pa.Schema) -> pa.Table:
+    """Pairs of numbered nodes as the addresses of a schema: EDGES or LABELS."""
+    return pa.table([*numbers.addresses(left), *numbers.addresses(right)], schema=schema)
+
+
 def forest_table(numbers: NodeNumbers, left: Nodes, right: Nodes) -> pa.Table:
     """The forest of edges between numbered nodes, as EDGES."""
-    columns = [column for nodes in forest(left, right) for column in numbers.addresses(nodes)]
-    return pa.table(columns, schema=EDGES)
+    return address_table(numbers, *forest(left, right), EDGES)
+
+
+def address_partitions(parts: pa.ChunkedArray, rows: pa.ChunkedArray, num_partitions: int) -> npt.NDArray[np.int64]:
+    """The range of each address by its hash, since parts are of any size."""
+    part, row = (column.to_numpy().astype(np.uint64) for column in (parts, rows))
+    return partitions_of(mixed(mixed(part) + row), num_partitions)
 
 
 def component_labels(edges: pa.Table) -> pa.Table:
@@ -123,13 +139,34 @@ def component_labels(edges: pa.Table) -> pa.Table:
     """
     if edges.num_rows > MAX_EDGES:
         raise ConfigError(
-            f"near-duplicates: {edges.num_rows:,} candidate edges, a worker labels {MAX_EDGES:,}. Either a text "
-            "stands in very many rows with small changes or the run is too large for one pass: deduplicate dataset "
-            "groups in runs of their own, or propose fewer candidates (fewer bands, more rows per band)"
+            f"near-duplicates: {edges.num_rows:,} candidate edges, a worker labels {MAX_EDGES:,}: "
+            "set near.components to 'rounds' (NearDuplicateParams), which labels them on all workers, or propose fewer "
+            "candidates (fewer bands, more rows per band)"
         )
     part, row, other_part, other_row = (edges.column(name).to_numpy() for name in EDGES.names)
     numbers = NodeNumbers([part, other_part])
     centres, others = forest(numbers.numbers(part, row), numbers.numbers(other_part, other_row))
     nodes, first = np.unique(np.concatenate([centres, others]), return_index=True)
     labels = np.concatenate([centres, centres])[first]
-    return pa.table([*numbers.addresses(nodes), *numbers.addresses(labels)], schema=LABELS)
+    return address_table(numbers, nodes, labels, LABELS)
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class LabelRows(beam.DoFn):
+    """All EDGES -> LABELS by part."""
+
+    def __init__(self) -> None:
+        """Needs nothing: what it works on travels in the batches."""
+
+    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        labels = component_labels(pa.Table.from_batches(list(keyed[1]), schema=EDGES))
+        yield from by_partition(labels, labels.column("part").to_numpy())
+
+
+class ComponentsInOneWorker(beam.PTransform[Any, Any]):
+    """EDGES, all under one key -> LABELS by part."""
+
+    def expand(self, edges: PCollection[Keyed]) -> PCollection[Keyed]:
+        labels: PCollection[Keyed] = edges | "All edges" >> beam.GroupByKey() | "Label" >> beam.ParDo(LabelRows())
+        return labels

@@ -6,7 +6,7 @@ components -> verification in survival order -> decisions by part. Rows that wer
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import apache_beam as beam
 import numpy as np
@@ -17,7 +17,16 @@ from apache_beam.pvalue import PCollection
 
 from schemas.reasons import RejectReason
 from transforms.batches import MAX_BYTES, by_partition, partitions_of, split_batches
-from transforms.components import EDGES, LABELS, NodeNumbers, component_labels, forest_table, star_edges
+from transforms.component_rounds import ComponentsInRounds
+from transforms.components import (
+    LABELS,
+    MAX_EDGES,
+    ComponentsInOneWorker,
+    NodeNumbers,
+    address_partitions,
+    forest_table,
+    star_edges,
+)
 from transforms.exact import DECIDED, Keyed, decisions_by_part, run_starts
 from transforms.matching import matching_forms, text_hashes
 from transforms.minhash import Hashes, MinHashParams, band_hashes
@@ -59,20 +68,43 @@ CANDIDATES = pa.schema(
 )
 
 
+Components = Literal["auto", "one_worker", "rounds"]
+#: Of so many rows ``auto`` counts on one being like another.
+_ROWS_PER_CANDIDATE = 5
+
+
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicateParams:
-    """How near-duplicates are proposed (``minhash``) and what proves them (``verification``)."""
+    """How near-duplicates are proposed (``minhash``), gathered (``components``) and proved (``verification``).
+
+    A row is a leaf of one star for each band at most, so there are no more edges than candidates x bands, and one
+    worker labels 50 million (``components.MAX_EDGES``). ``auto`` counts on one row in five being a candidate: with 20
+    bands it leaves 12.5 million rows to one worker (2.5 million fit whatever they hold). Above that it spreads labels
+    in ``component_rounds`` rounds, which connect 2^component_rounds rows in a chain. Both give the same labels;
+    ``one_worker`` is quicker where there are few candidates, ``rounds`` holds where nearly all rows are.
+    """
 
     minhash: MinHashParams = field(default_factory=MinHashParams)
     verification: VerificationParams = field(default_factory=VerificationParams)
+    components: Components = "auto"
+    component_rounds: int = 8
 
     def __post_init__(self) -> None:
+        if self.components not in get_args(Components):
+            raise ValueError(f"components is {self.components!r}, must be one of {', '.join(get_args(Components))}")
+        if self.component_rounds < 1:
+            raise ValueError(f"component_rounds is {self.component_rounds}, must be at least 1")
         chance = self.minhash.candidate_probability(self.verification.min_jaccard)
         if chance < 0.5:
             raise ValueError(
                 f"{self.minhash.bands} bands of {self.minhash.rows} rows propose only {chance:.0%} of the pairs at "
                 f"min_jaccard {self.verification.min_jaccard}: take more bands or fewer rows per band"
             )
+
+    def in_rounds(self, rows: int) -> bool:
+        """Whether components of at most so many rows are found in rounds."""
+        edges = rows * self.minhash.bands // _ROWS_PER_CANDIDATE
+        return self.components == "rounds" or (self.components == "auto" and edges > MAX_EDGES)
 
 
 def compared_fields(rows: pa.Table, scopes: Scopes) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
@@ -152,12 +184,6 @@ def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes) -> pa.Table
     return pa.table(columns, schema=CANDIDATES)
 
 
-def component_partitions(candidates: pa.Table, num_partitions: int) -> npt.NDArray[np.int64]:
-    """The range of each candidate's component."""
-    part, row = (candidates.column(f"component_{name}").to_numpy().astype(np.uint64) for name in ("part", "row"))
-    return partitions_of(mixed(mixed(part) + row), num_partitions)
-
-
 def verify_candidates(candidates: pa.Table, params: NearDuplicateParams) -> pa.Table:
     """Decisions (DECIDED) on whole components of candidates."""
     groups = ["component_part", "component_row", "must_match"]
@@ -176,12 +202,22 @@ def verify_candidates(candidates: pa.Table, params: NearDuplicateParams) -> pa.T
 
 @dataclass(frozen=True, kw_only=True)
 class NearSpec:
-    """What the steps need to know: where the parts lie, the scope of each dataset, and the numbers."""
+    """What the steps need to know: where the parts lie, the scope of each dataset, and the numbers.
+
+    ``rows``: as many as the sources' metadata promise at most; 0 where nothing is known.
+    """
 
     folder: str
     scopes: Scopes
     params: NearDuplicateParams
     num_partitions: int
+    rows: int = 0
+
+    def components(self) -> beam.PTransform[Any, Any]:
+        """How components are found: the one choice that the shape of the graph depends on."""
+        if self.params.in_rounds(self.rows):
+            return ComponentsInRounds(num_partitions=self.num_partitions, rounds=self.params.component_rounds)
+        return ComponentsInOneWorker()
 
 
 class _Step(OverlappingDoFn):
@@ -217,19 +253,6 @@ class LinkRows(beam.DoFn):
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
-class LabelRows(beam.DoFn):
-    """All EDGES -> LABELS by part."""
-
-    def __init__(self) -> None:
-        """Needs nothing: what it works on travels in the batches."""
-
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        labels = component_labels(pa.Table.from_batches(list(keyed[1]), schema=EDGES))
-        yield from by_partition(labels, labels.column("part").to_numpy())
-
-
-@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
-@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
 class FetchCandidates(_Step):
     """LABELS of a part -> CANDIDATES by range of components."""
 
@@ -237,7 +260,8 @@ class FetchCandidates(_Step):
         spec, (part, labels) = self._spec, element
         rows = read_part(spec.folder, part, [*RANKED, "label"])
         candidates = candidate_rows(rows, pa.Table.from_batches(list(labels), schema=LABELS), spec.scopes)
-        yield from by_partition(candidates, component_partitions(candidates, spec.num_partitions))
+        part, row = (candidates.column(f"component_{name}") for name in ("part", "row"))
+        yield from by_partition(candidates, address_partitions(part, row, spec.num_partitions))
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
@@ -265,8 +289,7 @@ class FindNearDuplicates(beam.PTransform[Any, Any]):
             | "Sign" >> beam.ParDo(SignRows(self._spec))
             | "By range of bands" >> beam.GroupByKey()
             | "Link" >> beam.ParDo(LinkRows())
-            | "All edges" >> beam.GroupByKey()
-            | "Label" >> beam.ParDo(LabelRows())
+            | "Components" >> self._spec.components()
             | "By part of a candidate" >> beam.GroupByKey()
             | "Fetch" >> beam.ParDo(FetchCandidates(self._spec))
             | "By range of components" >> beam.GroupByKey()

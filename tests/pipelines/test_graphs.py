@@ -6,6 +6,7 @@ know, it pickles, and a pickled slice drags its whole buffer along.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -26,7 +27,7 @@ from transforms.clean import CleanParams
 from transforms.embedding import TextSpec, part_element
 from transforms.evaluation_passages import PassageSpec
 from transforms.exact import RemoveExactDuplicates
-from transforms.near import FindNearDuplicates, NearDuplicateParams, NearSpec
+from transforms.near import Components, FindNearDuplicates, NearDuplicateParams, NearSpec
 from transforms.pools import PoolSpec
 from transforms.read import ReadSpec
 from transforms.scopes import DedupScope
@@ -47,7 +48,7 @@ def _names(number: int) -> list[str]:
     return [f"d{i:03}" for i in range(number)]
 
 
-def _prepare(number: int, corpora: int | None = None) -> Build:
+def _prepare(number: int, corpora: int | None = None, components: Components = "one_worker") -> Build:
     """The prepare stage for so many datasets, and evaluation corpora in so many units (as many, if not given)."""
     names = _names(number)
     entries = [locate("pair", {"query": "q", "positive": "p"}, name=name) for name in names]
@@ -68,7 +69,9 @@ def _prepare(number: int, corpora: int | None = None) -> Build:
         ),
         exact=RemoveExactDuplicates(folder="/none", scopes=scopes, num_partitions=number),
         near=FindNearDuplicates(
-            NearSpec(folder="/none", scopes=scopes, params=NearDuplicateParams(), num_partitions=number)
+            NearSpec(
+                folder="/none", scopes=scopes, params=NearDuplicateParams(components=components), num_partitions=number
+            )
         ),
         apply=ApplySpec(folder="/none", progress=None, caps=dict.fromkeys(names, 5), num_partitions=number),
         final_check=None,
@@ -136,7 +139,13 @@ def _pack(number: int) -> Build:
     return lambda pipeline: pack.build(pipeline, job)
 
 
-STAGES = {"prepare": _prepare, "embed": _embed, "mine": _mine, "pack": _pack}
+STAGES = {
+    "prepare": _prepare,
+    "prepare in rounds": partial(_prepare, components="rounds"),
+    "embed": _embed,
+    "mine": _mine,
+    "pack": _pack,
+}
 
 
 def _graph(build: Build) -> tuple[beam_runner_api_pb2.Components, Any]:
@@ -211,7 +220,9 @@ def test_nothing_is_pickled_on_its_way_between_workers(stage: str) -> None:
     assert pickled(STAGES[stage](3)) == []
 
 
-@pytest.mark.parametrize(("stage", "least"), [("prepare", 20), ("embed", 1), ("mine", 4), ("pack", 5)])
+@pytest.mark.parametrize(
+    ("stage", "least"), [("prepare", 20), ("prepare in rounds", 36), ("embed", 1), ("mine", 4), ("pack", 5)]
+)
 def test_batches_are_what_travels(stage: str, least: int) -> None:
     assert _num_keyed_batches(STAGES[stage](3)) >= least
 

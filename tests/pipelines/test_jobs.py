@@ -53,6 +53,16 @@ def test_prepare_reads_every_unit_of_every_dataset(tmp_path: Path) -> None:
     assert set(job.read.entries) == set(job.exact.scopes) == set(run.entries)
 
 
+def test_near_duplicates_are_told_how_many_rows_there_are_at_most(tmp_path: Path) -> None:
+    spec, limited = (_near(_run(tmp_path, *flags)) for flags in ([], ["--limit=5"]))
+    assert spec.rows > limited.rows == 10
+
+
+def _near(run: Any) -> Any:
+    """What the search for near-duplicates is built from."""
+    return _job(prepare_job(run)).near._spec
+
+
 def test_parts_travel_by_kind_and_number() -> None:
     assert parts_of(_manifest()) == ["kept\t255", "corpus\t16"]
 

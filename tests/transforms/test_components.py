@@ -104,5 +104,5 @@ def test_addresses_survive_numbering() -> None:
 
 def test_more_edges_than_a_worker_holds_fail_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "MAX_EDGES", 1)
-    with pytest.raises(ConfigError, match="2 candidate edges"):
+    with pytest.raises(ConfigError, match=r"2 candidate edges.*near\.components to 'rounds'"):
         component_labels(edge_table([((1, 1), (1, 2)), ((1, 1), (1, 3))]))

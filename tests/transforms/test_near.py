@@ -13,10 +13,11 @@ from schemas.reasons import RejectReason
 from tests.transforms.rows import canonical_rows, run_decisions, write_parts
 from tests.transforms.test_verification import FRAMES, WORDS, jaccard, prose, with_edit
 from transforms.batches import MAX_BYTES
-from transforms.components import component_labels
+from transforms.components import MAX_EDGES, component_labels
 from transforms.matching import matching_form
 from transforms.minhash import MinHashParams
 from transforms.near import (
+    Components,
     FindNearDuplicates,
     NearDuplicateParams,
     NearSpec,
@@ -89,15 +90,19 @@ def plain_find(rows: list[dict[str, Any]], scopes: Scopes) -> dict[bytes, bytes]
     return removed
 
 
-@pytest.mark.parametrize(("rows_per_part", "num_partitions"), [(200, 1), (23, 4), (64, 32)])
-def test_the_same_as_brute_force_whatever_the_parts(tmp_path: Path, rows_per_part: int, num_partitions: int) -> None:
+@pytest.mark.parametrize(
+    ("rows_per_part", "num_partitions", "components"),
+    [(200, 1, "one_worker"), (23, 4, "one_worker"), (64, 32, "auto"), (23, 4, "rounds")],
+)
+def test_the_same_as_brute_force_whatever_the_parts(
+    tmp_path: Path, rows_per_part: int, num_partitions: int, components: Components
+) -> None:
     rows = planted(100, 1)
     table = canonical_rows(rows)
     scopes = {"a": DedupScope(priority=1), "b": DedupScope(), "c": DedupScope(priority=1)}
     addresses = write_parts(tmp_path / "parts", table, rows_per_part)
-    spec = NearSpec(
-        folder=str(tmp_path / "parts"), scopes=scopes, params=NearDuplicateParams(), num_partitions=num_partitions
-    )
+    params = NearDuplicateParams(components=components, component_rounds=4)
+    spec = NearSpec(folder=str(tmp_path / "parts"), scopes=scopes, params=params, num_partitions=num_partitions)
     found = run_decisions(addresses, Decided(spec, []), tmp_path / "out")
     ids, offsets = table.column("id").to_pylist(), {part: k * rows_per_part for k, (part, _) in enumerate(addresses)}
     removed = {ids[offsets[row["part"]] + row["row"]]: row["kept_id"] for row in found}
@@ -200,6 +205,25 @@ def test_ranges_keep_equal_bands_together() -> None:
     edges = pa.concat_tables([link_rows(batches) for batches in ranges.values()])
     pairs = {(row["row"], row["other_row"]) for row in edges.to_pylist()}
     assert pairs == {(row, row) for row in range(50)}
+
+
+def test_a_range_of_bands_gives_a_forest() -> None:
+    table = canonical_rows([{"query": prose(11) + " more" * (number % 3)} for number in range(9)])
+    edges = link_rows(batch for _, batch in sign_rows(table, 7, NONE, {}, MinHashParams(), 1))
+    assert edges.num_rows == len(component_labels(edges)) - 1 == 8
+    assert set(edges.column("row").to_pylist()) == {0}
+
+
+def test_rounds_are_taken_where_one_worker_could_hold_too_much() -> None:
+    params = NearDuplicateParams()
+    assert params.minhash.bands * 12_500_000 // 5 == MAX_EDGES
+    assert [params.in_rounds(rows) for rows in (0, 12_500_000, 12_500_001)] == [False, False, True]
+    assert NearDuplicateParams(components="rounds").in_rounds(0)
+    assert not NearDuplicateParams(components="one_worker").in_rounds(10**9)
+    with pytest.raises(ValueError, match="components is 'two_workers', must be one of auto, one_worker, rounds"):
+        NearDuplicateParams(components="two_workers")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="component_rounds is 0"):
+        NearDuplicateParams(component_rounds=0)
 
 
 def test_params_that_cannot_find_what_they_ask_for_are_refused() -> None:
