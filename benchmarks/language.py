@@ -90,6 +90,12 @@ def naive(text: str, declared: frozenset[str]) -> bool:
         return True
 
 
+def warm_up() -> None:
+    """Load the models of both, which is no part of what is timed."""
+    wrong_language(pa.array(["Der Hafenmeister zählt jeden Abend die Boote."]), ["en"], LanguageParams())
+    naive("Der Hafenmeister zählt die Boote.", frozenset())
+
+
 def genuine(run: Run, name: str, counts: Mapping[str, Any], rows: pa.Table, sample: int) -> Genuine:
     """Measure a dataset. Its rows are checked anew, to time the check alone; the peer sees the queries of a sample."""
     entry, own = run.entries[name], rows.combine_chunks()
@@ -126,14 +132,14 @@ def _spread(texts: list[str], wanted: int) -> list[str]:
 
 
 def planted(texts: Mapping[str, list[str]], least: int = LEAST_TEXTS) -> list[Planted]:
-    """Each language's texts under each other declared language; the worst first."""
+    """Each language's texts under each other declared language; those that both models know first, then the worst."""
     found = []
     for foreign, own in texts.items():
         for declared in texts if len(own) >= least else ():
             if declared != foreign:
                 said = wrong_language(pa.array(own), [declared], LanguageParams())
                 found.append(Planted(declared, foreign, len(own), pc.count(said).as_py() / len(own)))
-    return sorted(found, key=lambda pair: pair.found)
+    return sorted(found, key=lambda pair: (not pair.is_known, pair.found))
 
 
 def notes_on(sets: Sequence[Genuine], pairs: Sequence[Planted]) -> list[str]:
@@ -175,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     arguments = build_parser().parse_args(argv)
     langdetect.DetectorFactory.seed = 0
+    warm_up()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         shown = {key: getattr(arguments, key) for key in ("source", "category", "catalog", "limit")}
         run, counts, rows = prepared(
