@@ -105,21 +105,19 @@ def prepare_job(run: Run) -> StageJob:
         num_partitions=partitions,
         limit=run.config.limit,
     )
-    scopes = _scopes(run)
+    near = NearSpec(
+        folder=read.parts,
+        scopes=_scopes(run),
+        params=run.params.near,
+        num_partitions=partitions,
+        rows=_most_rows(units, run.config.limit),
+    )
     caps = {name: entry.cap for name, entry in run.entries.items() if entry.cap is not None}
     job = prepare.PrepareJob(
         units=[unit.to_json() for unit in units],
         read=read,
-        exact=RemoveExactDuplicates(folder=read.parts, scopes=scopes, num_partitions=partitions),
-        near=FindNearDuplicates(
-            NearSpec(
-                folder=read.parts,
-                scopes=scopes,
-                params=run.params.near,
-                num_partitions=partitions,
-                rows=_most_rows(units, run.config.limit),
-            )
-        ),
+        exact=RemoveExactDuplicates(folder=read.parts, scopes=near.scopes, num_partitions=partitions),
+        near=FindNearDuplicates(near),
         apply=ApplySpec(folder=folder.path, progress=folder.progress, caps=caps, num_partitions=partitions),
         final_check=run.evaluation.check(run.params.decontaminate),
         passages=_passages(run, folder, partitions),
