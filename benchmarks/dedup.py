@@ -153,7 +153,7 @@ def notes(bench: Bench, command: str, facts: str) -> list[str]:
         "Peers: " + ", ".join(pin.replace("==", " ") for pin in pins if "==" in pin),
         f"Recall and precision: against the exact Jaccard (5 characters, at least {THRESHOLD}) of every pair of the "
         f"first {SAMPLE:,} texts. datatrove compares runs of five words, datasketch and rensa do not verify.",
-        "CPU seconds include start-up and children; the peak is that of the largest process.",
+        "CPU seconds and peak are those of the process that starts the work; datatrove's two workers are not in them.",
         f"A peer that would take more than {bench.peer_seconds:,.0f} s is not run at that size.",
     ]
 
@@ -182,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     facts = machine()
     sizes = {name: ",".join(map(str, getattr(arguments, name))) for name in ("docs", "scale")}
+    sizes["peer_seconds"] = f"{arguments.peer_seconds:.0f}"
     command = " ".join(["python -m benchmarks.dedup", *(f"--{name}={value}" for name, value in sizes.items())])
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         bench = Bench(folder=Path(folder), peers_python=arguments.peers_python, peer_seconds=arguments.peer_seconds)
