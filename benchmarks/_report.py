@@ -1,10 +1,15 @@
-"""Markdown of measurements: tables, what the machine is, and the block of a document that they fill."""
+"""Markdown of measurements: tables, what the machine is, and the block of a document that they fill; flags of sizes."""
 
 import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers with commas between them, as a flag gives them."""
+    return [int(word) for word in text.split(",") if word]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

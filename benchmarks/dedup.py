@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import _corpus
 from benchmarks._measure import run_module
-from benchmarks._report import fill, machine, table, versions
+from benchmarks._report import fill, machine, numbers, table, versions
 
 PEERS = ("datasketch", "rensa", "datatrove")
 OURS = "**this project**"
@@ -156,11 +156,6 @@ def notes(bench: Bench, command: str, facts: str) -> list[str]:
         "CPU seconds and peak are those of the process that starts the work; datatrove's two workers are not in them.",
         f"A peer that would take more than {bench.peer_seconds:,.0f} s is not run at that size.",
     ]
-
-
-def numbers(text: str) -> list[int]:
-    """Whole numbers with commas between them."""
-    return [int(word) for word in text.split(",") if word]
 
 
 def build_parser() -> argparse.ArgumentParser:

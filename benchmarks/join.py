@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks._measure import run_module
-from benchmarks._report import fill, machine, table, versions
+from benchmarks._report import fill, machine, numbers, table, versions
 
 NAME = "generated-beir"
 WORDS = Path(__file__).parents[1] / "tests" / "e2e" / "words.txt"
@@ -115,11 +115,6 @@ def measure(sizes: Sequence[int], num_queries: int, folder: Path) -> tuple[list[
         lines.append((f"{size:,}", f"{told['rows']:,}", f"{told['seconds']:,.0f}", f"{rate:,.0f}", f"{peaks[-1]:,}"))
         print("  ".join(lines[-1]), file=sys.stderr, flush=True)
     return lines, peaks
-
-
-def numbers(text: str) -> list[int]:
-    """Whole numbers with commas between them."""
-    return [int(word) for word in text.split(",") if word]
 
 
 def build_parser() -> argparse.ArgumentParser:
