@@ -107,8 +107,8 @@ def row_ids(rows: pa.RecordBatch | pa.Table) -> pa.Array:
     """
     names = ("dataset", "language", "instruction", "query", "positives", "negatives", "label", "other_labels", "score")
     columns = [rows.column(name).to_pylist() for name in names]
-    texts = (json.dumps(values, ensure_ascii=False) for values in zip(*columns, strict=True))
-    return pa.array([xxhash.xxh3_128_digest(text.encode()) for text in texts], type=ID)
+    encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for every row
+    return pa.array([xxhash.xxh3_128_digest(encode(values).encode()) for values in zip(*columns, strict=True)], type=ID)
 
 
 _ADDRESSED = [

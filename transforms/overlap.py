@@ -4,11 +4,12 @@ Beam's in-process runner gives a step its elements one after the other, and most
 (Parquet, compiled kernels) leaves Python's lock. Its own threads (``--direct_running_mode=multi_threading``) lose data.
 """
 
-import functools
+import sys
+import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import apache_beam as beam
@@ -17,8 +18,10 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-#: More parts at a time would cost memory and gain little.
+#: More elements at a time would cost memory and gain little.
 _MAX_AT_A_TIME = 2
+#: What an element may be ahead of the one that takes its outputs, in bytes.
+_MAX_AHEAD = 64 << 20
 
 
 def at_a_time() -> int:
@@ -26,42 +29,109 @@ def at_a_time() -> int:
     return int(min(_MAX_AT_A_TIME, numba.get_num_threads()))
 
 
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(at_a_time(), thread_name_prefix="overlap")
-
-
 class OverlappingDoFn(beam.DoFn):
-    """A step in the global window, without side inputs, that says in ``work`` what it does with an element.
+    """A step in the global window that says in ``work`` what it does with an element (and its side inputs).
 
-    ``work`` may run in several threads at once, and what it gives is held until it is at its end: it is for elements of
-    bounded size, such as parts, and not for whole files. What it raises fails the bundle, as it would in ``process``.
+    ``work`` may run in several threads at once. Outputs leave in the order of the elements; an element that is further
+    ahead than 64 MiB waits. What ``work`` raises fails the bundle, as it would in ``process``.
     """
 
-    _running: deque[Future[list[Any]]]
+    _running: deque["_Outputs"]
+    _threads: ThreadPoolExecutor | None = None
 
     @abstractmethod
-    def work(self, element: Any) -> Iterator[Any]:
+    def work(self, element: Any, *side_inputs: Any) -> Iterator[Any]:
         """Everything that an element gives."""
 
     def start_bundle(self) -> None:
         """Forget what a failed bundle left behind."""
+        self._abandon()
         self._running = deque()
 
-    def process(self, element: Any) -> Iterator[Any]:
+    def process(self, element: Any, *side_inputs: Any) -> Iterator[Any]:
         """Begin with an element; gives what earlier ones gave."""
-        self._running.append(_pool().submit(self._all, _held(element)))
+        if self._threads is None:  # of its own: steps that follow one another in a bundle would wait for each other
+            self._threads = ThreadPoolExecutor(at_a_time(), thread_name_prefix="overlap")
+        outputs, held = _Outputs(), _held(element)
+        self._threads.submit(outputs.fill, lambda: self.work(held, *side_inputs))
+        self._running.append(outputs)
         while len(self._running) > at_a_time():
-            yield from self._running.popleft().result()
+            yield from self._running.popleft()
 
     def finish_bundle(self) -> Iterator[Any]:
         """Gives what is left."""
         while self._running:
-            for output in self._running.popleft().result():
+            for output in self._running.popleft():
                 yield _in_global_window(output)
 
-    def _all(self, element: Any) -> list[Any]:
-        return list(self.work(element))
+    def teardown(self) -> None:
+        """End the threads."""
+        self._abandon()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
+
+    def _abandon(self) -> None:
+        for outputs in getattr(self, "_running", ()):
+            outputs.abandon()
+
+
+class _Outputs:
+    """What one element gives, from the thread that works on it to the bundle's own."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[Any, int]] = deque()
+        self._ahead = 0
+        self._is_over = self._is_abandoned = False
+        self._error: BaseException | None = None
+
+    def fill(self, work: Callable[[], Iterator[Any]]) -> None:
+        """Take everything that ``work`` gives, but not too far ahead."""
+        try:
+            for output in work():
+                if not self._put(output, _size(output)):
+                    return
+        except BaseException as error:  # it is raised where the outputs are taken
+            self._error = error
+        finally:
+            with self._changed:
+                self._is_over = True
+                self._changed.notify_all()
+
+    def _put(self, output: Any, size: int) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ahead < _MAX_AHEAD or self._is_abandoned)
+            self._waiting.append((output, size))
+            self._ahead += size
+            self._changed.notify_all()
+            return not self._is_abandoned
+
+    def abandon(self) -> None:
+        """Nobody takes the outputs any more: the work ends where it would wait."""
+        with self._changed:
+            self._is_abandoned = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_over)
+                if not self._waiting:
+                    break
+                output, size = self._waiting.popleft()
+                self._ahead -= size
+                self._changed.notify_all()
+            yield output
+        if self._error is not None:
+            raise self._error
+
+
+def _size(output: Any) -> int:
+    """Bytes that an output holds on to, about."""
+    value = output.value if isinstance(output, beam.pvalue.TaggedOutput) else output
+    batch = value[1] if isinstance(value, tuple) else value
+    return int(batch.nbytes) if isinstance(batch, pa.RecordBatch) else sys.getsizeof(batch)
 
 
 def _held(element: Any) -> Any:

@@ -25,6 +25,7 @@ from transforms.counts import READ, count
 from transforms.limit import Threshold, limit_key, offer, row_hashes, text_hashes, unit_number
 from transforms.manifests import FileRecord
 from transforms.normalise import normalise_texts
+from transforms.overlap import OverlappingDoFn
 from transforms.parts import PartWriter, address
 from transforms.readers import RawBatch, read_unit
 from transforms.rejections import write_rejections
@@ -117,14 +118,14 @@ def passage_keys(passages: pa.RecordBatch) -> pa.Array:
     return pa.array([fields_hash(pair) for pair in pairs], type=ID)
 
 
-class ReadRows(beam.DoFn):
+class ReadRows(OverlappingDoFn):
     """A unit -> parts of canonical rows (main output: their addresses), members, judgments, passages, counts, files."""
 
     def __init__(self, spec: ReadSpec) -> None:
         self._spec = spec
 
-    def process(self, unit_json: str, thresholds: dict[str, str]) -> Iterator[Any]:
-        unit = Unit.from_json(unit_json)
+    def work(self, element: str, thresholds: dict[str, str]) -> Iterator[Any]:
+        unit = Unit.from_json(element)
         limited = _Limiter(self._spec, unit, thresholds.get(limit_key(unit)))
         rows, rejected, passages = PartWriter(self._spec.parts), [], _CorpusWriter(self._spec)
         unusable: list[pa.RecordBatch] = []

@@ -165,7 +165,7 @@ def _units(folder: Path, judged: list[tuple[int, int, int]]) -> list[Unit]:
 
 def _joined(spec: ReadSpec, units: list[Unit], seed: int) -> dict[str, list[Any]]:
     """Read, join and group, as the pipeline does, each shuffle in an order of the seed's."""
-    read = together(*(outputs(ReadRows(spec).process(unit.to_json(), {})) for unit in units))
+    read = together(*(outputs(ReadRows(spec).work(unit.to_json(), {})) for unit in units))
     met = shuffle([*read[JUDGMENTS_TAG], *read[PASSAGES_TAG]], seed)
     found = together(*(outputs(FindPassages(PARTITIONS).process(keyed)) for keyed in met))
     fetched = [pair for keyed in shuffle(found[MAIN], seed) for pair in FetchPassages(spec).work(keyed)]

@@ -1,6 +1,7 @@
 """Steps that overlap: everything comes out, in windows and under tags; errors arrive; grouped values are in hand."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,3 +93,72 @@ def test_a_batch_is_no_group() -> None:
     assert overlap._held((1, batch)) == (1, batch)
     assert overlap._held((1, iter([1, 2]))) == (1, [1, 2])
     assert overlap._held(5) == 5
+
+
+class Many(OverlappingDoFn):
+    """Gives batches, and notes how many it has made."""
+
+    def __init__(self, number: int) -> None:
+        self._number, self.made = number, 0
+
+    def work(self, element: int) -> Iterator[Any]:
+        for _ in range(self._number):
+            self.made += 1
+            yield element, pa.record_batch({"a": list(range(1000))})
+
+
+def test_an_element_waits_when_it_is_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "_MAX_AHEAD", 20_000)
+    step = Many(100)
+    step.start_bundle()
+    assert list(step.process(1)) == []
+    time.sleep(0.2)
+    assert step.made <= 4  # 8 kB each
+    assert len(list(step.finish_bundle())) == 100
+    step.teardown()
+
+
+def test_work_that_nobody_waits_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "_MAX_AHEAD", 1)
+    before = set(threading.enumerate())
+    step = Many(100)
+    step.start_bundle()
+    list(step.process(1))
+    step.start_bundle()  # the bundle before it failed
+    list(step.process(2))
+    assert [windowed.value[0] for windowed in step.finish_bundle()] == [2] * 100
+    step.teardown()
+    deadline = time.monotonic() + 30
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+
+
+@beam.typehints.with_input_types(tuple[int, pa.RecordBatch])
+class Again(OverlappingDoFn):
+    """Gives a batch many times."""
+
+    def work(self, element: Any) -> Iterator[Any]:
+        for _ in range(50):
+            yield element[0]
+
+
+def test_steps_behind_each_other_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "_MAX_AHEAD", 100)
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        batches = pipeline | beam.Create(range(8)).with_output_types(int) | "Many" >> beam.ParDo(Many(5))
+        assert_that(batches | "Again" >> beam.ParDo(Again()), equal_to([n for n in range(8) for _ in range(250)]))
+
+
+class Scale(OverlappingDoFn):
+    """Multiplies by a side input."""
+
+    def work(self, element: int, factor: int) -> Iterator[int]:
+        yield element * factor
+
+
+def test_side_inputs_arrive() -> None:
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        factor = pipeline | "Factor" >> beam.Create([7])
+        scaled = pipeline | "Elements" >> beam.Create([1, 2, 3]) | beam.ParDo(Scale(), beam.pvalue.AsSingleton(factor))
+        assert_that(scaled, equal_to([7, 14, 21]))

@@ -87,7 +87,7 @@ def _read(spec: ReadSpec, units: Sequence[Unit]) -> dict[str, list[Any]]:
     offered = [keyed for unit in units for keyed in OfferHashes(spec).process(unit.to_json())]
     find = FindThreshold(spec.limit or 0)
     thresholds = dict(pair for keyed in shuffle(offered) for pair in find.process(keyed))
-    return together(*(outputs(ReadRows(spec).process(unit.to_json(), thresholds)) for unit in units))
+    return together(*(outputs(ReadRows(spec).work(unit.to_json(), thresholds)) for unit in units))
 
 
 def _kept(spec: ReadSpec, given: dict[str, list[Any]]) -> pa.Table:
