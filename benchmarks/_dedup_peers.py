@@ -70,7 +70,10 @@ def rensa(path: Path, _: Path) -> list[int]:
 
 
 def datatrove(path: Path, folder: Path) -> list[int]:
-    """Its four stages with their defaults (words, 14 buckets of 8), two workers."""
+    """Its four stages with their defaults (words, 14 buckets of 8), two workers.
+
+    They are forked: its default, a server that forks, starts later and hides the workers' CPU time.
+    """
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.dedup import (
         MinhashDedupBuckets,
@@ -97,7 +100,9 @@ def datatrove(path: Path, folder: Path) -> list[int]:
         ([ParquetReader(str(source)), MinhashDedupFilter(f"{at}/clusters"), ParquetWriter(f"{at}/kept")], 2),
     ]
     for number, (pipeline, tasks) in enumerate(stages):
-        LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, logging_dir=f"{at}/logs/{number}").run()
+        LocalPipelineExecutor(
+            pipeline, tasks=tasks, workers=2, logging_dir=f"{at}/logs/{number}", start_method="fork"
+        ).run()
     files = sorted((folder / "kept").rglob("*.parquet"))
     kept = {int(name) for file in files for name in pq.read_table(file, columns=["id"]).column("id").to_pylist()}
     return [row for row in range(table.num_rows) if row not in kept]

@@ -32,8 +32,9 @@ def cpu_seconds() -> float:
 
 
 def tell(**facts: Any) -> None:
-    """Print facts for the parent, with the peak of this process's memory in MiB."""
-    print(json.dumps(facts | {"peak_mib": round(peak_bytes() / _MIB)}), flush=True)
+    """Print facts for the parent, with the peak memory in MiB of this process, or of its largest child if that is more."""
+    peak = max(peak_bytes(), _maxrss(resource.RUSAGE_CHILDREN))
+    print(json.dumps(facts | {"peak_mib": round(peak / _MIB)}), flush=True)
 
 
 def peak_bytes() -> int:
@@ -46,5 +47,9 @@ def peak_bytes() -> int:
     if status.exists():
         (line,) = (line for line in status.read_text("ascii").splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) << 10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _maxrss(resource.RUSAGE_SELF)
+
+
+def _maxrss(who: int) -> int:
+    peak = resource.getrusage(who).ru_maxrss
     return peak if sys.platform == "darwin" else peak << 10

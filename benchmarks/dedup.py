@@ -153,7 +153,7 @@ def notes(bench: Bench, command: str, facts: str) -> list[str]:
         "Peers: " + ", ".join(pin.replace("==", " ") for pin in pins if "==" in pin),
         f"Recall and precision: against the exact Jaccard (5 characters, at least {THRESHOLD}) of every pair of the "
         f"first {SAMPLE:,} texts. datatrove compares runs of five words, datasketch and rensa do not verify.",
-        "CPU seconds and peak are those of the process that starts the work; datatrove's two workers are not in them.",
+        "The peak is that of the largest process; datatrove has two workers, the others one process.",
         f"A peer that would take more than {bench.peer_seconds:,.0f} s is not run at that size.",
     ]
 
