@@ -4,7 +4,6 @@ Beam's in-process runner gives a step its elements one after the other, and most
 (Parquet, compiled kernels) leaves Python's lock. Its own threads (``--direct_running_mode=multi_threading``) lose data.
 """
 
-import sys
 import threading
 from abc import abstractmethod
 from collections import deque
@@ -20,8 +19,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 #: More elements at a time would cost memory and gain little.
 _MAX_AT_A_TIME = 2
-#: What an element may be ahead of the one that takes its outputs, in bytes.
-_MAX_AHEAD = 64 << 20
+#: Outputs that an element may be ahead of the step behind; most are a range's share of a part, none exceeds 4 MiB.
+_MAX_AHEAD = 256
 
 
 def at_a_time() -> int:
@@ -32,8 +31,8 @@ def at_a_time() -> int:
 class OverlappingDoFn(beam.DoFn):
     """A step in the global window that says in ``work`` what it does with an element (and its side inputs).
 
-    ``work`` may run in several threads at once. Outputs leave in the order of the elements; an element that is further
-    ahead than 64 MiB waits. What ``work`` raises fails the bundle, as it would in ``process``.
+    ``work`` may run in several threads at once. Outputs leave in the order of the elements; an element that is 256 of
+    them ahead waits. What ``work`` raises fails the bundle, as it would in ``process``.
     """
 
     _running: deque["_Outputs"]
@@ -81,8 +80,7 @@ class _Outputs:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[Any, int]] = deque()
-        self._ahead = 0
+        self._waiting: deque[Any] = deque()
         self._is_over = self._is_abandoned = False
         self._error: BaseException | None = None
 
@@ -90,7 +88,7 @@ class _Outputs:
         """Take everything that ``work`` gives, but not too far ahead."""
         try:
             for output in work():
-                if not self._put(output, _size(output)):
+                if not self._put(output):
                     return
         except BaseException as error:  # it is raised where the outputs are taken
             self._error = error
@@ -99,11 +97,10 @@ class _Outputs:
                 self._is_over = True
                 self._changed.notify_all()
 
-    def _put(self, output: Any, size: int) -> bool:
+    def _put(self, output: Any) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._ahead < _MAX_AHEAD or self._is_abandoned)
-            self._waiting.append((output, size))
-            self._ahead += size
+            self._changed.wait_for(lambda: len(self._waiting) < _MAX_AHEAD or self._is_abandoned)
+            self._waiting.append(output)
             self._changed.notify_all()
             return not self._is_abandoned
 
@@ -119,19 +116,11 @@ class _Outputs:
                 self._changed.wait_for(lambda: self._waiting or self._is_over)
                 if not self._waiting:
                     break
-                output, size = self._waiting.popleft()
-                self._ahead -= size
+                output = self._waiting.popleft()
                 self._changed.notify_all()
             yield output
         if self._error is not None:
             raise self._error
-
-
-def _size(output: Any) -> int:
-    """Bytes that an output holds on to, about."""
-    value = output.value if isinstance(output, beam.pvalue.TaggedOutput) else output
-    batch = value[1] if isinstance(value, tuple) else value
-    return int(batch.nbytes) if isinstance(batch, pa.RecordBatch) else sys.getsizeof(batch)
 
 
 def _held(element: Any) -> Any:
