@@ -32,7 +32,7 @@ def cpu_seconds() -> float:
 
 
 def tell(**facts: Any) -> None:
-    """Print facts for the parent, with the peak memory in MiB of this process, or of its largest child if that is more."""
+    """Print facts for the parent, with the peak memory in MiB of this process, or of a child that had more."""
     peak = max(peak_bytes(), _maxrss(resource.RUSAGE_CHILDREN))
     print(json.dumps(facts | {"peak_mib": round(peak / _MIB)}), flush=True)
 
