@@ -1,6 +1,5 @@
 """Two measures of a text that need no dictionary: its word units, and whether it says one thing over and over."""
 
-import functools
 import re
 
 import numba
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 
 from transforms.kernels import kernel, parallel_kernel, text_buffers
 from transforms.matching import next_code_point
+from transforms.once import once
 
 #: Scripts written without blanks between words: each character is a unit.
 _UNSPACED = "".join(
@@ -38,7 +38,7 @@ _PIECE = 8
 _PUNCTUATION = re.compile(r"[\W_]+")
 
 
-@functools.cache
+@once
 def _character_classes() -> npt.NDArray[np.uint8]:
     """The bits of each code point below ``_TABLE_SIZE``."""
     code_points = [code for code in range(_TABLE_SIZE) if not 0xD800 <= code < 0xE000]
