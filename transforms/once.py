@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 def once(function: Callable[P, R]) -> Callable[P, R]:
-    """``functools.cache`` whose value one thread makes while the others wait; alone it would be made by each of them."""
+    """``functools.cache`` whose value one thread makes while the others wait; alone it lets each of them make it."""
     cached, turn = functools.cache(function), threading.RLock()
 
     @functools.wraps(function)
