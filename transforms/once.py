@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 def once(function: Callable[P, R]) -> Callable[P, R]:
     """``functools.cache`` whose value one thread makes while the others wait; alone it lets each of them make it."""
-    cached, turn = functools.cache(function), threading.RLock()
+    cached, turn = cast(Callable[P, R], functools.cache(function)), threading.RLock()
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
