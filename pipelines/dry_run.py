@@ -26,7 +26,7 @@ def dry_run(command: Command) -> None:
     located, _ = chosen_entries(config)
     source = open_source(config.source, limit=config.limit, digests=False)
     plans = {each.entry.name: source.plan(each) for each in located}
-    sets = plan_evaluation(config, load_evaluation(), digests=False)
+    sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False)
     rows = [row for each in located for row in _dataset_rows(each, plans[each.entry.name])]
     print_table(COLUMNS, [*rows, *_evaluation_rows(sets)], numbers=NUMBERS)
     display = Display(command.quiet)

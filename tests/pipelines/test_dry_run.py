@@ -137,6 +137,18 @@ def test_sets_of_the_catalog_are_told_where_they_are_read(
     assert said[-1].count("at most 10 rows of each") == 1
 
 
+def test_sets_of_a_folder_of_ones_own_are_told(
+    tmp_path: Path, mirror: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine" / "evaluation").mkdir(parents=True)
+    described = "{name: Money, hub: mteb/fiqa, splits: [train], languages: [en]}"
+    text = f"benchmark: mine\ntitle: Mine\nsets:\n  - {described}\n"
+    (tmp_path / "mine" / "evaluation" / "mine.yaml").write_text(text, "utf-8")
+    flags = ("--category=banking77", f"--catalog={tmp_path / 'mine'}")
+    rows, _ = dry(capsys, tmp_path / "out", *flags, evaluation=f"{mirror},mine")
+    assert places(rows)[-1][:4] == ("evaluation/Money", "qrels", "default", "train")
+
+
 def test_an_evaluation_set_that_is_absent_is_told_and_no_error_though_it_was_named(
     tmp_path: Path, mirror: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
