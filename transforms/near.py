@@ -44,6 +44,7 @@ from transforms.scopes import (
     rank_columns,
     scope_tags,
 )
+from transforms.texts import first_texts
 from transforms.verification import VerificationParams, verify
 
 #: Band hashes of rows of one part in one range, packed into one row: 6 bytes for each band of a document.
@@ -109,9 +110,7 @@ class NearDuplicateParams:
 
 def compared_fields(rows: pa.Table, scopes: Scopes) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
     """Forms of the query and of the first positive; empty where a row has none or its scope does not compare it."""
-    lists = rows.column("positives").combine_chunks()
-    counts = pc.list_value_length(lists).to_numpy().astype(np.int64)
-    firsts = lists.flatten().take(pa.array(np.cumsum(counts) - counts, mask=counts == 0))
+    firsts = first_texts(rows.column("positives").combine_chunks())
     has_query, has_positive = is_compared(rows, scopes, "query"), is_compared(rows, scopes, "positives")
     query, positive = matching_forms(rows.column("query")), matching_forms(firsts)
     return pc.if_else(pa.array(has_query), query, ""), pc.if_else(pa.array(has_positive), positive, "")
