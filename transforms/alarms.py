@@ -10,6 +10,8 @@ from schemas.errors import CurationError
 from schemas.reasons import RejectReason
 
 _WATCHED = (RejectReason.NEAR_DUPLICATE, RejectReason.EXACT_DUPLICATE, RejectReason.LEAKED_EVALUATION)
+#: Reasons of examples: whatever an adapter or a filter refused never came to deduplication.
+_OF_EXAMPLES = (*_WATCHED, RejectReason.CAPPED)
 
 
 class AlarmError(CurationError):
@@ -19,13 +21,20 @@ class AlarmError(CurationError):
 
 
 def find_alarms(counts: Mapping[str, Mapping[str, Any]], share: float) -> list[str]:
-    """One line for each dataset and watched reason that took more than ``share`` of the rows read."""
-    return [
-        f"{name} lost {taken:,} of {stage['read']:,} rows ({taken / stage['read']:.0%}) to {reason}"
-        for name, stage in sorted(counts.items())
-        for reason in _WATCHED
-        if (taken := stage.get("rejected", {}).get(reason, 0)) > share * stage["read"]
-    ]
+    """One line for each dataset and watched reason that took more than ``share`` of the examples that came there.
+
+    Of the rows read it would be less, and nothing would be heard of a dataset whose rows make one example in ten.
+    """
+    lines = []
+    for name, stage in sorted(counts.items()):
+        rejected = stage.get("rejected", {})
+        examples = stage["kept"] + sum(rejected.get(reason, 0) for reason in _OF_EXAMPLES)
+        lines += [
+            f"{name} lost {taken:,} of {examples:,} examples ({taken / examples:.0%}) to {reason}"
+            for reason in _WATCHED
+            if (taken := rejected.get(reason, 0)) > share * examples
+        ]
+    return lines
 
 
 def check_alarms(counts: Mapping[str, Mapping[str, Any]], share: float, *, allowed: bool) -> list[str]:
