@@ -163,13 +163,14 @@ def link_rows(bands: Iterable[pa.RecordBatch]) -> pa.Table:
     return forest_table(numbers, *star_edges(keys, numbers.numbers(np.repeat(parts, sizes), rows)))
 
 
-def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array, positive: pa.Array) -> Words:
-    """A word of what must be equal for rows to be near-duplicates: scope, label, and the numbers in a pair's query.
+def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array) -> Words:
+    """A word of what must be equal for rows to be near-duplicates: scope, label, and the numbers in a pair's query
+    where that is compared.
 
     However alike two questions are, with other numbers they have other answers.
     """
     digits = text_hashes(pc.replace_substring_regex(query, r"\P{Nd}+", " "))[:, 0]
-    is_pair = pc.and_(pc.not_equal(query, ""), pc.not_equal(positive, "")).to_numpy(zero_copy_only=False)
+    is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).to_numpy()
     words = mixed(scope_tags(rows, scopes)) + label_words(rows)
     return mixed(words) + np.where(is_pair, mixed(digits), 0)
 
@@ -178,7 +179,7 @@ def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes) -> pa.Table
     """CANDIDATES: the labelled rows of a part with what verification needs to know about them."""
     chosen = rows.take(labels.column("row"))
     query, positive = compared_fields(chosen, scopes)
-    words = must_match(chosen, scopes, query, positive)
+    words = must_match(chosen, scopes, query)
     columns = [*labels.select(LABELS.names).columns, *rank_columns(chosen, scopes), words, query, positive]
     return pa.table(columns, schema=CANDIDATES)
 
