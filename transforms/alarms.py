@@ -41,9 +41,9 @@ def check_alarms(counts: Mapping[str, Mapping[str, Any]], share: float, *, allow
     """The alarms of a prepared run. Raises AlarmError when there are any and they were not allowed."""
     alarms = find_alarms(counts, share)
     if alarms and not allowed:
-        raise AlarmError(
-            "; ".join(alarms)
-            + f": more than {share:.0%} is alarming. Look at the rejections in the prepare stage's folder "
-            "below OUT/.work, and if they are right run again with ARGS=--allow_alarms"
+        remedy = (
+            f"More than {share:.0%} is alarming. Look at the rejections in the prepare stage's folder below OUT/.work, "
+            "and if they are right run again with ARGS=--allow_alarms"
         )
+        raise AlarmError("\n".join([*alarms, remedy]))
     return alarms
