@@ -14,6 +14,10 @@ What `make curate` knows, one YAML entry each. This page is made from the entrie
 `make catalog ARGS=--write=docs/catalog.md`; `make catalog` alone prints the same table, of what `CATEGORY`,
 `LICENSES` and `LANGUAGES` choose.
 
+`CATALOG=mine` adds entries of your own, or puts them in the place of ours of the same name: every `*.yaml` file below
+`mine` is one ([how](../CONTRIBUTING.md#adding-a-dataset)), but for those in `mine/evaluation`, which describe
+[evaluation sets](evaluation.md#the-catalog).
+
 - **licence**: its class, which `LICENSES` takes (`permissive`, `noncommercial`, `other`, `unknown`), and the words that
   were found. A class is our reading, not advice; `unknown` means that no licence was seen, not that there is none.
 - **rows**: of the split that is read, where upstream's number is known. Many entries have a cap below it, or name some

@@ -5,30 +5,56 @@ import fnmatch
 from collections.abc import Iterable
 from pathlib import Path
 
-from catalog.loading import BUNDLED, Document, read_document, validated
+from catalog.loading import BUNDLED, EVALUATION, Document, read_document, validated
 from schemas.errors import CatalogError, ConfigError
 from schemas.evaluation import Benchmark, EvaluationCatalog, LocatedSet, TrainingNames
 
-FOLDER = BUNDLED / "evaluation"
+#: The folder of evaluation sets in a folder of a catalog, ours and others'.
+FOLDER = BUNDLED / EVALUATION
 #: The file of the folder that is no benchmark.
 TRAINING_NAMES = "training-datasets.yaml"
 _RULE = "a benchmark is a mapping of keys (benchmark, title, sets, shared)"
+_NAMES_RULE = "this file is a mapping with the key training_datasets"
 
 
-def load_evaluation(folder: Path = FOLDER) -> EvaluationCatalog:
-    """All evaluation sets. Raises CatalogError with file, line and key where a file is wrong."""
-    documents = [read_document(path, _RULE) for path in sorted(folder.glob("*.yaml")) if path.name != TRAINING_NAMES]
+def load_evaluation(extra_folder: str | None = None) -> EvaluationCatalog:
+    """All evaluation sets: the bundled ones, then those below ``<extra_folder>/evaluation``, which add to them or
+    override them: a set, a benchmark or the names of an entry goes before ours of the same name.
+
+    Raises CatalogError with file, line, key and what is allowed where a file is wrong or the folder holds none.
+    """
+    known = _with_files(EvaluationCatalog(sets={}, benchmarks={}, training_datasets={}), sorted(FOLDER.glob("*.yaml")))
+    folder = Path(extra_folder, EVALUATION) if extra_folder is not None else None
+    if folder is None or not folder.exists():
+        return known
+    files = sorted(folder.rglob("*.yaml"))
+    if not files:
+        raise CatalogError(
+            f"{folder} holds no *.yaml file; give a file for each benchmark of yours, in the form of those in "
+            f"catalog/{EVALUATION}, or remove it"
+        )
+    return _with_files(known, files)
+
+
+def _with_files(known: EvaluationCatalog, files: Iterable[Path]) -> EvaluationCatalog:
+    """A catalog with what some files add; they may name sets that are known already under `shared`."""
+    documents: list[Document] = []
+    trained = dict(known.training_datasets)
+    for path in files:
+        if path.name == TRAINING_NAMES:
+            names = validated(read_document(path, _NAMES_RULE), TrainingNames, "training_datasets")
+            trained |= names.training_datasets
+        else:
+            documents.append(read_document(path, _RULE))
     benchmarks = [validated(document, Benchmark, "benchmark") for document in documents]
-    sets = _sets(documents, benchmarks)
+    sets = known.sets | _sets(documents, benchmarks)
     members: dict[str, tuple[str, ...]] = {}
     for document, benchmark in zip(documents, benchmarks, strict=True):
         if benchmark.benchmark in members:
             raise CatalogError(f"{document.where('benchmark')}: the name {benchmark.benchmark!r} is already taken")
         _check_shared(document, benchmark, sets)
         members[benchmark.benchmark] = (*(entry.name for entry in benchmark.sets), *benchmark.shared)
-    names = read_document(folder / TRAINING_NAMES, "this file holds the key training_datasets")
-    trained = validated(names, TrainingNames, "training_datasets").training_datasets
-    return EvaluationCatalog(sets=sets, benchmarks=members, training_datasets=trained)
+    return EvaluationCatalog(sets=sets, benchmarks=known.benchmarks | members, training_datasets=trained)
 
 
 def _sets(documents: Iterable[Document], benchmarks: Iterable[Benchmark]) -> dict[str, LocatedSet]:

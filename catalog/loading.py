@@ -12,6 +12,8 @@ from schemas.errors import CatalogError
 #: The folder of the catalog that ships with the project; its subfolders hold the entries.
 BUNDLED = Path(__file__).parent
 FOLDERS = ("pretrain", "finetune", "extra")
+#: The folder of a catalog, ours and others', whose files are no entries but evaluation sets.
+EVALUATION = "evaluation"
 _WORD = "tag:yaml.org,2002:str"
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -19,6 +21,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def load_catalog(extra_folder: str | None = None) -> dict[str, LocatedEntry]:
     """All entries by name: the bundled ones, then those of ``extra_folder``, which add to them or override them.
 
+    What lies below ``<extra_folder>/evaluation`` are evaluation sets, which ``load_evaluation`` loads.
     Raises CatalogError with file, line, key and what is allowed when an entry is wrong or a folder holds none.
     """
     entries = _load_files(sorted(path for folder in FOLDERS for path in (BUNDLED / folder).glob("*.yaml")))
@@ -26,9 +29,10 @@ def load_catalog(extra_folder: str | None = None) -> dict[str, LocatedEntry]:
         files = sorted(Path(extra_folder).rglob("*.yaml"))
         if not files:
             raise CatalogError(
-                f"catalog folder {extra_folder!r} holds no *.yaml file; give a folder of catalog entries"
+                f"catalog folder {extra_folder!r} holds no *.yaml file; give a folder of catalog entries, or of "
+                f"evaluation sets below {EVALUATION}/"
             )
-        entries |= _load_files(files)
+        entries |= _load_files([path for path in files if Path(extra_folder, EVALUATION) not in path.parents])
     return entries
 
 
@@ -46,6 +50,11 @@ def _load_files(files: list[Path]) -> dict[str, LocatedEntry]:
 def load_entry(path: Path) -> LocatedEntry:
     """Read one entry. Raises CatalogError, which names file, line, key and rule."""
     document = read_document(path, "an entry is a mapping of keys (name, title, stage, ...)")
+    if "benchmark" in document.value:
+        raise CatalogError(
+            f"{document.where('benchmark')}: benchmark: this file describes evaluation sets and no dataset; put it "
+            f"below {EVALUATION}/ in the folder of your catalog"
+        )
     return LocatedEntry(entry=validated(document, CatalogEntry, "entry"), file=document.file, lines=document.lines)
 
 

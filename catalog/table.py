@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--category", default=ALL, help="as for curate (default: all)")
     parser.add_argument("--licenses", help="only these licence classes, with commas")
     parser.add_argument("--languages", help="only datasets with one of these languages, with commas")
-    parser.add_argument("--catalog", help="folder with entries that add to or override the catalog's")
+    parser.add_argument("--catalog", help="as for curate: folder with entries that add to or override ours")
     parser.add_argument("--write", metavar="FILE", help="write a Markdown document instead")
     return parser
 

@@ -15,7 +15,7 @@ class CurationConfig(BaseModel):
     """Parameters of all stages. Unknown keys are refused with their path.
 
     ``rows_per_shard``: a dataset's shards are as many as its kept rows need. ``alarm_share``: a dataset that loses
-    more than this share of its rows to one reason of deduplication raises an alarm. ``rows_per_partition`` and
+    more than this share of its examples to one reason of deduplication raises an alarm. ``rows_per_partition`` and
     ``passages_per_pool_shard`` follow the data, never the workers, so that they do not change a result.
     """
 

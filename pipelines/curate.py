@@ -125,7 +125,7 @@ def plan(command: Command, workplace: Workplace) -> tuple[Run, list[tuple[str, s
     absent = [(name, detail) for name, found in plans.items() for detail in found.absent]
     there = [entry for entry in located if plans[entry.entry.name].units]
     _require(there, named, plans)
-    sets = load_evaluation()
+    sets = load_evaluation(config.catalog)
     evaluation = open_evaluation(config, sets, workplace)
     run = Run(
         config=config,

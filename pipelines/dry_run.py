@@ -1,13 +1,16 @@
 """What a run would read: planned as a run plans it, from listings and Parquet footers alone; nothing is written."""
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from catalog import load_evaluation
 from catalog.table import print_table
 from pipelines.display import Display
+from pipelines.evaluation import PlannedSets, plan_evaluation
 from pipelines.options import Command
 from pipelines.selection import chosen_entries
 from schemas.catalog import LocatedEntry
+from schemas.manifest import EVALUATION_PREFIX
 from transforms.layout import wanted_of
 from transforms.planning import Plan
 from transforms.sources import open_source
@@ -18,31 +21,46 @@ NUMBERS = frozenset({"files", "bytes", "rows", "stated"})
 
 
 def dry_run(command: Command) -> None:
-    """Print, for each configuration that would be read, its files, bytes and rows; then what is absent, and why."""
+    """Print the files, bytes and rows of each configuration that would be read; then what is absent, and why."""
     config = command.config
     located, _ = chosen_entries(config)
     source = open_source(config.source, limit=config.limit, digests=False)
     plans = {each.entry.name: source.plan(each) for each in located}
-    print_table(COLUMNS, (row for each in located for row in _rows(each, plans[each.entry.name])), numbers=NUMBERS)
+    sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False)
+    rows = [row for each in located for row in _dataset_rows(each, plans[each.entry.name])]
+    print_table(COLUMNS, [*rows, *_evaluation_rows(sets)], numbers=NUMBERS)
     display = Display(command.quiet)
-    for name, plan in plans.items():
-        for detail in plan.absent:
-            display.say(f"absent: {name}: {detail}")
-    display.say(_total(list(plans.values()), config.source, config.limit))
+    for name, detail in [*((name, line) for name, plan in plans.items() for line in plan.absent), *sets.absent]:
+        display.say(f"absent: {name}: {detail}")
+    if sets.plans:
+        display.say(f"dry run: {_total(sets.plans, 'evaluation sets', ' and '.join(sets.places))}")
+    else:
+        display.say("dry run: no evaluation sets would be kept out")
+    at_most = f", at most {config.limit:,} rows of each" if config.limit else ""
+    total = _total(list(plans.values()), "datasets", config.source)
+    display.say(f"dry run: {total}{at_most}; no row was read, nothing was written")
 
 
-def _rows(located: LocatedEntry, plan: Plan) -> Iterator[list[str]]:
-    """The table's rows of a dataset, one for each role and configuration; its stated rows stand in the first."""
+def _dataset_rows(located: LocatedEntry, plan: Plan) -> Iterator[list[str]]:
     splits = {wanted.role: wanted.split for wanted in wanted_of(located)}
+    return _rows(located.entry.name, plan, splits, str(located.entry.rows or ""))
+
+
+def _evaluation_rows(sets: PlannedSets) -> Iterator[list[str]]:
+    for plan in sets.there:
+        yield from _rows(EVALUATION_PREFIX + plan.name, plan, plan.splits, "")
+
+
+def _rows(name: str, plan: Plan, splits: Mapping[Role, str], stated: str) -> Iterator[list[str]]:
+    """The table's rows of one plan, one for each role and configuration; its stated rows stand in the first."""
     groups: dict[tuple[Role, str], list[Unit]] = {}
     for unit in plan.units:
         groups.setdefault((unit.role, unit.config), []).append(unit)
-    stated = str(located.entry.rows or "")
     for (role, config), units in groups.items():
         files = list(dict.fromkeys(unit.file for unit in units))
         size = sum(plan.sizes[file] for file in files)
         facts = [str(len(files)), str(size), known_rows(units), stated, plan.revision or "", _path(files)]
-        yield [located.entry.name, role, config, splits[role], *facts]
+        yield [name, role, config, splits.get(role, ""), *facts]
         stated = ""
 
 
@@ -55,11 +73,7 @@ def _path(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else f"{posixpath.commonpath(files)}/**"
 
 
-def _total(plans: Sequence[Plan], source: str, limit: int | None) -> str:
+def _total(plans: Sequence[Plan], what: str, source: str) -> str:
     there = [plan for plan in plans if plan.units]
-    sizes = {file: size for plan in there for file, size in plan.sizes.items()}
-    at_most = f", at most {limit:,} rows of each" if limit else ""
-    return (
-        f"dry run: {len(there)} of {len(plans)} datasets are in {source}: {len(sizes):,} files, "
-        f"{sum(sizes.values()):,} bytes{at_most}; no row was read, nothing was written"
-    )
+    sizes = {(plan.place, file): size for plan in there for file, size in plan.sizes.items()}
+    return f"{len(there)} of {len(plans)} {what} are in {source}: {len(sizes):,} files, {sum(sizes.values()):,} bytes"

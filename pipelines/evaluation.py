@@ -1,7 +1,7 @@
 """Which evaluation sets a run keeps out: folders of collections, and sets of the catalog from a hub or its mirror."""
 
 import posixpath
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,25 +72,60 @@ def overlap_records(found: Mapping[str, Mapping[str, int]]) -> list[OverlapRecor
     return [OverlapRecord.model_validate({"evaluation_set": name, **counts}) for name, counts in sorted(found.items())]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedSets:
+    """The evaluation sets that a run asks for, by name, and the ``places`` where they are looked for.
+
+    ``missing``: of those that are absent the ones that a run cannot do without, namely a set that was named exactly,
+    and all where nothing that was asked for is there.
+    """
+
+    plans: Sequence[SetPlan]
+    places: Sequence[str]
+    missing: Sequence[SetPlan]
+
+    @property
+    def there(self) -> list[SetPlan]:
+        """The sets that are kept out."""
+        return [plan for plan in self.plans if plan.units]
+
+    @property
+    def absent(self) -> list[tuple[str, str]]:
+        """``(evaluation/<set>, reason)`` for each thing that is not there."""
+        return [(EVALUATION_PREFIX + plan.name, line) for plan in self.plans for line in plan.absent]
+
+
+def plan_evaluation(config: RunConfig, catalog: EvaluationCatalog, *, digests: bool = True) -> PlannedSets:
+    """What a run would read of evaluation sets, from listings and footers alone; no content without ``digests``.
+
+    Raises ConfigError for a word that means nothing, and SourceError where a folder holds no set.
+    """
+    asked = _asked(config, catalog)
+    folders = [plan for folder in asked.folders for plan in _plan_folder(folder, digests)]
+    chosen, named = select_sets(catalog, asked.words)
+    source = open_source(asked.source, digests=digests) if chosen else None
+    planned = [plan_set(source, located) for located in chosen] if source else []
+    there = [*folders, *(plan for plan in planned if plan.units)]
+    _refuse_twins(there)
+    return PlannedSets(
+        plans=sorted([*folders, *planned], key=lambda plan: plan.name),
+        places=[*asked.folders, *([asked.source] if planned else [])],
+        missing=[plan for plan in planned if not plan.units and (plan.name in named or not there)],
+    )
+
+
 def open_evaluation(config: RunConfig, catalog: EvaluationCatalog, workplace: Workplace) -> EvaluationSets:
     """The evaluation sets of a run, their queries written once below the work folder.
 
-    Raises ConfigError for a word that means nothing, and SourceError where a folder holds no set, where a set that was
-    named exactly is absent, or where nothing that was asked for is there.
+    Raises what ``plan_evaluation`` raises, and SourceError where a set that was named exactly is absent, or where
+    nothing that was asked for is there.
     """
-    asked = _asked(config, catalog)
-    folders = [plan for folder in asked.folders for plan in _plan_folder(folder)]
-    chosen, named = select_sets(catalog, asked.words)
-    source = open_source(asked.source) if chosen else None
-    planned = [plan_set(source, located) for located in chosen] if source else []
-    there = [*folders, *(plan for plan in planned if plan.units)]
-    _require(planned, named, there)
-    _refuse_twins(there)
-    plans = sorted(there, key=lambda plan: plan.name)
+    planned = plan_evaluation(config, catalog)
+    _require(planned.missing)
+    plans = planned.there
     key = digest([code_digest(), {plan.name: plan.digests for plan in plans}])
-    absent = [(EVALUATION_PREFIX + plan.name, line) for plan in planned for line in plan.absent]
     queries = _write_queries(plans, f"{workplace.work}/evaluation/{key}.parquet") if plans else None
-    return EvaluationSets(plans=plans, queries=queries, absent=absent, digest=key)
+    return EvaluationSets(plans=plans, queries=queries, absent=planned.absent, digest=key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +182,9 @@ def _root(source: str) -> str:
     return str(SAMPLE_ROOT) if source == SAMPLE else source
 
 
-def _plan_folder(folder: str) -> list[SetPlan]:
+def _plan_folder(folder: str, digests: bool) -> list[SetPlan]:
     place = str(SAMPLE_ROOT / BESIDE) if folder == f"{SAMPLE}/{BESIDE}" else folder
-    plans = plan_folder(absolute(place), folder)
+    plans = plan_folder(absolute(place), folder, digests=digests)
     if not plans:
         raise SourceError(
             f"--evaluation={folder}: no <set>/{QUERY_FILE} below it; give a folder of evaluation sets in BEIR layout "
@@ -158,9 +193,7 @@ def _plan_folder(folder: str) -> list[SetPlan]:
     return plans
 
 
-def _require(planned: Sequence[SetPlan], named: Collection[str], there: Sequence[SetPlan]) -> None:
-    """Raise SourceError for what was named exactly and is absent, or where nothing that was asked for is there."""
-    missing = [plan for plan in planned if not plan.units and (plan.name in named or not there)]
+def _require(missing: Sequence[SetPlan]) -> None:
     if missing:
         lines = [f"evaluation set {plan.name}: {line}" for plan in missing for line in plan.absent]
         raise SourceError("\n".join([*lines, "EVALUATION=none keeps nothing out"]))

@@ -135,7 +135,7 @@ def _passages(run: Run, folder: StageFolder, partitions: int) -> PassageSpec:
 
 def _scopes(run: Run) -> dict[str, DedupScope]:
     return {
-        name: DedupScope.of(entry.task_type, priority=entry.priority, pool=entry.stage)
+        name: DedupScope.of(entry.task_type, priority=entry.priority, pool=entry.stage, compare=entry.compare)
         for name, entry in run.entries.items()
     }
 

@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--workers", type=int, default=1, help="worker processes; one uses all cores by threads (default: 1)"
     )
     parser.add_argument(
-        "--allow_alarms", action="store_true", help="go on although a dataset lost an alarming share of its rows"
+        "--allow_alarms", action="store_true", help="go on although a dataset lost an alarming share of its examples"
     )
     parser.add_argument("--dry_run", action="store_true", help="say what would be read, then read and write nothing")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")

@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Columns = str | tuple[str, ...] | dict[str, Any]
+#: Which texts must be the same for two rows to be duplicates.
+Compare = Literal["query", "positives", "both"]
 
 
 class TaskType(StrEnum):
@@ -145,6 +147,7 @@ class CatalogEntry(_Entry):
     licence_class: Literal["permissive", "noncommercial", "other", "unknown"] = "unknown"
     rows: PositiveInt | None = None
     priority: int = 0
+    compare: Compare | None = None
     cap: PositiveInt | None = None
     evidence: Literal["verified", "strong", "inferred"] = "inferred"
     note: str = ""
@@ -170,6 +173,12 @@ class CatalogEntry(_Entry):
         if unknown:
             known = sorted(OPTIONS[self.adapter] | {"records"})
             raise ValueError(f"adapter {self.adapter} knows the options {known}, not {sorted(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _compares_what_rows_have(self) -> Self:
+        if self.adapter is Adapter.LABELED and self.compare is not None:
+            raise ValueError("compare is for rows with positives; labelled rows have one text: leave it out")
         return self
 
     @property

@@ -26,7 +26,9 @@ class RunConfig(BaseModel):
     limit: PositiveInt | None = Field(None, description="rows per dataset; all of them if not given")
     out: str = Field("out", description="folder (or fsspec URL) for shards, manifest and rejections")
     work: str | None = Field(None, description="folder for intermediate stages; <out>/.work if not given")
-    catalog: str | None = Field(None, description="folder with entries that add to or override the catalog's")
+    catalog: str | None = Field(
+        None, description="folder of entries, and in evaluation/ of evaluation sets, that add to or override ours"
+    )
     evaluation: str | None = Field(
         None,
         description="evaluation sets to keep out: a folder, a benchmark (mteb-english-v2), a set (SciFact), a glob, "

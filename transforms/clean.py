@@ -12,6 +12,7 @@ from schemas.rows import CANONICAL, REJECTIONS, TEXTS, row_ids
 from transforms.filters import Filtered, FilterParams, filter_rows, scatter
 from transforms.language import LanguageParams, wrong_language
 from transforms.normalise import normalise_texts
+from transforms.texts import first_texts
 
 STAGE = "prepare"
 
@@ -100,12 +101,6 @@ def wrong_languages(
             wrong = pc.is_valid(said).to_numpy(zero_copy_only=False)
             details[rows[wrong]] = [f"{name}: {what}" for what in said.drop_null().to_pylist()]
     return pa.array(details, pa.string())
-
-
-def first_texts(lists: pa.ListArray) -> pa.Array:
-    """The first text of each list, null for an empty one."""
-    is_empty = pc.equal(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    return lists.values.take(pa.array(lists.offsets.to_numpy()[:-1], mask=is_empty))
 
 
 def _canonical(dataset: str, rows: dict[str, pa.Array]) -> pa.RecordBatch:

@@ -32,15 +32,14 @@ _ID, _OTHER_ID, _TEXT, _TITLE, _JUDGED = "_id", "id", "text", "title", "query-id
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetPlan:
-    """What reading an evaluation set comes to; without units of queries it is absent, and ``absent`` says why."""
+class SetPlan(Plan):
+    """What reading an evaluation set comes to; without units it is absent, and ``absent`` says why.
+
+    ``splits``: of which splits the units of a role are; a role that is read whatever its split is called has none.
+    """
 
     name: str
-    place: str
-    revision: str | None = None
-    units: tuple[Unit, ...] = ()
-    absent: tuple[str, ...] = ()
-    digests: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[Role, str] = field(default_factory=dict)
 
     def of(self, role: Role) -> list[Unit]:
         """The units of a role."""
@@ -50,6 +49,7 @@ class SetPlan:
 def plan_set(source: Source, located: LocatedSet) -> SetPlan:
     """The units of a set of the catalog. Raises SourceError where the source is broken or cannot be reached."""
     plans = [source.plan(entry) for entry in entries_of(located)]
+    judged = [split for split, plan in zip(located.entry.splits, plans, strict=True) if plan.units]
     there = [plan for plan in plans if plan.units]
     first = (there or plans)[0]
     return SetPlan(
@@ -59,6 +59,8 @@ def plan_set(source: Source, located: LocatedSet) -> SetPlan:
         units=tuple(dict.fromkeys(_named(unit, located.entry.name) for plan in there for unit in plan.units)),
         absent=_absent(plans),
         digests={file: text for plan in there for file, text in plan.digests.items()},
+        sizes={file: size for plan in there for file, size in plan.sizes.items()},
+        splits={"qrels": ",".join(judged)},
     )
 
 
@@ -105,18 +107,18 @@ def _place(config: str, files: str | None, split: str) -> dict[str, str]:
     return {"config": config, "split": split} | ({"files": files} if files else {})
 
 
-def plan_folder(folder: str, shown: str) -> list[SetPlan]:
+def plan_folder(folder: str, shown: str, *, digests: bool = True) -> list[SetPlan]:
     """The sets of a folder of collections, by name: all queries of each, and its corpus where there is one.
 
-    ``shown`` is how the folder is called, whatever machine it lies on.
+    ``shown`` is how the folder is called, whatever machine it lies on. Without ``digests`` no content is read.
     """
     filesystem, inner = url_to_fs(folder)
     below = sorted(path.rstrip("/") for path in filesystem.ls(inner, detail=False)) if filesystem.isdir(inner) else []
     found = [path for path in below if filesystem.exists(posixpath.join(path, QUERY_FILE))]
-    return [_plan_collection(filesystem, path, shown) for path in found]
+    return [_plan_collection(filesystem, path, shown, digests) for path in found]
 
 
-def _plan_collection(filesystem: fsspec.AbstractFileSystem, folder: str, shown: str) -> SetPlan:
+def _plan_collection(filesystem: fsspec.AbstractFileSystem, folder: str, shown: str, digests: bool) -> SetPlan:
     name = posixpath.basename(folder)
     files = [_file_of("queries", filesystem, posixpath.join(folder, QUERY_FILE))]
     corpus = posixpath.join(folder, CORPUS_FILE)
@@ -126,7 +128,8 @@ def _plan_collection(filesystem: fsspec.AbstractFileSystem, folder: str, shown: 
         name=name,
         place=posixpath.join(shown, name),
         units=tuple(unit for file in files for unit in units_of(name, file)),
-        digests={file.file: file_digest(*filesystem_of(file.place)) for file in files},
+        digests={file.file: file_digest(*filesystem_of(file.place)) for file in files if digests},
+        sizes={file.file: file.size for file in files},
     )
 
 

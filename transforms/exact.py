@@ -29,6 +29,7 @@ from transforms.scopes import (
     label_words,
     mixed,
     rank_columns,
+    scope_of,
     scope_tags,
     statement_words,
     sums_by_row,
@@ -52,6 +53,7 @@ KEYS = pa.schema(
 #: Decisions with the part they belong to, before they are keyed by it.
 DECIDED = pa.schema([pa.field("part", pa.int64(), nullable=False), *DECISIONS])
 
+_WHAT = {"query": "the same query", "positives": "the same positives", "both": "the same texts"}
 _TEXT_SALT = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 
@@ -74,10 +76,18 @@ def exact_keys(rows: pa.Table, scopes: Scopes) -> tuple[Words, Words]:
     return words[0], words[1]
 
 
+def says(rows: pa.Table, scopes: Scopes) -> Words:
+    """A hash of what each row says about its texts, where all of them are compared; else nothing, for where only
+    queries are compared, two answers to one query may well have scores of their own.
+    """
+    whole = is_compared(rows, scopes, "query") & is_compared(rows, scopes, "positives")
+    return np.where(whole, statement_words(rows), np.uint64(0))
+
+
 def key_rows(rows: pa.Table, part: int, scopes: Scopes) -> pa.Table:
     """KEYS of the rows of a part."""
     high, low = exact_keys(rows, scopes)
-    columns = [high, low, rows.column("dataset"), label_words(rows), statement_words(rows), *rank_columns(rows, scopes)]
+    columns = [high, low, rows.column("dataset"), label_words(rows), says(rows, scopes), *rank_columns(rows, scopes)]
     numbers = [np.full(rows.num_rows, part), np.arange(rows.num_rows, dtype=np.int32)]
     return pa.table([*columns, *numbers], schema=KEYS)
 
@@ -110,7 +120,7 @@ def statements_of(keys: pa.Table) -> npt.NDArray[np.int64]:
     return statements
 
 
-def decide_exact(keys: pa.Table) -> pa.Table:
+def decide_exact(keys: pa.Table, scopes: Scopes) -> pa.Table:
     """Decisions (DECIDED) about rows that were brought together by their keys; all rows with equal keys are there.
 
     A dataset that says different things about the same texts loses all these rows: CONFLICTING_LABEL. Of the others
@@ -123,19 +133,19 @@ def decide_exact(keys: pa.Table) -> pa.Table:
     return pa.concat_tables(
         [
             _decided(conflicting, RejectReason.CONFLICTING_LABEL, details, pa.nulls(len(details), pa.binary(16))),
-            _duplicates(keys.filter(pa.array(~conflicts))),
+            _duplicates(keys.filter(pa.array(~conflicts)), scopes),
         ]
     )
 
 
-def _duplicates(keys: pa.Table) -> pa.Table:
+def _duplicates(keys: pa.Table, scopes: Scopes) -> pa.Table:
     ordered = keys.sort_by([("high", "ascending"), ("low", "ascending"), ("label", "ascending"), *SURVIVAL])
     starts = run_starts(*(ordered.column(name).to_numpy() for name in ("high", "low", "label")))
     firsts = np.repeat(starts, run_lengths(starts, ordered.num_rows))
     gone = np.flatnonzero(firsts != np.arange(ordered.num_rows))
     survivors = ordered.take(pa.array(firsts[gone]))
     details = [
-        f"the same texts, but for case and punctuation, as a row of {name}"
+        f"{_WHAT[scope_of(scopes, name).compare]}, but for case and punctuation, as a row of {name}"
         for name in survivors.column("dataset").to_pylist()
     ]
     return _decided(ordered.take(pa.array(gone)), RejectReason.EXACT_DUPLICATE, details, survivors.column("id"))
@@ -171,11 +181,11 @@ class KeyRows(OverlappingDoFn):
 class DecideExact(beam.DoFn):
     """All KEYS of a range -> decisions by part."""
 
-    def __init__(self) -> None:
-        """Needs nothing: what it works on travels in the batches."""
+    def __init__(self, scopes: Scopes) -> None:
+        self._scopes = scopes
 
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        yield from decisions_by_part(decide_exact(pa.Table.from_batches(list(keyed[1]), schema=KEYS)))
+        yield from decisions_by_part(decide_exact(pa.Table.from_batches(list(keyed[1]), schema=KEYS), self._scopes))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -197,6 +207,6 @@ class RemoveExactDuplicates(beam.PTransform[Any, Any]):
             parts
             | "Key rows" >> beam.ParDo(KeyRows(self.folder, self.scopes, self.num_partitions))
             | "By range" >> beam.GroupByKey()
-            | "Decide" >> beam.ParDo(DecideExact())
+            | "Decide" >> beam.ParDo(DecideExact(self.scopes))
         )
         return decided

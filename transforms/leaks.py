@@ -14,6 +14,7 @@ from transforms.files import read_parquet
 from transforms.matching import text_hashes
 from transforms.parts import DECISIONS
 from transforms.sightings import SIGHTINGS
+from transforms.texts import first_texts
 
 #: The file of all evaluation queries of a run.
 QUERIES = pa.schema(
@@ -49,10 +50,7 @@ class LeakCheck:
 
 
 def _first_positives(rows: pa.Table) -> pa.Array:
-    lists = rows.column("positives").combine_chunks()
-    has_one = pc.greater(pc.list_value_length(lists), 0)
-    starts = pa.array(np.asarray(lists.offsets)[:-1] - np.asarray(lists.offsets)[0])
-    return pc.fill_null(lists.flatten().take(pc.if_else(has_one, starts, None)), "")
+    return pc.fill_null(first_texts(rows.column("positives").combine_chunks()), "")
 
 
 def _detail(match: dict[str, Any]) -> str:

@@ -44,6 +44,7 @@ from transforms.scopes import (
     rank_columns,
     scope_tags,
 )
+from transforms.texts import first_texts
 from transforms.verification import VerificationParams, verify
 
 #: Band hashes of rows of one part in one range, packed into one row: 6 bytes for each band of a document.
@@ -109,9 +110,7 @@ class NearDuplicateParams:
 
 def compared_fields(rows: pa.Table, scopes: Scopes) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
     """Forms of the query and of the first positive; empty where a row has none or its scope does not compare it."""
-    lists = rows.column("positives").combine_chunks()
-    counts = pc.list_value_length(lists).to_numpy().astype(np.int64)
-    firsts = lists.flatten().take(pa.array(np.cumsum(counts) - counts, mask=counts == 0))
+    firsts = first_texts(rows.column("positives").combine_chunks())
     has_query, has_positive = is_compared(rows, scopes, "query"), is_compared(rows, scopes, "positives")
     query, positive = matching_forms(rows.column("query")), matching_forms(firsts)
     return pc.if_else(pa.array(has_query), query, ""), pc.if_else(pa.array(has_positive), positive, "")
@@ -164,13 +163,14 @@ def link_rows(bands: Iterable[pa.RecordBatch]) -> pa.Table:
     return forest_table(numbers, *star_edges(keys, numbers.numbers(np.repeat(parts, sizes), rows)))
 
 
-def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array, positive: pa.Array) -> Words:
-    """A word of what must be equal for rows to be near-duplicates: scope, label, and the numbers in a pair's query.
+def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array) -> Words:
+    """A word of what must be equal for rows to be near-duplicates: scope, label, and the numbers in a pair's query
+    where that is compared.
 
     However alike two questions are, with other numbers they have other answers.
     """
     digits = text_hashes(pc.replace_substring_regex(query, r"\P{Nd}+", " "))[:, 0]
-    is_pair = pc.and_(pc.not_equal(query, ""), pc.not_equal(positive, "")).to_numpy(zero_copy_only=False)
+    is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).to_numpy()
     words = mixed(scope_tags(rows, scopes)) + label_words(rows)
     return mixed(words) + np.where(is_pair, mixed(digits), 0)
 
@@ -179,7 +179,7 @@ def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes) -> pa.Table
     """CANDIDATES: the labelled rows of a part with what verification needs to know about them."""
     chosen = rows.take(labels.column("row"))
     query, positive = compared_fields(chosen, scopes)
-    words = must_match(chosen, scopes, query, positive)
+    words = must_match(chosen, scopes, query)
     columns = [*labels.select(LABELS.names).columns, *rank_columns(chosen, scopes), words, query, positive]
     return pa.table(columns, schema=CANDIDATES)
 

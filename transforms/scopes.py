@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.catalog import TaskType
+from schemas.catalog import Compare, TaskType
 from schemas.rows import ID, fields_hash
 
 Words = npt.NDArray[np.uint64]
@@ -45,24 +45,32 @@ class DedupScope:
     number survives.
     """
 
-    compare: Literal["query", "positives", "both"] = "both"
+    compare: Compare = "both"
     across: bool = True
     pool: str = ""
     priority: int = 0
 
     @classmethod
-    def of(cls, task_type: TaskType | str, priority: int = 0, pool: str = "") -> "DedupScope":
+    def of(
+        cls, task_type: TaskType | str, priority: int = 0, pool: str = "", compare: Compare | None = None
+    ) -> "DedupScope":
         """The default of a task type: query and positives, across datasets; labelled texts within their dataset.
 
+        ``compare``: what an entry says in place of the default. Only datasets that compare the same are compared.
         A label means something in its own dataset only ("1" is a number of stars here and a topic there), so the same
         text is another example in another dataset.
         """
         labelled = TaskType(task_type) in (TaskType.CLASSIFICATION, TaskType.CLUSTERING)
-        return cls(across=not labelled, pool=pool, priority=priority)
+        return cls(compare=compare or "both", across=not labelled, pool=pool, priority=priority)
 
 
 #: The scope of each dataset by name; a dataset that is not named has the default one.
 Scopes = Mapping[str, DedupScope]
+
+
+def scope_of(scopes: Scopes, dataset: str) -> DedupScope:
+    """The scope of a dataset."""
+    return scopes.get(dataset, DedupScope())
 
 
 def mixed(words: Words) -> Words:
@@ -88,7 +96,7 @@ def scope_tags(rows: pa.Table, scopes: Scopes) -> Words:
     """A word for each row; only rows with the same one are compared."""
 
     def tag(dataset: str) -> int:
-        scope = scopes.get(dataset, DedupScope())
+        scope = scope_of(scopes, dataset)
         return _word(scope.compare, scope.pool, None if scope.across else dataset)
 
     return _by_value(rows.column("dataset"), tag, np.uint64)
@@ -96,9 +104,7 @@ def scope_tags(rows: pa.Table, scopes: Scopes) -> Words:
 
 def is_compared(rows: pa.Table, scopes: Scopes, field: Literal["query", "positives"]) -> npt.NDArray[np.bool_]:
     """Whether this field of each row is compared."""
-    return _by_value(
-        rows.column("dataset"), lambda name: scopes.get(name, DedupScope()).compare in (field, "both"), np.bool_
-    )
+    return _by_value(rows.column("dataset"), lambda name: scope_of(scopes, name).compare in (field, "both"), np.bool_)
 
 
 def label_words(rows: pa.Table) -> Words:
@@ -117,7 +123,7 @@ def rank_columns(rows: pa.Table, scopes: Scopes) -> list[pa.Array]:
     A row that says more is worth more: it comes with more positives and given negatives, or with longer texts (of two
     copies, one of them cut off, the whole one survives).
     """
-    priorities = _by_value(rows.column("dataset"), lambda name: scopes.get(name, DedupScope()).priority, np.int32)
+    priorities = _by_value(rows.column("dataset"), lambda name: scope_of(scopes, name).priority, np.int32)
     texts, lengths = np.ones(rows.num_rows, np.int64), pc.utf8_length(rows.column("query")).to_numpy().astype(np.int64)
     for name in ("positives", "negatives"):
         lists = rows.column(name).combine_chunks()

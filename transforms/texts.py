@@ -93,6 +93,11 @@ def _listed(rows: pa.Table, field: str) -> _Texts:
     return _Texts(rows.column("dataset").take(pa.array(parents)), lists.flatten(), parents, elements)
 
 
+def first_texts(lists: pa.ListArray) -> pa.StringArray:
+    """The first text of each list; null where the list is empty or null."""
+    return pc.list_slice(lists, 0, 1, return_fixed_size_list=True).values
+
+
 def _text_rows(texts: _Texts, field: str, role: str, part: int, prompts: Prompts) -> pa.Table:
     size = len(texts.rows)
     values = texts.texts.to_pylist()

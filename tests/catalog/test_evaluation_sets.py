@@ -33,11 +33,19 @@ shared: [Apples]
 """
 
 
-def _folder(folder: Path, first: str = FIRST, second: str = SECOND) -> Path:
-    (folder / "toy-one.yaml").write_text(first, "utf-8")
-    (folder / "toy-two.yaml").write_text(second, "utf-8")
-    (folder / TRAINING_NAMES).write_text("training_datasets:\n  fruit: [Apples]\n", "utf-8")
-    return folder
+def _folder(folder: Path, first: str = FIRST, second: str = SECOND) -> str:
+    """A catalog of one's own with two benchmarks."""
+    names = "training_datasets:\n  fruit: [Apples]\n  scifact: [SciFact, SciFact2]\n"
+    for name, text in (("toy-one.yaml", first), ("toy-two.yaml", second), (TRAINING_NAMES, names)):
+        _write(folder, name, text)
+    return str(folder)
+
+
+def _write(folder: Path, name: str, text: str) -> str:
+    path = folder / "evaluation" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    return str(folder)
 
 
 def test_the_bundled_benchmarks_are_whole() -> None:
@@ -73,15 +81,59 @@ def test_training_entries_have_the_names_that_mteb_gives_them() -> None:
     assert all(list(names) == sorted(set(names)) for names in catalog.training_datasets.values())
 
 
-def test_sets_of_a_folder_are_read_with_their_lines(tmp_path: Path) -> None:
-    catalog = load_evaluation(_folder(tmp_path))
-    assert {name: located.where for name, located in catalog.sets.items()} == {
-        "Apples": f"{tmp_path}/toy-one.yaml:4",
-        "Pears.v2": f"{tmp_path}/toy-one.yaml:9",
-        "Plums": f"{tmp_path}/toy-two.yaml:4",
+def test_sets_of_a_folder_add_to_the_catalog_with_their_lines(tmp_path: Path) -> None:
+    ours, catalog = load_evaluation(), load_evaluation(_folder(tmp_path))
+    added = {name: located.where for name, located in catalog.sets.items() if name not in ours.sets}
+    assert added == {
+        "Apples": f"{tmp_path}/evaluation/toy-one.yaml:4",
+        "Pears.v2": f"{tmp_path}/evaluation/toy-one.yaml:9",
+        "Plums": f"{tmp_path}/evaluation/toy-two.yaml:4",
     }
-    assert catalog.benchmarks == {"toy-one": ("Apples", "Pears.v2"), "toy-two": ("Plums", "Apples")}
-    assert catalog.names_of("fruit") == ("Apples",)
+    assert {name: catalog.sets[name] for name in ours.sets} == ours.sets
+    toys = {"toy-one": ("Apples", "Pears.v2"), "toy-two": ("Plums", "Apples")}
+    assert catalog.benchmarks == ours.benchmarks | toys
+
+
+def test_names_of_training_entries_of_a_folder_go_before_ours(tmp_path: Path) -> None:
+    catalog = load_evaluation(_folder(tmp_path))
+    named = [catalog.names_of(name) for name in ("fruit", "scifact", "banking77")]
+    assert named == [("Apples",), ("SciFact", "SciFact2"), ("Banking77Classification",)]
+
+
+def test_a_set_of_a_folder_goes_before_ours_of_the_same_name_in_every_benchmark(tmp_path: Path) -> None:
+    text = FIRST.replace("name: Apples", "name: SciFact") + "shared: [FiQA2018]\n"
+    catalog = load_evaluation(_write(tmp_path, "mine.yaml", text))
+    (chosen, _), ours = select_sets(catalog, ["mteb-english-v1"]), load_evaluation()
+    hubs = {located.entry.name: located.entry.hub for located in chosen}
+    assert hubs == {n: ours.sets[n].entry.hub for n in ours.benchmarks["mteb-english-v1"]} | {"SciFact": "toy/apples"}
+    assert catalog.benchmarks["toy-one"] == ("SciFact", "Pears.v2", "FiQA2018")
+
+
+def test_a_benchmark_of_a_folder_goes_before_ours_and_leaves_its_sets(tmp_path: Path) -> None:
+    text = SECOND.replace("toy-two", "mteb-chinese").replace("Apples", "T2Retrieval")
+    catalog = load_evaluation(_write(tmp_path, "mine.yaml", text))
+    assert catalog.benchmarks == load_evaluation().benchmarks | {"mteb-chinese": ("Plums", "T2Retrieval")}
+    assert set(catalog.sets) == {*load_evaluation().sets, "Plums"}
+
+
+def test_a_folder_without_evaluation_sets_changes_nothing(tmp_path: Path) -> None:
+    assert load_evaluation(str(tmp_path)) == load_evaluation()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("notes.txt", "none", "{folder} holds no *.yaml file; give a file for each benchmark of yours"),
+        ("a.yaml", "- a\n", "{folder}/a.yaml: a benchmark is a mapping of keys (benchmark, title, sets, shared), not"),
+        ("a.yaml", FIRST + "title: x\n", "{folder}/a.yaml:14: title: this key stands twice, at line 2 already"),
+        ("a.yaml", "name: toy\n", "{folder}/a.yaml:1: name: unknown key; known here: benchmark, sets, shared, title"),
+        (TRAINING_NAMES, "fruit: [A]\n", "{folder}/training-datasets.yaml:1: fruit: unknown key; known here: training"),
+    ],
+)
+def test_a_file_that_is_no_benchmark_is_reported(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        load_evaluation(_write(tmp_path, name, text))
+    assert expected.format(folder=tmp_path / "evaluation") in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -109,7 +161,7 @@ def test_a_mistake_is_reported_where_it_stands(tmp_path: Path, change: tuple[str
     [
         (["toy-one"], ["Apples", "Pears.v2"], set()),
         (["toy-two", "Apples"], ["Apples", "Plums"], {"Apples"}),
-        (["P*"], ["Pears.v2", "Plums"], set()),
+        (["P[el]*"], ["Pears.v2", "Plums"], set()),
         ([], [], set()),
     ],
 )

@@ -169,6 +169,20 @@ def test_entries_of_a_folder_add_to_the_catalog_and_override_it(tmp_path: Path) 
     assert entries["banking77"].file == f"{tmp_path}/deeper/mine.yaml"
 
 
+def test_evaluation_sets_of_a_folder_are_no_entries(tmp_path: Path) -> None:
+    (tmp_path / "evaluation" / "more").mkdir(parents=True)
+    _write(tmp_path / "evaluation" / "more", "benchmark: toy\n", "bench.yaml")
+    assert load_catalog(str(tmp_path)) == load_catalog()
+    _write(tmp_path)
+    assert load_catalog(str(tmp_path)).keys() == {*load_catalog(), "toy"}
+
+
+def test_a_benchmark_among_entries_is_refused_with_the_place_where_it_belongs(tmp_path: Path) -> None:
+    _write(tmp_path, "title: Toy\nbenchmark: toy\n")
+    with pytest.raises(CatalogError, match=r"toy.yaml:2: benchmark: .* evaluation sets .* put it below evaluation/ in"):
+        load_catalog(str(tmp_path))
+
+
 def test_two_entries_of_one_name_in_a_folder_are_refused(tmp_path: Path) -> None:
     _write(tmp_path, name="a.yaml")
     _write(tmp_path, name="b.yaml")

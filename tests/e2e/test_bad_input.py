@@ -19,6 +19,7 @@ from catalog import load_catalog
 from pipelines.curate import main
 from schemas.errors import CatalogError, ConfigError, OutputError, SourceError
 from tests.e2e.running import ROOT, curate, flags, manifest_of, published, rejections, start
+from transforms.alarms import AlarmError
 
 ENTRY = """\
 name: mine
@@ -292,6 +293,29 @@ def test_each_bad_row_is_counted_and_kept_with_its_place(place: Place) -> None:
     assert found["INVALID_UTF8"]["raw"].startswith('{"question": "What is caf\\xe9?"')
     assert found["MALFORMED_ROW"]["raw"].startswith('{"question": "Where does')
     assert found["EMPTY_QUERY"]["positives"] == ["Nobody asked about this thing here."]
+
+
+def test_a_dataset_of_copies_stops_the_run_until_a_person_allows_it(place: Place, refused: Refused) -> None:
+    copy, *others = well_formed()
+    place.lines(copy, copy, copy, copy, *others[:1])
+    message = refused(place.arguments(), AlarmError)
+    assert message.startswith("mine lost 3 of 5 examples (60%) to EXACT_DUPLICATE\nMore than 50% is alarming.")
+    assert published(place.out) == []
+    assert main([*place.arguments(), "-q", "--allow_alarms"]) == 0
+    assert manifest_of(place.out).dataset("mine").stages["prepare"].kept == 2
+
+
+def test_another_answer_is_another_row_unless_the_entry_compares_queries(place: Place) -> None:
+    other = ROWS[0] | {"answer": "Another answer, which is longer than the first one and says the most of the two."}
+    place.lines(*well_formed(), json.dumps(other).encode())
+    assert main([*place.arguments(), "-q"]) == 0
+    assert manifest_of(place.out).dataset("mine").stages["prepare"].kept == 6
+    place.entry(f"{ENTRY}compare: query\n")
+    assert main([*place.arguments(), "-q"]) == 0
+    assert manifest_of(place.out).dataset("mine").stages["prepare"].kept == 5
+    (gone,) = [row for row in rejections(place.out, "mine") if row["stage"] == "prepare"]
+    assert (gone["reason"], gone["positives"]) == ("EXACT_DUPLICATE", [ROWS[0]["answer"]])
+    assert gone["detail"] == "the same query, but for case and punctuation, as a row of mine"
 
 
 def test_a_dataset_without_one_sound_row_is_made_without_shards(place: Place) -> None:

@@ -1,4 +1,6 @@
-"""The same stages on a real Flink cluster: the same bytes, also when a TaskManager is killed, and at a million rows."""
+"""The same stages on a real Flink cluster: the same bytes, also when a TaskManager is killed, and at a million rows;
+the same decisions on near-duplicates where components are found in rounds.
+"""
 
 import json
 import subprocess
@@ -6,18 +8,27 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipelines.curate import main
+from pipelines.config import CurationConfig
+from pipelines.curate import main, plan, run_stage
+from pipelines.display import Display
 from pipelines.engines import flink
 from pipelines.engines.flink_params import FlinkParams
+from pipelines.jobs import prepare_job
+from pipelines.options import parse
 from pipelines.publish import read_manifest
+from pipelines.workplace import Workplace
 from schemas.manifest import Manifest
 from tests.e2e.generated import SLUG, num_repeats, write_source
 from tests.e2e.teacher import save_tiny_teacher
 from tests.flink_fixture import flink_cluster
+from transforms.near import NearDuplicateParams
 from transforms.progress import totals
 
 __all__ = ["flink_cluster"]
@@ -101,3 +112,38 @@ def test_prepare_of_a_million_rows(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "out" / "counts.json").read_text())[SLUG]
     expected = {"read": rows, "kept": rows - num_repeats(rows), "rejected": {"EXACT_DUPLICATE": num_repeats(rows)}}
     assert {key: found[key] for key in expected} == expected
+
+
+def write_near_duplicates(root: Path) -> list[str]:
+    """300 rows and three copies of every tenth, each with a word more, in four files; gives the flags to read them."""
+    source, catalog = write_source(root, 300)
+    (path,) = source.rglob("*.parquet")
+    rows = pq.read_table(path)
+    copies = [row | {"answer": row["answer"] + " Yes." * n} for row in rows.to_pylist()[::10] for n in (1, 2, 3)]
+    every = pa.concat_tables([rows, pa.Table.from_pylist(copies, rows.schema)])
+    path.unlink()
+    for number in range(4):
+        chosen = every.take(pa.array(range(number, every.num_rows, 4)))
+        pq.write_table(chosen, path.with_name(f"train-0000{number}-of-00004.parquet"))
+    return [f"--category={SLUG}", f"--source={source}", f"--catalog={catalog}", "--evaluation=none"]
+
+
+def decisions(out: Path, near: NearDuplicateParams, *flags: str) -> list[tuple[str, ...]]:
+    """Which row prepare removes (its provenance), why, how alike it is, and the row it keeps in its place."""
+    command = parse([f"--out={out}", "-q", *flags])
+    run, _ = plan(command, Workplace(command.config.out, None))
+    job = prepare_job(replace(run, params=CurationConfig(near=near)))
+    run_stage(run, job, command, Display(quiet=True))
+    names = ("provenance", "reason", "detail", "kept_id")
+    paths = Path(job.folder.path, "rejections").rglob("*.parquet")
+    return sorted(tuple(row[name] for name in names) for path in paths for row in pq.read_table(path).to_pylist())
+
+
+@pytest.mark.usefixtures("flink_cluster")
+def test_components_in_rounds_lead_to_the_decisions_of_the_direct_runner(tmp_path: Path) -> None:
+    flags = write_near_duplicates(tmp_path)
+    rounds = NearDuplicateParams(components="rounds")
+    on_flink = decisions(tmp_path / "flink", rounds, *flags, "--runner=flink")
+    assert on_flink == decisions(tmp_path / "rounds", rounds, *flags)
+    assert on_flink == decisions(tmp_path / "one", NearDuplicateParams(components="one_worker"), *flags)
+    assert [reason for _, reason, _, _ in on_flink].count("NEAR_DUPLICATE") == 90

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import load_evaluation
+from pipelines.curate import plan
 from pipelines.evaluation import EvaluationSets, open_evaluation, overlap_records
+from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.config import RunConfig
 from schemas.errors import ConfigError, CurationError, SourceError
@@ -16,9 +18,9 @@ from transforms.decontaminate import DecontaminateParams
 from transforms.files import read_parquet
 
 
-def _open(tmp_path: Path, evaluation: str | None, source: str = "sample") -> EvaluationSets:
+def _open(tmp_path: Path, evaluation: str | None, source: str = "sample", catalog: str | None = None) -> EvaluationSets:
     config = RunConfig(evaluation=evaluation, source=source)
-    return open_evaluation(config, load_evaluation(), Workplace(str(tmp_path / "out"), None))
+    return open_evaluation(config, load_evaluation(catalog), Workplace(str(tmp_path / "out"), None))
 
 
 def _write(path: Path, **columns: list[str]) -> None:
@@ -101,6 +103,39 @@ def test_folders_and_sets_are_kept_out_together(tmp_path: Path, mirror: str, col
     found = _open(tmp_path, f"{collections}, SciFact", mirror)
     assert _names(found) == ["SciFact", "alpha", "beta"]
     assert _texts(found) == ["scifact query", "alpha query", "beta query"]
+
+
+SETS = """\
+benchmark: mine
+title: My own sets
+sets:
+  - {name: MyClaims, hub: mteb/scifact, splits: [test], languages: [en]}
+  - {name: ArguAna, hub: mteb/scifact, splits: [train], languages: [en]}
+"""
+
+
+@pytest.fixture
+def own_catalog(tmp_path: Path) -> str:
+    """A folder with a set of its own, and with one in place of ours that its mirror does not hold."""
+    (tmp_path / "catalog" / "evaluation").mkdir(parents=True)
+    (tmp_path / "catalog" / "evaluation" / "mine.yaml").write_text(SETS, "utf-8")
+    return str(tmp_path / "catalog")
+
+
+def test_sets_of_a_folder_are_kept_out_like_ours_and_in_their_place(
+    tmp_path: Path, mirror: str, own_catalog: str
+) -> None:
+    found = _open(tmp_path, "mine", mirror, own_catalog)
+    assert (_names(found), _texts(found)) == (["MyClaims"], ["scifact query"])
+    ((name, line),) = found.absent
+    assert name == "evaluation/ArguAna"
+    assert line.startswith(f"{own_catalog}/evaluation/mine.yaml:5: no files of qrels: config default, split train")
+
+
+def test_a_run_keeps_out_the_sets_of_its_catalog(tmp_path: Path, mirror: str, own_catalog: str) -> None:
+    flags = [f"--catalog={own_catalog}", f"--evaluation={mirror},My*", "--category=banking77"]
+    run, _ = plan(parse(flags), Workplace(str(tmp_path / "out"), None))
+    assert _names(run.evaluation) == ["MyClaims"]
 
 
 @pytest.mark.parametrize(

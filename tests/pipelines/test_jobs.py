@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from catalog import BUNDLED
 from pipelines.curate import plan
 from pipelines.jobs import StageJob, embed_job, mine_job, pack_job, parts_of, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
+from transforms.scopes import DedupScope
 from transforms.units import Unit
 
 PAIR = "csl-clustering,banking77"
@@ -56,6 +58,19 @@ def test_prepare_reads_every_unit_of_every_dataset(tmp_path: Path) -> None:
 def test_near_duplicates_are_told_how_many_rows_there_are_at_most(tmp_path: Path) -> None:
     spec, limited = (_near(_run(tmp_path, *flags)) for flags in ([], ["--limit=5"]))
     assert spec.rows > limited.rows == 10
+
+
+def test_an_entry_says_what_is_compared_and_who_survives(tmp_path: Path) -> None:
+    text = (BUNDLED / "extra" / "trecqa.yaml").read_text("utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("priority: 10", "priority: 7\ncompare: query"), "utf-8")
+    run = _run(tmp_path, "--category=trecqa,bigpatent,banking77", f"--catalog={tmp_path}")
+    job = _job(prepare_job(run))
+    assert job.exact.scopes == job.near._spec.scopes
+    assert job.exact.scopes == {
+        "trecqa": DedupScope(compare="query", pool="finetune", priority=7),
+        "bigpatent": DedupScope(compare="both", pool="pretrain", priority=run.entries["bigpatent"].priority),
+        "banking77": DedupScope(across=False, pool="finetune", priority=run.entries["banking77"].priority),
+    }
 
 
 def _near(run: Any) -> Any:

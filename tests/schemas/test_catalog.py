@@ -169,3 +169,13 @@ def test_the_language_of_a_configuration(
 def test_a_key_stands_at_its_line_or_at_that_of_the_nearest_key_above(key: tuple[str, ...], expected: str) -> None:
     lines = {"columns": 10, "columns.text": 12, "columns.text.0": 13}
     assert LocatedEntry(entry=_entry(Adapter.LABELED), file="toy.yaml", lines=lines).where(*key) == expected
+
+
+@pytest.mark.parametrize("adapter", list(Adapter))
+def test_what_is_compared_is_a_matter_of_rows_with_positives(adapter: Adapter) -> None:
+    assert _entry(adapter).compare is None
+    if adapter is Adapter.LABELED:
+        with pytest.raises(ValidationError, match="labelled rows have one text: leave it out"):
+            _entry(adapter, compare="query")
+    else:
+        assert _entry(adapter, compare="positives").compare == "positives"

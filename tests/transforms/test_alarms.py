@@ -23,16 +23,26 @@ COUNTS = {
 
 def test_only_duplicates_and_leaks_beyond_the_share_raise_an_alarm() -> None:
     assert find_alarms(COUNTS, 0.5) == [
-        "copied lost 900 of 1,000 rows (90%) to EXACT_DUPLICATE",
-        "leaky lost 6 of 10 rows (60%) to LEAKED_EVALUATION",
+        "copied lost 900 of 990 examples (91%) to EXACT_DUPLICATE",
+        "leaky lost 6 of 10 examples (60%) to LEAKED_EVALUATION",
     ]
 
 
 def test_each_reason_is_held_to_the_share_by_itself() -> None:
     assert find_alarms({"a": _counts(10, NEAR_DUPLICATE=4, EXACT_DUPLICATE=4)}, 0.3) == [
-        "a lost 4 of 10 rows (40%) to NEAR_DUPLICATE",
-        "a lost 4 of 10 rows (40%) to EXACT_DUPLICATE",
+        "a lost 4 of 10 examples (40%) to NEAR_DUPLICATE",
+        "a lost 4 of 10 examples (40%) to EXACT_DUPLICATE",
     ]
+
+
+def test_rows_that_were_no_examples_do_not_hide_a_loss() -> None:
+    """Judgments that went into the example of their query, rows that a filter took, and those beyond a cap."""
+    grouped = {"read": 1000, "kept": 4, "merged": 900, "rejected": {"NEAR_DUPLICATE": 16, "NO_POSITIVE": 80}}
+    capped = _counts(100, NEAR_DUPLICATE=40, CAPPED=50, TOO_SHORT=5)
+    assert find_alarms({"capped": capped, "grouped": grouped}, 0.5) == [
+        "grouped lost 16 of 20 examples (80%) to NEAR_DUPLICATE"
+    ]
+    assert find_alarms({"capped": capped}, 0.4) == ["capped lost 40 of 95 examples (42%) to NEAR_DUPLICATE"]
 
 
 def test_a_dataset_that_lost_nothing_needs_no_reasons() -> None:
@@ -40,8 +50,12 @@ def test_a_dataset_that_lost_nothing_needs_no_reasons() -> None:
 
 
 def test_an_alarm_stops_the_run_with_what_to_do() -> None:
-    with pytest.raises(AlarmError, match=r"copied lost 900 .*; leaky lost 6 .*more than 50%.*ARGS=--allow_alarms"):
+    with pytest.raises(AlarmError) as error:
         check_alarms(COUNTS, 0.5, allowed=False)
+    *lines, remedy = error.value.message.splitlines()
+    assert lines == find_alarms(COUNTS, 0.5)
+    assert remedy.startswith("More than 50% is alarming.")
+    assert remedy.endswith("ARGS=--allow_alarms")
 
 
 def test_an_alarm_that_is_allowed_is_said_and_goes_on() -> None:

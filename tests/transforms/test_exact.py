@@ -36,7 +36,7 @@ ROW = st.fixed_dictionaries(
 
 def decide(rows: list[dict[str, Any]], scopes: dict[str, DedupScope] = SCOPES) -> dict[int, tuple[str, bytes | None]]:
     """``row -> (reason, kept id)``."""
-    found = decide_exact(key_rows(canonical_rows(rows), 5, scopes)).to_pylist()
+    found = decide_exact(key_rows(canonical_rows(rows), 5, scopes), scopes).to_pylist()
     assert {row["part"] for row in found} <= {5}
     assert len({row["row"] for row in found}) == len(found)
     return {row["row"]: (row["reason"], row["kept_id"]) for row in found}
@@ -54,7 +54,7 @@ def plain_decide(rows: list[dict[str, Any]]) -> dict[int, tuple[str, bytes | Non
     keys = [plain_key(row, scope) for row, scope in zip(table, scopes, strict=True)]
     said = defaultdict(set)
     for row, key in zip(table, keys, strict=True):
-        said[row["dataset"], key].add((row["label"], row["score"]))
+        said[row["dataset"], key].add((row["label"], row["score"]) if key[0] == "both" else None)
     decided, groups = {}, defaultdict(list)
     for number, (row, key) in enumerate(zip(table, keys, strict=True)):
         if len(said[row["dataset"], key]) > 1:
@@ -110,6 +110,23 @@ def test_one_pair_with_two_scores_is_a_conflict() -> None:
     assert {reason for reason, _ in decide(rows).values()} == {"CONFLICTING_LABEL"}
 
 
+@pytest.mark.parametrize(
+    ("dataset", "texts", "detail"),
+    [
+        ("asks", {"positives": ["another"]}, "the same query, but for case and punctuation, as a row of asks"),
+        ("finds", {"query": "other"}, "the same positives, but for case and punctuation, as a row of finds"),
+        ("a", {"query": "ONE?"}, "the same texts, but for case and punctuation, as a row of a"),
+    ],
+)
+def test_what_was_compared_is_told_and_texts_that_were_not_contradict_nothing(
+    dataset: str, texts: dict[str, Any], detail: str
+) -> None:
+    row: dict[str, Any] = {"dataset": dataset, "query": "one", "positives": ["yes"], "score": 1.0}
+    rows = [row, row | texts | {"score": 1.0 if dataset == "a" else 0.9}]
+    (found,) = decide_exact(key_rows(canonical_rows(rows), 5, SCOPES), SCOPES).to_pylist()
+    assert (found["reason"], found["detail"]) == ("EXACT_DUPLICATE", detail)
+
+
 def test_the_dataset_of_lowest_number_survives_then_the_row_that_says_most() -> None:
     rows: list[dict[str, Any]] = [
         {"dataset": "b", "query": "one", "negatives": ["n1", "n2", "n3"]},
@@ -122,7 +139,7 @@ def test_the_dataset_of_lowest_number_survives_then_the_row_that_says_most() -> 
 
 
 def test_no_rows() -> None:
-    assert decide_exact(key_rows(canonical_rows([]), 1, {})).num_rows == 0
+    assert decide_exact(key_rows(canonical_rows([]), 1, {}), {}).num_rows == 0
 
 
 @pytest.mark.parametrize(("rows_per_part", "num_partitions"), [(7, 1), (50, 4), (3, 32)])

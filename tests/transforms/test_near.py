@@ -144,14 +144,29 @@ LONG, OTHER = prose(2), prose(3)
         ({"query": LONG, "dataset": "within"}, {"query": LONG + " more", "dataset": "within"}, True),
         ({"query": LONG[:30]}, {"query": LONG[:30] + "s"}, False),
         (
-            {"query": "x", "positives": [LONG], "dataset": "finds"},
-            {"query": "y", "positives": [LONG + " more"], "dataset": "finds"},
+            {"query": "x 1", "positives": [LONG], "dataset": "finds"},
+            {"query": "y 2", "positives": [LONG + " more"], "dataset": "finds"},
             True,
         ),
+        (
+            {"query": LONG, "positives": ["x"], "dataset": "asks"},
+            {"query": LONG + " more", "positives": ["y"], "dataset": "asks"},
+            True,
+        ),
+        (
+            {"query": LONG + " 5 apples", "positives": ["x"], "dataset": "asks"},
+            {"query": LONG + " 7 apples", "positives": ["y"], "dataset": "asks"},
+            False,
+        ),
+        ({"query": LONG + " 5 apples", "label": "x"}, {"query": LONG + " 7 apples", "label": "x"}, True),
     ],
 )
 def test_pairs(one: dict[str, Any], other: dict[str, Any], gone: bool) -> None:
-    scopes = {"within": DedupScope(across=False), "finds": DedupScope(compare="positives")}
+    scopes = {
+        "within": DedupScope(across=False),
+        "asks": DedupScope(compare="query"),
+        "finds": DedupScope(compare="positives"),
+    }
     assert len(find([one, other], scopes)) == gone
 
 

@@ -1,5 +1,7 @@
 """Scopes, ranks and hashes of rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ def test_only_labelled_texts_stay_within_their_dataset(task_type: TaskType) -> N
     scope = DedupScope.of(task_type, priority=3)
     assert scope.across == (task_type not in (TaskType.CLASSIFICATION, TaskType.CLUSTERING))
     assert (scope.compare, scope.priority) == ("both", 3)
+    assert DedupScope.of(task_type, compare="query") == replace(DedupScope.of(task_type), compare="query")
 
 
 def test_tags_are_equal_where_rows_may_meet() -> None:

@@ -21,6 +21,7 @@ from transforms.texts import (
     TEXT_ROWS,
     Prompts,
     cluster_hashes,
+    first_texts,
     texts_of_corpus,
     texts_of_rows,
 )
@@ -110,3 +111,23 @@ def test_case_spacing_and_punctuation_do_not_tell_clusters_apart() -> None:
     same, other = cluster_hashes(pa.array(["What, is THIS?", "what is this", "what is that"])).to_pylist()[1:]
     assert cluster_hashes(pa.array(["What, is THIS?"])).to_pylist() == [same]
     assert same != other
+
+
+LIST = pa.list_(pa.string())
+LISTS = st.lists(st.none() | st.lists(st.none() | st.text("ab", max_size=2), max_size=3), max_size=8)
+
+
+@given(LISTS, st.integers(0, 8), st.integers(0, 8))
+def test_the_first_text_of_each_list_also_of_a_slice(
+    lists: list[list[str | None] | None], start: int, size: int
+) -> None:
+    found = first_texts(pa.array(lists, LIST).slice(start, size))
+    assert found.type == pa.string()
+    assert found.to_pylist() == [texts[0] if texts else None for texts in lists[start : start + size]]
+
+
+def test_the_first_text_of_what_hides_below_a_null_is_null() -> None:
+    lists = pa.ListArray.from_arrays(
+        pa.array([0, 2, 3], pa.int32()), pa.array(["a", "b", "c"]), mask=pa.array([True, False])
+    )
+    assert first_texts(lists).to_pylist() == [None, "c"]

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from schemas.rows import TEXTS
 from transforms.adapters.texts import is_blank
+from transforms.texts import first_texts
 
 
 def as_lists(texts: pa.StringArray) -> pa.ListArray:
@@ -40,8 +41,5 @@ def present_texts(lists: pa.ListArray) -> pa.ListArray:
 def first_and_rest(lists: pa.ListArray) -> tuple[pa.StringArray, pa.ListArray]:
     """The first text of each list (null where the list is null or empty), and the list of the others."""
     lists = null_as_empty(lists)
-    lengths = np.diff(lists.offsets.to_numpy())
-    there = lengths > 0
-    first = lists.values.take(pa.array(np.where(there, lists.offsets.to_numpy()[:-1], 0), mask=~there))
-    rest = pc.list_slice(lists, 1).cast(TEXTS) if np.any(lengths > 1) else empty_lists(len(lists))
-    return first, rest
+    several = pc.any(pc.greater(pc.list_value_length(lists), 1)).as_py()
+    return first_texts(lists), pc.list_slice(lists, 1).cast(TEXTS) if several else empty_lists(len(lists))
