@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from rapidfuzz.distance import OSA
+
 #: Han, kana, Thai, Lao, Burmese and Khmer are written without spaces: each character is a token.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\U00020000-\U0003134f"
 _TOKEN = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
@@ -78,30 +80,17 @@ def weight_of(tokens: Sequence[str], common: Collection[str]) -> float:
 def is_misspelt(one: str, other: str, common: Collection[str]) -> bool:
     """Whether two words differ by what a slip of the hand does; their digits are the same.
 
-    From 4 letters on one edit, from 8 on two; in shorter ones letters that are exchanged or doubled, or one edit of a
-    common word (another word of three letters may be meant).
+    Edits are of one letter, or the exchange of two neighbours. From 4 letters on one edit, from 8 on two; in shorter
+    words letters that are exchanged or doubled, or one edit of a common word (another word of three letters may be
+    meant).
     """
     longer = max(len(one), len(other))
     if abs(len(one) - len(other)) > 2 or _UNSPACED.search(one + other) or _DIGIT.findall(one) != _DIGIT.findall(other):
         return False
     if longer < 4 and not (one in common or other in common):
-        return set(one) == set(other) and letter_distance(one, other) == 1
-    return letter_distance(one, other) <= (1 if longer < 8 else 2)
-
-
-def letter_distance(one: str, other: str) -> int:
-    """Edits of letters: insertion, deletion, substitution, and exchange of neighbours (optimal string alignment)."""
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        row = [i]
-        for j, b in enumerate(other, 1):
-            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
-                cost = min(cost, before[j - 2] + 1)
-            row.append(cost)
-        before, last = last, row
-    return last[-1]
+        return set(one) == set(other) and OSA.distance(one, other, score_cutoff=1) == 1
+    allowed = 1 if longer < 8 else 2
+    return OSA.distance(one, other, score_cutoff=allowed) <= allowed
 
 
 def substitution_cost(one: str, other: str, common: Collection[str]) -> float:

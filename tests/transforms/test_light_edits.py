@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.light_edits import LightEditParams, edit_distance, is_light_edit, letter_distance, tokens_of, weight_of
+from transforms.light_edits import LightEditParams, edit_distance, is_light_edit, is_misspelt, tokens_of, weight_of
 from transforms.matching import matching_form
 
 COMMON = frozenset(["what", "which", "的", "是"])
@@ -86,17 +86,30 @@ def test_distance_is_symmetric_and_zero_for_equals_only(one: list[str], other: l
     assert edit_distance(one, other, COMMON, limit=distance / 2) in (pytest.approx(distance), math.inf)
 
 
-@given(st.text("abc", max_size=5), st.text("abc", max_size=5))
-def test_letter_distance_is_that_of_single_edits(one: str, other: str) -> None:
-    """Breadth-first over all words of bounded length, for distances up to 1."""
-    letters = "abc"
-    near = {one}
-    near |= {one[:i] + one[i + 1 :] for i in range(len(one))}
-    near |= {one[:i] + c + one[i:] for i in range(len(one) + 1) for c in letters}
-    near |= {one[:i] + c + one[i + 1 :] for i in range(len(one)) for c in letters}
-    near |= {one[:i] + one[i + 1] + one[i] + one[i + 2 :] for i in range(len(one) - 1)}
-    assert (letter_distance(one, other) <= 1) == (other in near)
-    assert letter_distance(one, other) == letter_distance(other, one)
+def _letter_edits(one: str, other: str) -> int:
+    """The least number of edits of one letter, or exchanges of neighbours, none of which touches another's letters."""
+    if not one or not other:
+        return len(one) + len(other)
+    costs = [
+        _letter_edits(one[:-1], other) + 1,
+        _letter_edits(one, other[:-1]) + 1,
+        _letter_edits(one[:-1], other[:-1]) + (one[-1] != other[-1]),
+    ]
+    if len(one) > 1 and len(other) > 1 and one[-2:] == other[:-3:-1]:
+        costs.append(_letter_edits(one[:-2], other[:-2]) + 1)
+    return min(costs)
+
+
+@given(st.text("abc", max_size=5), st.text("abc", max_size=5), st.sampled_from(["", "quay", "wharfage"]))
+def test_a_misspelt_word_has_few_letter_edits(one: str, other: str, stem: str) -> None:
+    first, second = one + stem, other + stem
+    longer = max(len(first), len(second))
+    edits = _letter_edits(first, second) if not stem else _letter_edits(one, other)
+    if longer < 4:
+        expected = set(first) == set(second) and edits == 1
+    else:
+        expected = abs(len(first) - len(second)) <= 2 and edits <= (1 if longer < 8 else 2)
+    assert is_misspelt(first, second, frozenset()) == expected
 
 
 @pytest.mark.parametrize(
