@@ -6,16 +6,17 @@ queries have in common; each candidate is then judged word by word.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.gram_index import LONGER, build_grams, gram_sets
-from transforms.light_edits import LightEditParams, is_light_edit, token_weight, tokens_of
+from transforms.light_edits import LightEditParams, Vocabulary, holds, is_light_edit, size_of, token_weight, tokens_of
 from transforms.matching import matching_forms
 
 #: How a text holds an evaluation query: it is the query, holds it whole, or is it with a light edit.
@@ -41,7 +42,8 @@ class DecontaminateParams:
     error costs 5 n-grams, a missing word of w letters w + 5. ``max_queries_of_gram``: n-grams that more evaluation
     queries have are no evidence and are left out. ``common_share``: words that this share of the evaluation queries
     (and more than ``min_common`` of them) have weigh little. ``min_embedded_weight``: an evaluation query that weighs
-    so much (words, see ``LightEditParams``) is found inside a longer text too, word for word.
+    so much (words, see ``LightEditParams``) is found inside a longer text too, word for word, and so is one of
+    ``min_embedded_words``, however common they are (20 characters in scripts without spaces).
     """
 
     min_containment: float = 0.4
@@ -49,13 +51,14 @@ class DecontaminateParams:
     common_share: float = 0.02
     min_common: int = 20
     min_embedded_weight: float = 6
+    min_embedded_words: float = 10
     edits: LightEditParams = field(default_factory=LightEditParams)
 
     def __post_init__(self) -> None:
         for name in ("min_containment", "common_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be above 0 and at most 1")
-        for name in ("max_queries_of_gram", "min_common", "min_embedded_weight"):
+        for name in ("max_queries_of_gram", "min_common", "min_embedded_weight", "min_embedded_words"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be above 0")
 
@@ -83,11 +86,9 @@ class EvaluationIndex:
         self._tokens = [tokens_of(form) for form in self._forms]
         common = max(params.min_common, params.common_share * len(queries))
         uses = Counter(token for tokens in self._tokens for token in set(tokens))
-        self._common = frozenset(token for token, number in uses.items() if number > common)
-        weights = {token: token_weight(token, self._common) for token in uses}
-        self._embedded = np.array(
-            [sum(map(weights.__getitem__, tokens)) >= params.min_embedded_weight for tokens in self._tokens], bool
-        )
+        frequent = frozenset(token for token, number in uses.items() if number > common)
+        self._vocabulary = Vocabulary(frequent, frozenset(uses))
+        self._embedded = self._found_inside(uses)
         values, offsets = gram_sets(forms)
         self._grams = build_grams(values, offsets, params.max_queries_of_gram, self._embedded, params.min_containment)
 
@@ -100,6 +101,14 @@ class EvaluationIndex:
         names, firsts = _distinct_queries(sets)
         queries = [(tuple(sorted(names[form])), firsts[form]) for form in sorted(names)]
         return cls(queries, pa.array(sorted(names), pa.large_string()), params or DecontaminateParams())
+
+    def _found_inside(self, words: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Which queries are looked for inside longer texts."""
+        weights = {token: token_weight(token, self._vocabulary) for token in words}
+        heavy = [sum(map(weights.__getitem__, tokens)) >= self._params.min_embedded_weight for tokens in self._tokens]
+        many = [size_of(tokens) >= self._params.min_embedded_words for tokens in self._tokens]
+        found: npt.NDArray[np.bool_] = np.array(heavy, bool) | np.array(many, bool)
+        return found
 
     def __len__(self) -> int:
         return len(self._queries)
@@ -137,11 +146,11 @@ class EvaluationIndex:
     def _leak(self, form: str, query: int) -> str | None:
         """How a text that is not an evaluation query holds one, or None where it does not."""
         known, tokens = self._forms[query], self._tokens[query]
-        if self._embedded[query] and known in form:
+        if self._embedded[query] and holds(form, known):
             return CONTAINED
         if len(form) > 2 * len(known) + LONGER:
             return None
-        return EDITED if is_light_edit(tokens, tokens_of(form), self._common, self._params.edits) else None
+        return EDITED if is_light_edit(tokens, tokens_of(form), self._vocabulary, self._params.edits) else None
 
 
 def _distinct_queries(sets: Mapping[str, pa.Array]) -> tuple[dict[str, set[str]], dict[str, str]]:

@@ -89,6 +89,15 @@ def test_a_long_passage_is_found_by_the_query_that_it_holds() -> None:
     assert found([f"{passage} who designed the lighthouse {passage}"]) == [None]
 
 
+def test_a_query_of_many_common_words_is_found_inside_a_longer_text_too() -> None:
+    query = "what is the name of it and how do you say it"
+    index = EvaluationIndex.build(
+        {"common": pa.array([query, *(f"what is the name of it {n} say" for n in range(60))])}
+    )
+    assert found([f"Please tell me: {query}? It matters a lot to all of us here."], index) == [("common", query)]
+    assert found([f"Please tell me: {query}ing? It matters a lot to all of us here."], index) == [None]
+
+
 def test_a_query_of_two_sets_is_reported_with_both() -> None:
     assert found(["which river flows through the old harbour of antwerp"]) == [
         ("claims, questions", "Which river flows through the old harbour of Antwerp?")
@@ -201,6 +210,7 @@ def test_ordinary_public_questions_are_kept_and_a_test_split_is_found() -> None:
         ({"min_containment": 0.0}, "min_containment is 0.0"),
         ({"common_share": 2.0}, "common_share is 2.0"),
         ({"min_embedded_weight": 0.0}, "min_embedded_weight is 0.0"),
+        ({"min_embedded_words": 0.0}, "min_embedded_words is 0.0"),
     ],
 )
 def test_wrong_params_are_refused(wrong: dict[str, float], message: str) -> None:
