@@ -21,7 +21,7 @@ CURATE_FLAGS = $(CHOICE) $(if $(SOURCE),--source='$(SOURCE)') \
 MANIFEST = $(or $(OUT),out)/manifest.json
 
 .PHONY: help setup catalog curate train regenerate test test-fast test-flink check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-join flink-up flink-down prism clean distclean
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join flink-up flink-down prism clean distclean
 
 help:  ## Show this list
 	@echo "make TARGET [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
@@ -80,7 +80,7 @@ pins: $(READY)  ## Resolve anew what constraints.txt pins (all extras, Python 3.
 		echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)"; } | LC_ALL=C sort -f > $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
 
-bench: bench-dedup bench-edits bench-language bench-join bench-stages  ## Measure all numbers of the README (ARGS=--write=README.md puts them there)
+bench: bench-dedup bench-edits bench-language bench-leaks bench-join bench-stages  ## Measure all numbers of the README (ARGS=--write=README.md puts them there)
 
 bench-stages: $(READY)  ## Measure the stages on SOURCE beside what people run today (LIMIT, EVALUATION)
 	$(PY) -m benchmarks.stages $(strip $(if $(SOURCE),--source='$(SOURCE)') $(if $(CATEGORY),--category='$(CATEGORY)') \
@@ -100,6 +100,10 @@ bench-edits: $(READY)  ## Measure which edited copies of SOURCE's texts near-dup
 bench-language: $(READY)  ## Measure what the language check loses and finds on SOURCE (CATALOG, LIMIT)
 	$(PY) -m benchmarks.language $(strip $(if $(SOURCE),--source='$(SOURCE)') $(if $(CATEGORY),--category='$(CATEGORY)') \
 		$(if $(CATALOG),--catalog='$(CATALOG)') $(if $(LIMIT),--limit='$(LIMIT)') $(ARGS))
+
+bench-leaks: $(READY)  ## Measure which copies of EVALUATION's queries are found, and which rows of SOURCE are kept
+	$(PY) -m benchmarks.leaks $(strip $(if $(EVALUATION),--evaluation='$(EVALUATION)') $(if $(SOURCE),--source='$(SOURCE)') \
+		$(if $(CATEGORY),--category='$(CATEGORY)') $(ARGS))
 
 bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and four million passages
 	$(PY) -m benchmarks.join $(ARGS)

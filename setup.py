@@ -21,6 +21,7 @@ RUNTIME = [
     "pyarrow>=16",
     "pydantic>=2.7",
     "PyYAML>=6.0",
+    "rapidfuzz>=3.0",
     "rich>=13",
     "sentence-transformers>=6",
     "tbb>=2021.6; sys_platform == 'linux' and platform_machine == 'x86_64'",  # numba's thread-safe layer

@@ -1,5 +1,6 @@
 """The last look at surviving rows: those that hold an evaluation query are rejected."""
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -86,8 +87,17 @@ def _sightings(matches: dict[int, dict[str, Any]], datasets: pa.ChunkedArray) ->
     return pa.table(columns, schema=SIGHTINGS)
 
 
-@lru_cache(maxsize=2)
+#: Two parts begin at the same time, and ``lru_cache`` alone would let both build the index.
+_BUILDING = threading.Lock()
+
+
 def _index(queries: str, params: DecontaminateParams) -> EvaluationIndex:
+    with _BUILDING:
+        return _built(queries, params)
+
+
+@lru_cache(maxsize=2)
+def _built(queries: str, params: DecontaminateParams) -> EvaluationIndex:
     rows = read_parquet(queries, QUERIES.names)
     names = rows.column("evaluation_set")
     sets = {

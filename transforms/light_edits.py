@@ -9,6 +9,9 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from rapidfuzz.distance import OSA
 
 #: Han, kana, Thai, Lao, Burmese and Khmer are written without spaces: each character is a token.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\U00020000-\U0003134f"
@@ -56,69 +59,63 @@ class LightEditParams:
         return 2 * SLIP
 
 
+class Vocabulary(NamedTuple):
+    """Words that weigh little because many texts have them, and words that are known to be words."""
+
+    common: Collection[str]
+    known: Collection[str] = frozenset()
+
+
 def tokens_of(form: str) -> list[str]:
     """The tokens of a text in the form for matching."""
     return _TOKEN.findall(form)
 
 
-def token_weight(token: str, common: Collection[str]) -> float:
+def token_weight(token: str, vocabulary: Vocabulary) -> float:
     """What a token weighs; numbers weigh 1 however short."""
     if _UNSPACED.match(token):
-        return SMALL_WEIGHT / 2 if token in common else CHARACTER_WEIGHT
-    if token in common or (len(token) <= SMALL_WORD and not _DIGIT.search(token)):
+        return SMALL_WEIGHT / 2 if token in vocabulary.common else CHARACTER_WEIGHT
+    if token in vocabulary.common or (len(token) <= SMALL_WORD and not _DIGIT.search(token)):
         return SMALL_WEIGHT
     return 1.0
 
 
-def weight_of(tokens: Sequence[str], common: Collection[str]) -> float:
+def weight_of(tokens: Sequence[str], vocabulary: Vocabulary) -> float:
     """What a text weighs."""
-    return sum(token_weight(token, common) for token in tokens)
+    return sum(token_weight(token, vocabulary) for token in tokens)
 
 
-def is_misspelt(one: str, other: str, common: Collection[str]) -> bool:
+def is_misspelt(one: str, other: str, vocabulary: Vocabulary) -> bool:
     """Whether two words differ by what a slip of the hand does; their digits are the same.
 
-    From 4 letters on one edit, from 8 on two; in shorter ones letters that are exchanged or doubled, or one edit of a
-    common word (another word of three letters may be meant).
+    Edits are of one letter, or the exchange of two neighbours. From 4 letters on one edit, from 8 on two, but for known
+    words (another one may be meant: increases, decreases); in shorter ones letters that are exchanged or doubled, or
+    one edit of a common word (another word of three letters may be meant).
     """
     longer = max(len(one), len(other))
     if abs(len(one) - len(other)) > 2 or _UNSPACED.search(one + other) or _DIGIT.findall(one) != _DIGIT.findall(other):
         return False
-    if longer < 4 and not (one in common or other in common):
-        return set(one) == set(other) and letter_distance(one, other) == 1
-    return letter_distance(one, other) <= (1 if longer < 8 else 2)
+    if longer < 4 and not (one in vocabulary.common or other in vocabulary.common):
+        return set(one) == set(other) and OSA.distance(one, other, score_cutoff=1) == 1
+    allowed = 1 if longer < 8 or (one in vocabulary.known and other in vocabulary.known) else 2
+    return OSA.distance(one, other, score_cutoff=allowed) <= allowed
 
 
-def letter_distance(one: str, other: str) -> int:
-    """Edits of letters: insertion, deletion, substitution, and exchange of neighbours (optimal string alignment)."""
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        row = [i]
-        for j, b in enumerate(other, 1):
-            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
-                cost = min(cost, before[j - 2] + 1)
-            row.append(cost)
-        before, last = last, row
-    return last[-1]
-
-
-def substitution_cost(one: str, other: str, common: Collection[str]) -> float:
+def substitution_cost(one: str, other: str, vocabulary: Vocabulary) -> float:
     """What it costs to write one token for another."""
     if one == other:
         return 0.0
-    if is_misspelt(one, other, common):
+    if is_misspelt(one, other, vocabulary):
         return SLIP
     if _DIGIT.search(one) or _DIGIT.search(other):
         return OTHER_NUMBER
     if _UNSPACED.match(one) and _UNSPACED.match(other):
         return OTHER_CHARACTER
-    small = token_weight(one, common) + token_weight(other, common) <= 2 * SMALL_WEIGHT
+    small = token_weight(one, vocabulary) + token_weight(other, vocabulary) <= 2 * SMALL_WEIGHT
     return OTHER_SMALL if small else OTHER_WORD
 
 
-def edit_distance(one: Sequence[str], other: Sequence[str], common: Collection[str], limit: float = math.inf) -> float:
+def edit_distance(one: Sequence[str], other: Sequence[str], vocabulary: Vocabulary, limit: float = math.inf) -> float:
     """Weighted edit distance of two token sequences: optimal string alignment, with words split and joined.
 
     Tokens are added to the shorter sequence, never left out besides: that would be a way round what it costs to write
@@ -128,17 +125,17 @@ def edit_distance(one: Sequence[str], other: Sequence[str], common: Collection[s
         return 0.0 if list(one) == list(other) else SLIP
     if len(one) > len(other):
         one, other = other, one
-    weights = [token_weight(token, common) for token in other]
+    weights = [token_weight(token, vocabulary) for token in other]
     rows = [[sum(weights[:j]) for j in range(len(other) + 1)]]
     for i, a in enumerate(one, 1):
         row = [math.inf]
         for j, b in enumerate(other, 1):
-            costs = [row[j - 1] + weights[j - 1], rows[-1][j - 1] + substitution_cost(a, b, common)]
+            costs = [row[j - 1] + weights[j - 1], rows[-1][j - 1] + substitution_cost(a, b, vocabulary)]
             if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
                 costs.append(rows[-2][j - 2] + SLIP)
-            if i > 1 and one[i - 2] + a == b:
+            if i > 1 and _makes(one[i - 2], a, b):
                 costs.append(rows[-2][j - 1] + SLIP)
-            if j > 1 and other[j - 2] + b == a:
+            if j > 1 and _makes(other[j - 2], b, a):
                 costs.append(rows[-1][j - 2] + SLIP)
             row.append(min(costs))
         rows = [rows[-1], row]
@@ -147,10 +144,48 @@ def edit_distance(one: Sequence[str], other: Sequence[str], common: Collection[s
     return rows[-1][-1]
 
 
-def is_light_edit(one: Sequence[str], other: Sequence[str], common: Collection[str], params: LightEditParams) -> bool:
-    """Whether two texts, as tokens, are the same but for a light edit."""
-    weights = weight_of(one, common), weight_of(other, common)
+def _makes(first: str, second: str, whole: str) -> bool:
+    """Whether two tokens are one that was split; 1 2 is not 12."""
+    return first + second == whole and not (first[-1].isdigit() and second[0].isdigit())
+
+
+def holds(form: str, other: str) -> bool:
+    """Whether a text in the form for matching holds another one word for word."""
+    start = form.find(other)
+    while start >= 0:
+        if _is_edge(form, start) and _is_edge(form, start + len(other)):
+            return True
+        start = form.find(other, start + 1)
+    return False
+
+
+def _is_edge(form: str, place: int) -> bool:
+    """Whether a token may end and another begin there."""
+    return (
+        place in (0, len(form))
+        or " " in form[place - 1 : place + 1]
+        or bool(_UNSPACED.search(form, place - 1, place + 1))
+    )
+
+
+def _numbers(tokens: Sequence[str]) -> list[str]:
+    return [token for token in tokens if _DIGIT.search(token)]
+
+
+def size_of(tokens: Sequence[str]) -> float:
+    """How many words a text has, however common; two characters of an unspaced script are one."""
+    return sum(CHARACTER_WEIGHT if _UNSPACED.match(token) else 1.0 for token in tokens)
+
+
+def is_light_edit(one: Sequence[str], other: Sequence[str], vocabulary: Vocabulary, params: LightEditParams) -> bool:
+    """Whether two texts, as tokens, are the same but for a light edit.
+
+    Other spaces between the same letters are one slip, by the weight of the heavier text: joined words weigh less.
+    """
+    weights = weight_of(one, vocabulary), weight_of(other, vocabulary)
+    if "".join(one) == "".join(other) and _numbers(one) == _numbers(other):
+        return params.allowed(max(weights)) >= SLIP
     allowed = params.allowed(min(weights)) + 1e-9
     if abs(weights[0] - weights[1]) > allowed + 2 * SLIP:  # a slip may change what a word weighs
         return False
-    return edit_distance(one, other, common, allowed) <= allowed
+    return edit_distance(one, other, vocabulary, allowed) <= allowed

@@ -9,7 +9,6 @@ empty then (``?!``) keeps its punctuation."""
 
 import functools
 import unicodedata
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,6 +27,11 @@ _VARIATION_SELECTORS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE010
 #: Code points from here on are rare enough to be left to Python.
 _TABLE_SIZE = 0x20000
 _SPACE, _HARD = 0x20, 0xFFFFFFFF
+#: A character beyond the table, for private use: it has no case, composes with nothing and separates nothing.
+_APART = "\U000f0000"
+#: Categories whose characters are their own form where they have no decomposition: letters without case, digits,
+#: code points that are unassigned or for private use.
+_UNCHANGED = frozenset(["Lo", "Nd", "Cn", "Co"])
 
 
 def _folded(character: str) -> str:
@@ -50,9 +54,13 @@ class _Folds(dict[int, str]):
 _FOLDS = _Folds()
 
 
+def _caseless(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
 def matching_form(text: str) -> str:
     """The form of one text; ``matching_forms`` gives the same for whole arrays, much faster."""
-    caseless = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    caseless = _caseless(text)
     folded = unicodedata.normalize("NFKC", caseless.translate(_FOLDS))  # what was removed may have kept marks apart
     return " ".join(folded.split()) or " ".join(caseless.split())
 
@@ -64,40 +72,50 @@ class FoldTable(NamedTuple):
     values: npt.NDArray[np.uint32]
 
 
-def _depends_on_context() -> frozenset[str]:
+def _depends_on_context(decompositions: list[str]) -> frozenset[str]:
     """Characters that may join with the one before them without being marks: second parts of compositions."""
     seconds = set(map(chr, [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]))  # vowels and finals of Hangul syllables
-    for code_point in range(_TABLE_SIZE):  # none composes beyond
-        parts = unicodedata.decomposition(chr(code_point)).split()
+    for decomposition in filter(None, decompositions):  # none composes beyond the table
+        parts = decomposition.split()
         if len(parts) == 2 and not parts[0].startswith("<"):
             seconds.add(chr(int(parts[1], 16)))
     return frozenset(seconds)
 
 
-def _table_forms() -> Iterator[list[int]]:
-    context = _depends_on_context()
-    for code_point in range(_TABLE_SIZE):
-        character = chr(code_point)
-        if 0xD800 <= code_point < 0xE000:
-            yield [_HARD]
-            continue
-        caseless = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold())
-        hard = any(unicodedata.combining(part) or part in context for part in character + caseless)
-        form = caseless.translate(_FOLDS)
-        grows = len(form.encode()) > len(character.encode())
-        yield [_HARD] if hard or grows else [ord(part) for part in form]
+def _changed(characters: list[str], joining: frozenset[str]) -> dict[str, str | None]:
+    """The forms of some characters; None where a form is not the character's alone, or is longer.
+
+    All are folded as one text, with a character between them that joins with none and stays itself.
+    """
+    caseless = _caseless(_APART.join(characters))
+    found: dict[str, str | None] = {}
+    wholes, forms = caseless.split(_APART), caseless.translate(_FOLDS).split(_APART)
+    for character, whole, form in zip(characters, wholes, forms, strict=True):
+        is_hard = any(unicodedata.combining(part) or part in joining for part in character + whole)
+        grows = form != character and len(form.encode()) > len(character.encode("utf-8", "surrogatepass"))
+        found[character] = None if is_hard or grows or unicodedata.category(character) == "Cs" else form
+    return found
 
 
 @functools.cache
 def fold_table() -> FoldTable:
-    """The table, made at first use in a few tenths of a second.
+    """The table, made at first use in less than a tenth of a second.
 
     A character whose form depends on its neighbours, or is longer than itself, is marked: its text goes to Python.
     """
-    forms = list(_table_forms())
+    characters = list(map(chr, range(_TABLE_SIZE)))
+    decompositions = list(map(unicodedata.decomposition, characters))
+    joining = _depends_on_context(decompositions)
+    described = zip(characters, map(unicodedata.category, characters), decompositions, strict=True)
+    others = [c for c, category, parts in described if parts or category not in _UNCHANGED or c in joining]
+    forms = list(map(_changed(others, joining).get, characters, characters))
+    hard = [code_point for code_point, form in enumerate(forms) if form is None]
+    written = ["\0" if form is None else form for form in forms]
     starts = np.zeros(_TABLE_SIZE + 1, np.int32)
-    np.cumsum([len(form) for form in forms], out=starts[1:])
-    return FoldTable(starts, np.array([value for form in forms for value in form], np.uint32))
+    np.cumsum(list(map(len, written)), out=starts[1:])
+    values = np.frombuffer("".join(written).encode("utf-32-le"), "<u4").astype(np.uint32)
+    values[starts[hard]] = _HARD
+    return FoldTable(starts, values)
 
 
 @kernel

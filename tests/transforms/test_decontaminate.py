@@ -1,4 +1,4 @@
-"""Planted evaluation queries are found, ordinary rows that share a phrase are kept; the index against brute force."""
+"""Planted evaluation queries are found, ordinary rows that share a phrase are kept."""
 
 import os
 import random
@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from transforms.decontaminate import MATCHES, DecontaminateParams, EvaluationIndex, build_grams, gram_sets
+from transforms.decontaminate import MATCHES, DecontaminateParams, EvaluationIndex
 from transforms.matching import matching_form, matching_forms
 
 SHARED = Path(os.environ.get("KALM_SHARED", Path(__file__).parents[3] / "shared"))
@@ -91,6 +89,15 @@ def test_a_long_passage_is_found_by_the_query_that_it_holds() -> None:
     assert found([f"{passage} who designed the lighthouse {passage}"]) == [None]
 
 
+def test_a_query_of_many_common_words_is_found_inside_a_longer_text_too() -> None:
+    query = "what is the name of it and how do you say it"
+    index = EvaluationIndex.build(
+        {"common": pa.array([query, *(f"what is the name of it {n} say" for n in range(60))])}
+    )
+    assert found([f"Please tell me: {query}? It matters a lot to all of us here."], index) == [("common", query)]
+    assert found([f"Please tell me: {query}ing? It matters a lot to all of us here."], index) == [None]
+
+
 def test_a_query_of_two_sets_is_reported_with_both() -> None:
     assert found(["which river flows through the old harbour of antwerp"]) == [
         ("claims, questions", "Which river flows through the old harbour of Antwerp?")
@@ -109,28 +116,6 @@ def test_empty_index_and_empty_texts() -> None:
     assert len(empty) == 0
     assert found(["anything"], empty) == [None]
     assert found([]) == []
-
-
-@settings(deadline=None)
-@given(st.lists(st.text("ab 字c", max_size=14), max_size=8), st.integers(1, 4))
-def test_postings_are_those_of_sets(texts: list[str], max_queries: int) -> None:
-    def plain(text: str) -> set[str]:
-        sizes = [2 if character == "字" else 5 for character in text]
-        return {text[i : i + size] for i, size in enumerate(sizes) if i + size <= len(text)}
-
-    values, offsets = gram_sets(pa.array(texts, pa.large_string()))
-    assert np.diff(offsets).tolist() == [len(plain(text)) for text in texts]
-    index = build_grams(values, offsets, max_queries, np.ones(len(texts), bool))
-    grams, ends, _, buckets, shift, sizes = index.all
-    every: set[str] = set().union(*map(plain, texts))
-    uses = {gram: sum(gram in plain(text) for text in texts) for gram in every}
-    kept = {gram for gram, number in uses.items() if number <= max_queries}
-    assert sorted(np.diff(ends).tolist()) == sorted(uses[gram] for gram in kept)
-    assert sizes.tolist() == [len(plain(text) & kept) for text in texts]
-    high = (grams >> np.uint64(shift)).astype(np.int64)
-    places = np.arange(len(grams))
-    assert ((buckets[high] <= places) & (places < buckets[high + 1])).all()
-    assert index.anchors[5].tolist() == [bool(plain(text) & kept) for text in texts]
 
 
 def test_what_is_said_of_a_text_does_not_depend_on_the_others() -> None:
@@ -225,6 +210,7 @@ def test_ordinary_public_questions_are_kept_and_a_test_split_is_found() -> None:
         ({"min_containment": 0.0}, "min_containment is 0.0"),
         ({"common_share": 2.0}, "common_share is 2.0"),
         ({"min_embedded_weight": 0.0}, "min_embedded_weight is 0.0"),
+        ({"min_embedded_words": 0.0}, "min_embedded_words is 0.0"),
     ],
 )
 def test_wrong_params_are_refused(wrong: dict[str, float], message: str) -> None:

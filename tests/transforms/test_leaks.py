@@ -1,13 +1,16 @@
 """The last look at rows: which are rejected, how they hold an evaluation query, and what is seen of which set."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tests.transforms.rows import canonical_rows
 from transforms.counts import overlap_counts
-from transforms.decontaminate import DecontaminateParams
+from transforms.decontaminate import DecontaminateParams, EvaluationIndex
 from transforms.files import parquet_bytes, publish
 from transforms.leaks import QUERIES, LeakCheck, Leaks
 from transforms.sightings import count_sightings
@@ -62,3 +65,21 @@ def test_each_set_that_has_the_query_saw_it(check: LeakCheck) -> None:
 def test_nothing_is_seen_in_ordinary_rows(check: LeakCheck) -> None:
     leaks = check(canonical_rows([{"query": "Where is Antwerp?", "positives": []}]))
     assert (leaks.decisions.num_rows, leaks.sightings.num_rows) == (0, 0)
+
+
+def test_parts_that_begin_together_build_one_index(check: LeakCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+    built, both = [], threading.Barrier(2)
+    build = EvaluationIndex.build
+
+    def counted(*arguments: Any) -> EvaluationIndex:
+        built.append(arguments)
+        return build(*arguments)
+
+    def begin(query: str) -> int:
+        both.wait()
+        return check(canonical_rows([{"query": query}])).decisions.num_rows
+
+    monkeypatch.setattr(EvaluationIndex, "build", counted)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(begin, [RIVER, FERRY])) == [1, 1]
+    assert len(built) == 1

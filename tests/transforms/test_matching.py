@@ -8,7 +8,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.matching import matching_form, matching_forms, text_hashes
+from transforms.matching import fold_table, matching_form, matching_forms, text_hashes
 
 MIXED = st.lists(
     st.one_of(
@@ -48,6 +48,36 @@ def test_every_character_alone_and_between_letters() -> None:
     characters = [chr(code) for code in range(0x20200) if not 0xD800 <= code < 0xE000]
     texts = characters + [f"a{character}e" for character in characters]
     assert matching_forms(pa.array(texts)).to_pylist() == [matching_form(text) for text in texts]
+
+
+def _plain_form(character: str) -> str:
+    """What one character becomes between others, white space not yet joined."""
+
+    def folded(part: str) -> str:
+        category = unicodedata.category(part)
+        if category == "Cf" or 0xFE00 <= ord(part) < 0xFE10 or ord(part) == 0x34F:
+            return ""
+        separates = category[0] in "PZ" or category == "Cc" or (category == "Sk" and part != "^")
+        return " " if separates and part not in "#%&@" else part
+
+    return "".join(map(folded, unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold())))
+
+
+def test_the_table_is_that_of_characters_folded_one_by_one() -> None:
+    starts, values = fold_table()
+    seconds = {chr(code) for code in [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]}
+    parts = [unicodedata.decomposition(chr(code)).split() for code in range(0x20000)]
+    seconds |= {chr(int(pair[1], 16)) for pair in parts if len(pair) == 2 and pair[0][0] != "<"}
+    for code in range(0x20000):
+        own = values[starts[code] : starts[code + 1]].tolist()
+        if 0xD800 <= code < 0xE000:
+            assert own == [0xFFFFFFFF]
+            continue
+        whole = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", chr(code)).casefold())
+        joins = any(unicodedata.combining(part) or part in seconds for part in chr(code) + whole)
+        form = _plain_form(chr(code))
+        hard = joins or len(form.encode()) > len(chr(code).encode())
+        assert own == ([0xFFFFFFFF] if hard else list(map(ord, form))), hex(code)
 
 
 @settings(deadline=None)
