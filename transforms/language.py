@@ -6,8 +6,9 @@ Two models are asked, because each alone butchers some language: fastText's lid.
 head of every text; those that are not surely in a declared language are read further, and the few that are not even
 then are shown to langdetect, which costs some hundred times as much. Everything unclear passes.
 
-Passing without a verdict: fewer than 20 letters; words run together; text with the punctuation of source code; a
-language that langdetect does not know. Han script without kana or hangul is Chinese, whatever the models say.
+Passing without a verdict: fewer than 20 letters; words run together; text with the punctuation of source code. A
+script that a language has to itself takes langdetect's place where langdetect does not know the language, and both
+models' for Han: without kana or hangul it is Chinese.
 """
 
 import re
@@ -18,26 +19,31 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 import fasttext  # type: ignore[import-untyped]
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from langdetect.detector_factory import DetectorFactory
 from langdetect.lang_detect_exception import LangDetectException
 
 from transforms.language_codes import (
-    HAN,
-    KANA_OR_HANGUL,
     KNOWN_TO_LANGDETECT,
+    OVERLOOKED,
     canonical,
     declared_languages,
     own_script,
+    script_language,
 )
 
 _ADDRESSES = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|@\w+")
 #: Punctuation that source code is full of and prose is not.
 _SIGNS = re.compile(r"[(){}\[\]=;<>_|\\+*#$%^&~`]")
+#: The same without the brackets around names in another script: code has other signs as well.
+_SIGNS_BESIDE_NAMES = re.compile(r"[{}\[\]=;<>_|\\+*#$%^&~`]")
 #: How many labels fastText is asked for where it doubts.
 _CHOICES = 8
-_UNSPACED = frozenset({"zh", "ja", "th"})
+_UNSPACED = frozenset({"zh", "ja", "th", "km", "lo", "my"})
+#: langdetect makes so many trials; it does not name a language with a share of less than a tenth in all of them.
+_TRIALS, _NAMED = 7, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +51,14 @@ class LanguageParams:
     """Thresholds of the language check, set on 290 splits of public data in 35 languages and on planted sentences.
 
     ``head``, ``reach``: characters that fastText sees of every text, and of one that it doubts.
-    ``fasttext_declared``: fastText's confidence in the declared languages from which a text passes, its head first.
-    ``min_letters``: below, no verdict. From ``many_letters`` on the models are trusted at lower confidence. A text is
-    foreign if both models name the same undeclared language with confidence: fastText's at least ``fasttext_few``
-    (``fasttext_many``), langdetect's ``langdetect_few`` (``langdetect_many``); or if it has many letters, and fastText
-    is sure (``fasttext_sure``) and langdetect names another undeclared one, as it does for sentences full of foreign
-    names; or langdetect is sure (``langdetect_sure``) and the language is a rival of fastText's first choice, at least
-    ``fasttext_rival`` times as likely: fastText knows Swahili, but spreads its confidence over a dozen languages.
-    langdetect's confidence is a share of seven trials: 0.55 is four of them, 0.99 all.
+    ``fasttext_declared``: fastText's confidence in the declared languages from which a text passes, its head first;
+    unless it finds a language that it overlooks there (Afrikaans in Dutch) with ``fasttext_overlooked`` or more.
+    ``min_letters``: below, no verdict. From ``many_letters`` on (and where langdetect knows the declared languages) a
+    text is foreign if langdetect finds no declared language in it in any of its seven trials, and names a language that
+    fastText finds at least ``min_ratio`` as likely as its first choice. Where fastText finds the declared ones unlikely
+    (below ``fasttext_unlikely``) any language will do, in words of ``plain_word`` letters at most: so are languages
+    found that neither model knows, such as Hausa. Names of diseases look like them, but are longer.
+    ``fasttext_few``, ``langdetect_few``: in fewer letters both must name the same undeclared language, this surely.
     ``doubtful``: where a declared language is unknown to langdetect, both must name the same language, this surely.
     ``min_script``: share of characters in a declared language's own script from which a text passes without a model;
     Han counts for Chinese where there is no kana or hangul. An abstract full of English terms is Chinese still.
@@ -65,21 +71,20 @@ class LanguageParams:
     min_letters: int = 20
     many_letters: int = 50
     fasttext_declared: float = 0.6
+    fasttext_overlooked: float = 0.015
+    fasttext_unlikely: float = 0.3
+    min_ratio: float = 0.2
     fasttext_few: float = 0.6
-    fasttext_many: float = 0.25
-    fasttext_sure: float = 0.6
-    fasttext_rival: float = 0.1
     langdetect_few: float = 0.9
-    langdetect_many: float = 0.55
-    langdetect_sure: float = 0.99
     doubtful: float = 0.7
     min_script: float = 0.2
     max_word: float = 15.0
+    plain_word: float = 8.0
     max_signs: float = 0.04
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, float) and name != "max_word" and not 0 <= value <= 1:
+            if isinstance(value, float) and not name.endswith("_word") and not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; it is a share and must lie in 0..1")
         if not 1 <= self.min_letters <= self.many_letters:
             raise ValueError(f"min_letters {self.min_letters} must lie in 1..many_letters ({self.many_letters})")
@@ -97,11 +102,41 @@ class Opinion(NamedTuple):
         return f"{self.language} ({self.confidence:.2f})"
 
 
-class Suspect(NamedTuple):
-    """An undeclared language that fastText finds likely, and the confidence that langdetect needs to agree."""
+class _Reading(NamedTuple):
+    """What is known of a text before langdetect is asked: its beginning, letters, script, and fastText's opinions."""
 
-    opinion: Opinion
-    least: float
+    text: str
+    letters: int
+    script: str
+    opinions: list[Opinion]
+    allowed: frozenset[str]
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its declared languages are known to langdetect."""
+        return self.allowed <= KNOWN_TO_LANGDETECT
+
+    @property
+    def declared(self) -> float:
+        """fastText's confidence in the declared languages."""
+        return sum(opinion.confidence for opinion in self.opinions if opinion.language in self.allowed)
+
+    def least(self, params: LanguageParams) -> float:
+        """The confidence that fastText needs in the language of few letters."""
+        return params.fasttext_few if self.is_trusted else params.doubtful
+
+    def has_words(self, language: str, params: LanguageParams) -> bool:
+        """Whether there are spaces enough for the language."""
+        return language in _UNSPACED or self.letters <= params.max_word * (self.text.count(" ") + 1)
+
+    def is_suspect(self, opinion: Opinion, least: float, params: LanguageParams) -> bool:
+        """Whether fastText finds an undeclared language likely that langdetect can confirm."""
+        known = opinion.language in KNOWN_TO_LANGDETECT and opinion.language not in self.allowed
+        return known and opinion.confidence >= least and self.has_words(opinion.language, params)
+
+    def fault(self, witness: str, first: Opinion, second: Opinion) -> str:
+        """The verdict in words."""
+        return f"fastText says {first}, {witness} says {second}; declared: {', '.join(sorted(self.allowed))}"
 
 
 def wrong_language(texts: pa.Array, declared: Iterable[str], params: LanguageParams) -> pa.StringArray:
@@ -113,97 +148,120 @@ def wrong_language(texts: pa.Array, declared: Iterable[str], params: LanguagePar
     allowed = declared_languages(frozenset(declared))
     if not allowed:
         return pa.nulls(len(texts), pa.string())
-    scripts = _own_scripts(allowed)
-    heads = pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, params.head), "\n", " ").to_pylist()
-    details: list[str | None] = [None] * len(heads)
-    for index, head in enumerate(heads):
-        if not head or len(head) < params.min_letters or (scripts and _is_in_script(head, scripts, params.min_script)):
+    heads = pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, params.head), "\n", " ")
+    (rows,) = np.nonzero(_needs_model(heads, allowed, params))
+    details: list[str | None] = [None] * len(texts)
+    passed: set[str] = set()
+    for row, head in zip(rows.tolist(), heads.take(pa.array(rows)).to_pylist(), strict=True):
+        if head in passed:
             continue
-        if not _looks_declared(head, allowed, params.fasttext_declared):
-            details[index] = find_fault(texts[index].as_py(), allowed, params)
+        if _looks_declared(head, allowed, params):
+            passed.add(head)
+        else:
+            details[row] = find_fault(texts[row].as_py(), allowed, params)
     return pa.array(details, pa.string())
+
+
+def _needs_model(heads: pa.StringArray, allowed: frozenset[str], params: LanguageParams) -> np.ndarray[Any, Any]:
+    """Which heads are neither too short nor in the own script of a declared language."""
+    lengths = pc.utf8_length(heads)
+    needed = pc.greater_equal(lengths, params.min_letters)
+    for language, characters in _own_scripts(allowed).items():
+        size = pc.utf8_length(pc.replace_substring_regex(heads, f"[^{characters}]+", ""))
+        is_own = pc.greater_equal(size, pc.multiply(lengths, params.min_script))
+        if language == "zh":
+            is_own = pc.and_not(is_own, pc.match_substring_regex(heads, f"[{own_script('ja')}{own_script('ko')}]"))
+        needed = pc.and_not(needed, is_own)
+    return np.asarray(pc.fill_null(needed, False))
 
 
 def find_fault(text: str, allowed: frozenset[str], params: LanguageParams) -> str | None:
     """What both models say about a text in none of the allowed (canonical) languages; None without such a verdict."""
     text = " ".join(_ADDRESSES.sub(" ", text[: params.reach]).split())
     letters = sum(map(str.isalpha, text))
-    is_code = len(_SIGNS.findall(text)) > params.max_signs * len(text)
-    if letters < params.min_letters or is_code or _is_in_script(text, _own_scripts(allowed), params.min_script):
+    if letters < params.min_letters:
         return None
-    suspects = _suspects(text, letters, allowed, params)
-    if not suspects:
+    script = script_language(text, params.min_script)
+    signs = _SIGNS_BESIDE_NAMES if script else _SIGNS
+    if script in allowed or len(signs.findall(text)) > params.max_signs * len(text):
         return None
-    second = _langdetect_opinion(text, params.min_script)
-    first = _agreeing(suspects, second, letters, allowed, params)
-    if first is None:
+    reading = _Reading(text, letters, script, _fasttext_opinions(text), allowed)
+    if not reading.opinions:
         return None
-    return f"fastText says {first}, langdetect says {second}; declared: {', '.join(sorted(allowed))}"
+    if script == "zh" or (script not in KNOWN_TO_LANGDETECT | {""}):
+        return _fault_of_script(reading, params)
+    is_long = reading.is_trusted and letters >= params.many_letters
+    return _fault_of_many_letters(reading, params) if is_long else _fault_of_few_letters(reading, params)
 
 
-def _suspects(text: str, letters: int, allowed: frozenset[str], params: LanguageParams) -> list[Suspect]:
-    """Undeclared languages that fastText finds likely enough to ask langdetect about, its first choice at the head."""
-    opinions = _fasttext_opinions(text)
-    declared = sum(opinion.confidence for opinion in opinions if opinion.language in allowed)
-    if not opinions or declared >= params.fasttext_declared:
-        return []
-    least_first, least_second = _least_confidences(letters, allowed, params)
-    likely = [Suspect(opinions[0], least_second)] if opinions[0].confidence >= least_first else []
-    if _is_trusted(letters, allowed, params):
-        least = params.fasttext_rival * opinions[0].confidence
-        likely += [Suspect(one, params.langdetect_sure) for one in opinions if one.confidence >= least]
-    suspected = KNOWN_TO_LANGDETECT - allowed
-    return [one for one in likely if one.opinion.language in suspected and _has_words(text, letters, one, params)]
+def _fault_of_script(reading: _Reading, params: LanguageParams) -> str | None:
+    """Many letters in Han are Chinese; of other scripts, and of few letters, fastText must say the same."""
+    first, second = reading.opinions[0], Opinion(reading.script, 1.0)
+    is_named = first.language == reading.script and first.confidence >= reading.least(params)
+    if reading.script == "zh":
+        agrees = is_named or reading.letters >= params.many_letters
+    else:
+        agrees = is_named and reading.is_trusted
+    is_foreign = agrees and reading.declared < params.fasttext_declared
+    return reading.fault("the script", first, second) if is_foreign else None
 
 
-def _has_words(text: str, letters: int, suspect: Suspect, params: LanguageParams) -> bool:
-    """Whether there are spaces enough for the language."""
-    return suspect.opinion.language in _UNSPACED or letters <= params.max_word * (text.count(" ") + 1)
+def _fault_of_few_letters(reading: _Reading, params: LanguageParams) -> str | None:
+    """Both models must name the same language with confidence."""
+    first = reading.opinions[0]
+    is_suspect = reading.is_suspect(first, reading.least(params), params)
+    if reading.declared >= params.fasttext_declared or not is_suspect:
+        return None
+    second = _langdetect_opinions(reading.text)[0]
+    least = params.langdetect_few if reading.is_trusted else params.doubtful
+    agrees = first.language == second.language and second.confidence >= least
+    return reading.fault("langdetect", first, second) if agrees else None
 
 
-def _is_trusted(letters: int, allowed: frozenset[str], params: LanguageParams) -> bool:
-    """Whether the text is long and its declared languages are known, so that both models are good at it."""
-    return letters >= params.many_letters and allowed <= KNOWN_TO_LANGDETECT
+def _fault_of_many_letters(reading: _Reading, params: LanguageParams) -> str | None:
+    """langdetect must find no declared language, and one that fastText finds likely too, if it is not sure itself."""
+    suspects = _suspects(reading, params)
+    is_plain = reading.letters <= params.plain_word * (reading.text.count(" ") + 1)
+    is_unlikely = is_plain and reading.declared < params.fasttext_unlikely
+    if not (suspects or is_unlikely) or _langdetect_finds(reading.allowed, reading.text):
+        return None
+    opinions = _langdetect_opinions(reading.text)
+    if any(opinion.language in reading.allowed | {""} for opinion in opinions):
+        return None
+    first = suspects.get(opinions[0].language, reading.opinions[0] if is_unlikely else None)
+    return None if first is None else reading.fault("langdetect", first, opinions[0])
 
 
-def _least_confidences(letters: int, allowed: frozenset[str], params: LanguageParams) -> tuple[float, float]:
-    """The confidence that fastText needs in its first choice, and langdetect in the same language."""
-    if not allowed <= KNOWN_TO_LANGDETECT:
-        return params.doubtful, params.doubtful
-    if letters >= params.many_letters:
-        return params.fasttext_many, params.langdetect_many
-    return params.fasttext_few, params.langdetect_few
+def _suspects(reading: _Reading, params: LanguageParams) -> dict[str, Opinion]:
+    """What fastText says of the undeclared languages that langdetect may confirm."""
+    is_declared = reading.declared >= params.fasttext_declared
+    least = 1.0 if is_declared else params.min_ratio * reading.opinions[0].confidence
+    low = min(least, params.fasttext_overlooked)
+    overlooked = _overlooked(reading.allowed)
+    found = ((one, low if one.language in overlooked else least) for one in reading.opinions)
+    return {one.language: one for one, needed in found if reading.is_suspect(one, needed, params)}
 
 
-def _agreeing(
-    suspects: list[Suspect], second: Opinion, letters: int, allowed: frozenset[str], params: LanguageParams
-) -> Opinion | None:
-    """fastText's opinion with which langdetect agrees that the text is foreign."""
-    for opinion, least in suspects:
-        if opinion.language == second.language and second.confidence >= least:
-            return opinion
-    first = suspects[0].opinion
-    is_other = second.language not in allowed | {"", first.language}
-    is_sure = first.confidence >= params.fasttext_sure and _is_trusted(letters, allowed, params)
-    return first if is_other and is_sure else None
+@cache
+def _overlooked(allowed: frozenset[str]) -> frozenset[str]:
+    return frozenset(OVERLOOKED[language] for language in allowed if language in OVERLOOKED) - allowed
 
 
-def _own_scripts(allowed: frozenset[str]) -> dict[str, re.Pattern[str]]:
+@cache
+def _own_scripts(allowed: frozenset[str]) -> dict[str, str]:
     found = ((language, own_script(language)) for language in sorted(allowed))
-    return {language: script for language, script in found if script is not None}
+    return {language: characters for language, characters in found if characters is not None}
 
 
-def _is_in_script(text: str, scripts: dict[str, re.Pattern[str]], min_share: float) -> bool:
-    """Whether enough of the text is in one of the scripts for its language to be sure."""
-    return any(
-        len(script.findall(text)) >= min_share * len(text) and (language != "zh" or not KANA_OR_HANGUL.search(text))
-        for language, script in scripts.items()
-    )
-
-
-def _looks_declared(head: str, allowed: frozenset[str], least: float) -> bool:
-    labels, confidences = _fasttext_model().predict(head)
-    return bool(labels) and confidences[0] >= least and _language_of(labels[0]) in allowed
+def _looks_declared(head: str, allowed: frozenset[str], params: LanguageParams) -> bool:
+    """Whether fastText finds a declared language in a head, and none that it overlooks there."""
+    overlooked = _overlooked(allowed)
+    labels, least = (_CHOICES, params.fasttext_overlooked) if overlooked else (1, params.fasttext_declared / 2)
+    # ``predict`` itself spends half as long again on the form of what it gives; below ``least`` nothing is computed.
+    likely = _fasttext_model().f.predict(f"{head}\n", labels, least, "strict")
+    if not likely or likely[0][0] < params.fasttext_declared or _language_of(likely[0][1]) not in allowed:
+        return False
+    return not overlooked or all(_language_of(label) not in overlooked for _, label in likely)
 
 
 def _fasttext_opinions(text: str) -> list[Opinion]:
@@ -216,17 +274,25 @@ def _fasttext_opinions(text: str) -> list[Opinion]:
     return sorted((Opinion(*item) for item in found.items()), key=lambda opinion: -opinion.confidence)
 
 
-def _langdetect_opinion(text: str, min_script: float) -> Opinion:
-    """langdetect's first choice; of Han characters it is not asked (it says Korean, or takes the few Latin names)."""
-    if _is_in_script(text, {"zh": HAN}, min_script):
-        return Opinion("zh", 1.0)
+def _langdetect_finds(allowed: frozenset[str], text: str) -> bool:
+    """Whether the first of langdetect's trials is sure of one of the languages.
+
+    Then langdetect names it after all of them too, whatever the others say, so that they need not be made.
+    """
+    first = _langdetect_opinions(text, trials=1)
+    return any(one.language in allowed and one.confidence > _TRIALS * _NAMED for one in first)
+
+
+def _langdetect_opinions(text: str, trials: int = _TRIALS) -> list[Opinion]:
+    """The languages that langdetect finds, best first; one of no language where it finds nothing to go by."""
     detector = _langdetect_factory().create()
+    detector.n_trial = trials
     detector.append(text)
     try:
         choices = detector.get_probabilities()
     except LangDetectException:  # it found none of its n-grams
-        return Opinion("", 0.0)
-    return Opinion(canonical(choices[0].lang), choices[0].prob) if choices else Opinion("", 0.0)
+        choices = []
+    return [Opinion(canonical(one.lang), one.prob) for one in choices] or [Opinion("", 0.0)]
 
 
 @cache

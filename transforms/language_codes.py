@@ -5,6 +5,8 @@ Languages that no model here tells apart reliably count as one; so do the variet
 """
 
 import re
+from collections import Counter
+from functools import cache
 
 
 def _codes(text: str) -> frozenset[str]:
@@ -43,10 +45,9 @@ KNOWN_TO_LANGDETECT = _codes(
     "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl"
     " pt ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh"
 )
+#: Where fastText finds the first language, it may have overlooked the second.
+OVERLOOKED = {"hi": "mr", "nl": "af"}
 
-#: Han characters are Chinese where no kana or hangul is near.
-HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-KANA_OR_HANGUL = re.compile("[\u3041-\u3096\u30a1-\u30fa\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
 #: Scripts that a language has (nearly) to itself.
 _OWN_SCRIPTS = {
     "am": "\u1200-\u139f",
@@ -68,15 +69,37 @@ _OWN_SCRIPTS = {
     "ta": "\u0b80-\u0bff",
     "te": "\u0c00-\u0c7f",
     "th": "\u0e00-\u0e7f",
+    "zh": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
 }
 
 
-def own_script(language: str) -> re.Pattern[str] | None:
-    """A character of the script that this language (canonical) has to itself; None where it shares its script."""
-    if language == "zh":
-        return HAN
-    characters = _OWN_SCRIPTS.get(language)
-    return re.compile(f"[{characters}]") if characters else None
+#: A character of any of these scripts.
+_OWN_CHARACTERS = re.compile(f"[{''.join(_OWN_SCRIPTS.values())}]")
+
+
+def own_script(language: str) -> str | None:
+    """The characters of the script that this language (canonical) has to itself, as they stand in the brackets of a
+    regular expression; None where it shares its script.
+    """
+    return _OWN_SCRIPTS.get(language)
+
+
+def script_language(text: str, least: float) -> str:
+    """The language whose own script makes at least this share of a text; empty where none does.
+
+    Han characters are Chinese, but beside kana they are Japanese, and beside hangul Korean.
+    """
+    found = Counter(map(_language_of_character, _OWN_CHARACTERS.findall(text)))
+    for other in ("ja", "ko"):
+        if found[other]:
+            found[other] += found.pop("zh", 0)
+    language, size = found.most_common(1)[0] if found else ("", 0)
+    return language if size and size >= least * len(text) else ""
+
+
+@cache
+def _language_of_character(character: str) -> str:
+    return next(language for language, own in _OWN_SCRIPTS.items() if re.match(f"[{own}]", character))
 
 
 def canonical(tag: str) -> str:

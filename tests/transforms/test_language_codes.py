@@ -1,8 +1,16 @@
+import re
 from importlib.resources import files
 
 import pytest
 
-from transforms.language_codes import KNOWN_TO_LANGDETECT, canonical, declared_languages, own_script
+from transforms.language_codes import (
+    KNOWN_TO_LANGDETECT,
+    OVERLOOKED,
+    canonical,
+    declared_languages,
+    own_script,
+    script_language,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +74,33 @@ def test_known_languages_are_those_of_langdetect() -> None:
     ],
 )
 def test_scripts_of_one_language(language: str, inside: str, outside: str) -> None:
-    script = own_script(language)
-    assert script is not None
-    assert script.findall(inside + outside) == list(inside)
+    assert re.findall(f"[{own_script(language)}]", inside + outside) == list(inside)
 
 
 def test_shared_scripts_tell_nothing() -> None:
     assert [own_script(language) for language in ("en", "ru", "ar", "hi", "yo")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("", ""),
+        ("harbour", ""),
+        ("港口", "zh"),
+        ("港口のパン", "ja"),
+        ("港口의 빵", "ko"),
+        ("γ harbour", ""),
+        ("λιμάνι (harbour)", "el"),
+        ("ναι γεια ሰላም", "el"),
+    ],
+)
+def test_language_of_a_script(text: str, language: str) -> None:
+    assert script_language(text, 0.2) == language
+
+
+def test_least_share_of_a_script() -> None:
+    assert [script_language("港口 harb", least) for least in (0.0, 0.28, 0.29, 1.0)] == ["zh", "zh", "", ""]
+
+
+def test_what_is_overlooked_is_known() -> None:
+    assert {*OVERLOOKED, *OVERLOOKED.values()} <= KNOWN_TO_LANGDETECT
