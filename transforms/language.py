@@ -41,6 +41,8 @@ _SIGNS = re.compile(r"[(){}\[\]=;<>_|\\+*#$%^&~`]")
 _SIGNS_BESIDE_NAMES = re.compile(r"[{}\[\]=;<>_|\\+*#$%^&~`]")
 #: How many labels fastText is asked for where it doubts.
 _CHOICES = 8
+#: fastText takes Chinese for these at times, though they are hardly ever written in Han alone.
+_IN_HAN = frozenset({"ja", "ko"})
 _UNSPACED = frozenset({"zh", "ja", "th", "km", "lo", "my"})
 #: langdetect makes so many trials; it does not name a language with a share of less than a tenth in all of them.
 _TRIALS, _NAMED = 7, 0.1
@@ -118,8 +120,9 @@ class _Reading(NamedTuple):
 
     @property
     def declared(self) -> float:
-        """fastText's confidence in the declared languages."""
-        return sum(opinion.confidence for opinion in self.opinions if opinion.language in self.allowed)
+        """fastText's confidence in the declared languages; in Japanese and Korean none, where the script is Chinese."""
+        possible = self.allowed - _IN_HAN if self.script == "zh" else self.allowed
+        return sum(opinion.confidence for opinion in self.opinions if opinion.language in possible)
 
     def least(self, params: LanguageParams) -> float:
         """The confidence that fastText needs in the language of few letters."""
@@ -259,7 +262,10 @@ def _looks_declared(head: str, allowed: frozenset[str], params: LanguageParams) 
     labels, least = (_CHOICES, params.fasttext_overlooked) if overlooked else (1, params.fasttext_declared / 2)
     # ``predict`` itself spends half as long again on the form of what it gives; below ``least`` nothing is computed.
     likely = _fasttext_model().f.predict(f"{head}\n", labels, least, "strict")
-    if not likely or likely[0][0] < params.fasttext_declared or _language_of(likely[0][1]) not in allowed:
+    if not likely or likely[0][0] < params.fasttext_declared:
+        return False
+    language = _language_of(likely[0][1])
+    if language not in allowed or (language in _IN_HAN and script_language(head, params.min_script) == "zh"):
         return False
     return not overlooked or all(_language_of(label) not in overlooked for _, label in likely)
 

@@ -160,6 +160,18 @@ def test_chinese_is_found_whatever_fasttext_makes_of_its_latin_names(text: str, 
     assert wrong(text, "zh-Hans") is None
 
 
+def test_chinese_that_fasttext_takes_for_japanese_has_no_kana() -> None:
+    chinese = (
+        "灯塔看守人(Wärter)说,自1908年起(参见港务局第12号档案)灯塔每晚都点亮,只有两次例外(1917年和1943年),"
+        "当时港口因战争而关闭,渔船也都停在岸边。"
+    )
+    (label,), (confidence,) = subject._fasttext_model().predict(chinese[: PARAMS.head])
+    assert label == "__label__ja"
+    assert confidence >= PARAMS.fasttext_declared
+    assert wrong(chinese, "ja") is not None
+    assert wrong(SENTENCES["ja"], "ja") is None
+
+
 @pytest.mark.parametrize(
     ("declared", "other", "texts"),
     [
