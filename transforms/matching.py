@@ -7,7 +7,6 @@ form(text) = NFKC(casefold(NFKC(text))) (Unicode 16, section 3.13, and UAX 15), 
 runs of punctuation, white space and control characters become one space, and the ends are trimmed. A text that would be
 empty then (``?!``) keeps its punctuation."""
 
-import functools
 import unicodedata
 from itertools import pairwise
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from transforms.kernels import compact, kernel, offsets_of, parallel_kernel, text_array, text_buffers
+from transforms.once import once
 
 #: Punctuation by category that tells texts apart: C# is not C, and 5 % is not 5.
 KEPT_PUNCTUATION = frozenset("#%&@")
@@ -97,7 +97,7 @@ def _changed(characters: list[str], joining: frozenset[str]) -> dict[str, str | 
     return found
 
 
-@functools.cache
+@once
 def fold_table() -> FoldTable:
     """The table, made at first use in less than a tenth of a second.
 

@@ -15,6 +15,7 @@ from transforms import language as subject
 from transforms.language import LanguageParams, wrong_language
 from transforms.language_codes import KNOWN_TO_LANGDETECT, OVERLOOKED, canonical, own_script
 from transforms.normalise import normalise_texts
+from transforms.once import once
 
 HUB = Path(os.environ.get("KALM_SHARED", Path(__file__).parents[3] / "shared")) / "hub" / "datasets"
 PARAMS = LanguageParams()
@@ -262,8 +263,8 @@ def test_models_load_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    subject._fasttext_model.cache_clear()
-    subject._langdetect_factory.cache_clear()
+    for name in ("_fasttext_model", "_langdetect_factory"):
+        monkeypatch.setattr(subject, name, once(getattr(subject, name).__wrapped__))  # not loaded yet
     assert wrong(SENTENCES["es"], "en") is not None
 
 
