@@ -124,9 +124,10 @@ def compact(spaced, starts, offsets):  # type: ignore[no-untyped-def]
     """Move runs together: run i starts at ``starts[i]`` in ``spaced`` and goes to ``offsets[i]:offsets[i + 1]``."""
     out = np.empty(offsets[-1], spaced.dtype)
     for run in numba.prange(len(starts)):
-        shift = starts[run] - offsets[run]
-        for at in range(offsets[run], offsets[run + 1]):
-            out[at] = spaced[at + shift]
+        to = out[offsets[run] : offsets[run + 1]]
+        source = spaced[starts[run] : starts[run] + len(to)]
+        for at in range(len(to)):  # over slices: the compiler sees that no index is negative, and copies in blocks
+            to[at] = source[at]
     return out
 
 

@@ -26,6 +26,7 @@ KEPT_PUNCTUATION = frozenset("#%&@")
 _VARIATION_SELECTORS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x34F]))
 #: Code points from here on are rare enough to be left to Python.
 _TABLE_SIZE = 0x20000
+_ASCII_SIZE = 0x80
 _SPACE, _HARD = 0x20, 0xFFFFFFFF
 #: A character beyond the table, for private use: it has no case, composes with nothing and separates nothing.
 _APART = "\U000f0000"
@@ -66,10 +67,14 @@ def matching_form(text: str) -> str:
 
 
 class FoldTable(NamedTuple):
-    """For each code point below 2^17 its form as code points: ``values[starts[c]:starts[c + 1]]``."""
+    """For each code point below 2^17 its form as code points: ``values[starts[c]:starts[c + 1]]``.
+
+    ``ascii_forms``: the same for ASCII, whose characters all have a form of one byte.
+    """
 
     starts: npt.NDArray[np.int32]
     values: npt.NDArray[np.uint32]
+    ascii_forms: npt.NDArray[np.uint8]
 
 
 def _depends_on_context(decompositions: list[str]) -> frozenset[str]:
@@ -115,7 +120,7 @@ def fold_table() -> FoldTable:
     np.cumsum(list(map(len, written)), out=starts[1:])
     values = np.frombuffer("".join(written).encode("utf-32-le"), "<u4").astype(np.uint32)
     values[starts[hard]] = _HARD
-    return FoldTable(starts, values)
+    return FoldTable(starts, values, values[starts[:_ASCII_SIZE]].astype(np.uint8))
 
 
 @kernel
@@ -149,22 +154,21 @@ def _put(out, at, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fold(data, start, end, starts, values, out, to):  # type: ignore[no-untyped-def]
-    """Write the form of one text from ``to`` on; gives the position after it, or -1 if Python must do it."""
-    first, gap, at = to, False, start
+def _fold(data, start, end, table, out, to):  # type: ignore[no-untyped-def]
+    """Write the form of one text from ``to`` on; gives the position after it, or -1 if Python must do it.
+
+    ``separated``: a space stands before ``to``, or nothing. A character is written whatever it is, and only the step
+    behind it depends on that: a branch for each space would be mispredicted at every word.
+    """
+    starts, values, ascii_forms = table
+    first, separated, at = to, True, start
     while at < end:
-        if data[at] < 0x80 and starts[data[at] + 1] - starts[data[at]] == 1:  # ASCII has forms of one byte
-            value = values[starts[data[at]]]
+        if data[at] < _ASCII_SIZE:
+            value = ascii_forms[data[at]]
             at += 1
-            if value == _SPACE:
-                gap = to > first
-                continue
-            if gap:
-                out[to] = _SPACE
-                to += 1
-                gap = False
             out[to] = value
-            to += 1
+            to += value != _SPACE or not separated
+            separated = value == _SPACE
             continue
         code_point, at = next_code_point(data, at)
         if code_point >= _TABLE_SIZE:
@@ -173,25 +177,21 @@ def _fold(data, start, end, starts, values, out, to):  # type: ignore[no-untyped
             value = values[index]
             if value == _HARD:
                 return -1
-            if value == _SPACE:
-                gap = to > first
-                continue
-            if gap:
-                out[to] = _SPACE
-                to += 1
-                gap = False
-            to = _put(out, to, value)
+            if value != _SPACE or not separated:
+                to = _put(out, to, value)
+            separated = value == _SPACE
+    to -= separated and to > first
     return to if to > first or start == end else -1
 
 
 @parallel_kernel
-def _fold_all(data, offsets, starts, values, out):  # type: ignore[no-untyped-def]
+def _fold_all(data, offsets, table, out):  # type: ignore[no-untyped-def]
     """Fold each text within its own span of ``out``; gives the lengths in bytes, -1 for texts left to Python."""
     lengths = np.empty(len(offsets) - 1, np.int64)
     base = offsets[0]
     for row in numba.prange(len(lengths)):
         to = offsets[row] - base
-        end = _fold(data, offsets[row], offsets[row + 1], starts, values, out, to)
+        end = _fold(data, offsets[row], offsets[row + 1], table, out, to)
         lengths[row] = end - to if end >= 0 else -1
     return lengths
 
@@ -200,7 +200,7 @@ def matching_forms(texts: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
     """The form of every text as ``large_string``; null counts as empty."""
     data, offsets = text_buffers(texts)
     spaced = np.empty(offsets[-1] - offsets[0], np.uint8)
-    lengths = _fold_all(data, offsets, *fold_table(), spaced)
+    lengths = _fold_all(data, offsets, tuple(fold_table()), spaced)
     ends = offsets_of(np.maximum(lengths, 0))
     folded = text_array(compact(spaced, offsets[:-1] - offsets[0], ends), ends)
     return _with_hard_texts(folded, texts, pa.array(lengths < 0))
