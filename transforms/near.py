@@ -240,14 +240,11 @@ class SignRows(_Step):
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
-class LinkRows(beam.DoFn):
+class LinkRows(OverlappingDoFn):
     """All BANDS of a range -> EDGES, all under one key."""
 
-    def __init__(self) -> None:
-        """Needs nothing: what it works on travels in the batches."""
-
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        for batch in split_batches(link_rows(keyed[1])):
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        for batch in split_batches(link_rows(element[1])):
             yield 0, batch
 
 
