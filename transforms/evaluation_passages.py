@@ -141,14 +141,14 @@ def _corpus_keys(path: str) -> pa.Table:
 
 
 @beam.typehints.with_input_types(str)
-class KeyPassages(beam.DoFn):
+class KeyPassages(OverlappingDoFn):
     """A unit of an evaluation corpus -> keys of its passages; tagged: how many there are."""
 
     def __init__(self, num_partitions: int) -> None:
         self._num_partitions = num_partitions
 
-    def process(self, unit_json: str) -> Iterator[Any]:
-        unit, passages = Unit.from_json(unit_json), 0
+    def work(self, element: str) -> Iterator[Any]:
+        unit, passages = Unit.from_json(element), 0
         for numbers, known in read_passages(unit):
             passages += len(numbers)
             yield from _by_text(passage_keys(unit, numbers, known), self._num_partitions)

@@ -121,12 +121,15 @@ def text_array(data: Bytes, offsets: Offsets) -> pa.LargeStringArray:
 
 @parallel_kernel
 def compact(spaced, starts, offsets):  # type: ignore[no-untyped-def]
-    """Move runs together: run i starts at ``starts[i]`` in ``spaced`` and goes to ``offsets[i]:offsets[i + 1]``."""
+    """Move runs together: run i starts at ``starts[i]`` in ``spaced`` and goes to ``offsets[i]:offsets[i + 1]``.
+
+    What a run has beyond the end of ``spaced`` is left for the caller to fill.
+    """
     out = np.empty(offsets[-1], spaced.dtype)
     for run in numba.prange(len(starts)):
         to = out[offsets[run] : offsets[run + 1]]
         source = spaced[starts[run] : starts[run] + len(to)]
-        for at in range(len(to)):  # over slices: the compiler sees that no index is negative, and copies in blocks
+        for at in range(len(source)):  # over slices: the compiler sees that no index is negative, and copies in blocks
             to[at] = source[at]
     return out
 

@@ -15,7 +15,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from transforms.kernels import compact, kernel, offsets_of, parallel_kernel, text_array, text_buffers
@@ -201,17 +200,14 @@ def matching_forms(texts: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
     data, offsets = text_buffers(texts)
     spaced = np.empty(offsets[-1] - offsets[0], np.uint8)
     lengths = _fold_all(data, offsets, tuple(fold_table()), spaced)
-    ends = offsets_of(np.maximum(lengths, 0))
-    folded = text_array(compact(spaced, offsets[:-1] - offsets[0], ends), ends)
-    return _with_hard_texts(folded, texts, pa.array(lengths < 0))
-
-
-def _with_hard_texts(folded: pa.LargeStringArray, texts: pa.Array, hard: pa.BooleanArray) -> pa.LargeStringArray:
-    chosen = texts.filter(hard)
-    if not len(chosen):
-        return folded
-    forms = [matching_form(text) for text in chosen.to_pylist()]
-    return pc.replace_with_mask(folded, hard, pa.array(forms, pa.large_string()))
+    hard = np.flatnonzero(lengths < 0)
+    forms = [matching_form(text).encode() for text in texts.take(pa.array(hard)).to_pylist()]
+    lengths[hard] = list(map(len, forms))
+    ends = offsets_of(lengths)
+    folded = compact(spaced, offsets[:-1] - offsets[0], ends)
+    for row, form in zip(hard.tolist(), forms, strict=True):
+        folded[ends[row] : ends[row + 1]] = np.frombuffer(form, np.uint8)
+    return text_array(folded, ends)
 
 
 def text_hashes(texts: pa.Array) -> npt.NDArray[np.uint64]:

@@ -174,8 +174,8 @@ def sort_hashes(values):  # type: ignore[no-untyped-def]
     ends = np.zeros((1 << bits) + 1, np.int64)
     for value in values:
         ends[np.int64(value >> shift) + 1] += 1
-    for place in range(1, len(ends)):
-        ends[place] += ends[place - 1]
+    for k in range(1, len(ends)):
+        ends[k] += ends[k - 1]
     dealt = np.empty_like(values)
     for value in values:
         place = np.int64(value >> shift)

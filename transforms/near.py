@@ -243,6 +243,9 @@ class SignRows(_Step):
 class LinkRows(OverlappingDoFn):
     """All BANDS of a range -> EDGES, all under one key."""
 
+    def __init__(self) -> None:
+        """Needs nothing: what it works on travels in the batches."""
+
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         for batch in split_batches(link_rows(element[1])):
             yield 0, batch

@@ -95,7 +95,8 @@ def _listed(rows: pa.Table, field: str) -> _Texts:
 
 def first_texts(lists: pa.ListArray) -> pa.StringArray:
     """The first text of each list; null where the list is empty or null."""
-    return pc.list_slice(lists, 0, 1, return_fixed_size_list=True).values
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    return lists.values.take(pa.array(np.asarray(lists.offsets)[:-1], mask=lengths == 0))
 
 
 def _text_rows(texts: _Texts, field: str, role: str, part: int, prompts: Prompts) -> pa.Table:
