@@ -19,7 +19,7 @@ from pipelines.config import CurationConfig
 from pipelines.display import Display, fail
 from pipelines.dry_run import dry_run
 from pipelines.evaluation import open_evaluation, overlap_records
-from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
+from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job, scopes_of
 from pipelines.options import Command, parse
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
 from pipelines.runners import is_news, limit_threads, run_pipeline, worker_error
@@ -184,7 +184,7 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
 
 
 def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]:
-    checked = [plan.name for plan in run.evaluation.plans]
+    checked, scopes = [plan.name for plan in run.evaluation.plans], scopes_of(run)
     return [
         DatasetRecord(
             name=name,
@@ -195,6 +195,8 @@ def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]
             symmetric=entry.symmetric,
             instruction=entry.instruction,
             limited=command.config.limit,
+            compare=scopes[name].compare,
+            priority=scopes[name].priority,
             checked=checked,
             overlaps=overlap_records(found.get(name, {})),
             training_datasets=sorted(run.training_datasets.get(name, ())),

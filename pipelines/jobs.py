@@ -107,7 +107,7 @@ def prepare_job(run: Run) -> StageJob:
     )
     near = NearSpec(
         folder=read.parts,
-        scopes=_scopes(run),
+        scopes=scopes_of(run),
         params=run.params.near,
         num_partitions=partitions,
         rows=_most_rows(units, run.config.limit),
@@ -133,7 +133,8 @@ def _passages(run: Run, folder: StageFolder, partitions: int) -> PassageSpec:
     return PassageSpec(units=run.evaluation.corpora, folder=folder.path, num_partitions=max(partitions, needed))
 
 
-def _scopes(run: Run) -> dict[str, DedupScope]:
+def scopes_of(run: Run) -> dict[str, DedupScope]:
+    """What makes rows duplicates, by dataset."""
     return {
         name: DedupScope.of(entry.task_type, priority=entry.priority, pool=entry.stage, compare=entry.compare)
         for name, entry in run.entries.items()

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
+from schemas.catalog import Compare
 from schemas.prompt import TEMPLATE
 
 VERSION = 1
@@ -88,6 +89,7 @@ class EvaluationSetRecord(_Record):
 class DatasetRecord(_Record):
     """One dataset of a run: where it came from, what happened to its rows, and the shards that hold the rest.
 
+    ``compare``, ``priority``: what made two of its rows duplicates, and whose rows survived (the lowest number's).
     ``checked``: the evaluation sets that its rows were compared with; ``overlaps``: those of which anything was found.
     ``training_datasets``: mteb's names of what it is.
     """
@@ -100,6 +102,8 @@ class DatasetRecord(_Record):
     symmetric: bool
     instruction: str | None
     limited: int | None = None
+    compare: Compare = "both"
+    priority: int = 0
     stages: dict[str, StageCounts] = Field(default_factory=dict)
     shards: list[ShardRecord] = Field(default_factory=list)
     checked: list[str] = Field(default_factory=list)

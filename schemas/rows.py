@@ -42,13 +42,16 @@ PASSAGES = pa.schema(
     ]
 )
 
-#: A row of ``<OUT>/rejections/<dataset>/*.parquet``. ``raw`` holds the source line where no text could be read from it.
+#: A row of ``<OUT>/rejections/<dataset>/*.parquet``. ``id`` is null for rows that never became examples; ``kept_id`` is
+#: the id of the row that was kept in a duplicate's place, in a shard or, where that one went later, in a rejection of
+#: its own. ``raw`` holds the source line where no text could be read from it.
 REJECTIONS = pa.schema(
     [
         pa.field("dataset", pa.string(), nullable=False),
         pa.field("stage", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
+        pa.field("id", pa.string()),
         pa.field("kept_id", pa.string()),
         pa.field("provenance", pa.string(), nullable=False),
         pa.field("query", pa.string()),

@@ -9,7 +9,12 @@ from typing import Any
 from schemas.errors import CurationError
 from schemas.reasons import RejectReason
 
-_WATCHED = (RejectReason.NEAR_DUPLICATE, RejectReason.EXACT_DUPLICATE, RejectReason.LEAKED_EVALUATION)
+_WATCHED = (
+    RejectReason.NEAR_DUPLICATE,
+    RejectReason.EXACT_DUPLICATE,
+    RejectReason.CONFLICTING_LABEL,
+    RejectReason.LEAKED_EVALUATION,
+)
 #: Reasons of examples: whatever an adapter or a filter refused never came to deduplication.
 _OF_EXAMPLES = (*_WATCHED, RejectReason.CAPPED)
 

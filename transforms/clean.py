@@ -12,6 +12,7 @@ from schemas.rows import CANONICAL, REJECTIONS, TEXTS, row_ids
 from transforms.filters import Filtered, FilterParams, filter_rows, scatter
 from transforms.language import LanguageParams, wrong_language
 from transforms.normalise import normalise_texts
+from transforms.rejections import rejection_columns
 from transforms.texts import first_texts
 
 STAGE = "prepare"
@@ -120,10 +121,8 @@ def _rejections(dataset: str, rows: dict[str, pa.Array]) -> pa.RecordBatch:
     columns = rows | {
         "dataset": pa.repeat(pa.scalar(dataset), size),
         "stage": pa.repeat(pa.scalar(STAGE), size),
-        "kept_id": pa.nulls(size, pa.string()),
-        "raw": pa.nulls(size, pa.string()),
     }
-    return pa.record_batch([columns[name] for name in REJECTIONS.names], schema=REJECTIONS)
+    return pa.record_batch(rejection_columns(columns, size), schema=REJECTIONS)
 
 
 def _filter(columns: dict[str, pa.Array], mask: pa.Array) -> dict[str, pa.Array]:

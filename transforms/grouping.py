@@ -27,6 +27,7 @@ from transforms.members import (
     in_order,
     with_content,
 )
+from transforms.rejections import rejection_columns
 
 __all__ = ["GROUPED", "MEMBERS", "Grouped", "group_members"]
 
@@ -164,15 +165,13 @@ def _rejections(groups: Groups, queries: pa.StringArray, refusals: list[_Refusal
         "stage": pa.repeat(pa.scalar("prepare"), size),
         "reason": reason.take(taken),
         "detail": pc.binary_join_element_wise(words.take(taken), rows.column("detail"), ""),
-        "kept_id": pa.nulls(size, pa.string()),
         "provenance": rows.column("provenance"),
         "query": queries.take(taken),
         "positives": _one_each(text, ~is_negative),
         "negatives": _one_each(text, is_negative),
         "label": rows.column("label"),
-        "raw": pa.nulls(size, pa.string()),
     }
-    return pa.table([columns[name] for name in REJECTIONS.names], schema=REJECTIONS)
+    return pa.table(rejection_columns(columns, size), schema=REJECTIONS)
 
 
 def _one_each(texts: pa.StringArray, where: Mask) -> pa.ListArray:

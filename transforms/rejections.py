@@ -1,6 +1,7 @@
 """Rejected rows: with reason, detail and provenance, written where a person can read and re-admit them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,11 @@ from transforms.manifests import FileRecord
 _TEXTS = ("query", "positives", "negatives", "label")
 
 
+def rejection_columns(columns: Mapping[str, Any], size: int) -> list[Any]:
+    """The columns of REJECTIONS in their order, ``size`` rows each; those that are not given are null."""
+    return [columns.get(field.name, pa.nulls(size, field.type)) for field in REJECTIONS]
+
+
 def reject(
     rows: pa.Table, stage: str, reasons: Sequence[str], details: Sequence[str], kept_ids: Sequence[bytes | None]
 ) -> pa.Table:
@@ -24,11 +30,15 @@ def reject(
         "stage": pa.array([stage] * size, pa.string()),
         "reason": pa.array(reasons, pa.string()),
         "detail": pa.array(details, pa.string()),
-        "kept_id": pa.array([None if kept is None else kept.hex() for kept in kept_ids], pa.string()),
+        "id": _hex(rows.column("id").to_pylist()),
+        "kept_id": _hex(kept_ids),
         "provenance": rows.column("provenance"),
-        "raw": pa.nulls(size, pa.string()),
     } | {name: rows.column(name) for name in _TEXTS}
-    return pa.table([columns[name] for name in REJECTIONS.names], schema=REJECTIONS)
+    return pa.table(rejection_columns(columns, size), schema=REJECTIONS)
+
+
+def _hex(ids: Sequence[bytes | None]) -> pa.Array:
+    return pa.array([None if value is None else value.hex() for value in ids], pa.string())
 
 
 def write_rejections(folder: str, rejected: pa.Table, below: str = "") -> Iterator[Count | FileRecord]:

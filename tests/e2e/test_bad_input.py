@@ -310,9 +310,10 @@ def test_another_answer_is_another_row_unless_the_entry_compares_queries(place: 
     place.lines(*well_formed(), json.dumps(other).encode())
     assert main([*place.arguments(), "-q"]) == 0
     assert manifest_of(place.out).dataset("mine").stages["prepare"].kept == 6
-    place.entry(f"{ENTRY}compare: query\n")
+    place.entry(f"{ENTRY}compare: query\npriority: 3\n")
     assert main([*place.arguments(), "-q"]) == 0
-    assert manifest_of(place.out).dataset("mine").stages["prepare"].kept == 5
+    record = manifest_of(place.out).dataset("mine")
+    assert (record.stages["prepare"].kept, record.compare, record.priority) == (5, "query", 3)
     (gone,) = [row for row in rejections(place.out, "mine") if row["stage"] == "prepare"]
     assert (gone["reason"], gone["positives"]) == ("EXACT_DUPLICATE", [ROWS[0]["answer"]])
     assert gone["detail"] == "the same query, but for case and punctuation, as a row of mine"

@@ -112,18 +112,20 @@ def test_rejections_say_where_a_row_came_from_and_what_it_said(sample_out: Path)
             assert row["query"] or row["positives"] or row["raw"] or row["reason"] == "EMPTY_QUERY", row
 
 
-def test_a_removed_duplicate_names_the_row_that_stays(sample_out: Path) -> None:
+def test_a_removed_duplicate_leads_to_the_row_that_stays_or_to_why_none_did(sample_out: Path) -> None:
     kept = {row["id"] for name in DATASETS for row in shard_rows(sample_out, name)}
-    refused = {row["kept_id"] for name in DATASETS for row in rejections(sample_out, name) if row["stage"] == "prepare"}
-    reasons = {"EXACT_DUPLICATE", "NEAR_DUPLICATE"}
-    without = [
-        row
-        for name in DATASETS
-        for row in rejections(sample_out, name)
-        if (row["reason"] in reasons) != (row["kept_id"] is not None)
-    ]
-    assert without == []
-    assert len(refused & kept) > 20  # the others name a row that mining found inconsistent
+    rejected = [row for name in DATASETS for row in rejections(sample_out, name)]
+    gone = {row["id"]: row for row in rejected if row["id"] not in (None, row["kept_id"])}
+    duplicates = [row for row in rejected if row["reason"] in ("EXACT_DUPLICATE", "NEAR_DUPLICATE")]
+    assert [row for row in rejected if row["kept_id"]] == duplicates
+    ends = Counter()
+    for row in duplicates:
+        assert row["id"], row
+        while row["kept_id"] and row["kept_id"] not in kept:
+            row = gone[row["kept_id"]]
+        ends[row["reason"] if row["kept_id"] is None else "kept"] += 1
+    assert ends["kept"] > 20
+    assert ends.keys() <= {"kept", "LEAKED_EVALUATION", "INCONSISTENT", "LONELY_LABEL"}
 
 
 def test_no_evaluation_query_reaches_a_shard(sample_out: Path) -> None:

@@ -18,11 +18,13 @@ COUNTS = {
     "leaky": _counts(10, LEAKED_EVALUATION=6),
     "short": _counts(10, TOO_SHORT=9),
     "empty": _counts(0),
+    "contradictory": _counts(10, CONFLICTING_LABEL=7),
 }
 
 
-def test_only_duplicates_and_leaks_beyond_the_share_raise_an_alarm() -> None:
+def test_only_duplicates_contradictions_and_leaks_beyond_the_share_raise_an_alarm() -> None:
     assert find_alarms(COUNTS, 0.5) == [
+        "contradictory lost 7 of 10 examples (70%) to CONFLICTING_LABEL",
         "copied lost 900 of 990 examples (91%) to EXACT_DUPLICATE",
         "leaky lost 6 of 10 examples (60%) to LEAKED_EVALUATION",
     ]
@@ -38,7 +40,7 @@ def test_each_reason_is_held_to_the_share_by_itself() -> None:
 def test_rows_that_were_no_examples_do_not_hide_a_loss() -> None:
     """Judgments that went into the example of their query, rows that a filter took, and those beyond a cap."""
     grouped = {"read": 1000, "kept": 4, "merged": 900, "rejected": {"NEAR_DUPLICATE": 16, "NO_POSITIVE": 80}}
-    capped = _counts(100, NEAR_DUPLICATE=40, CAPPED=50, TOO_SHORT=5)
+    capped = _counts(100, NEAR_DUPLICATE=40, CAPPED=50, CONFLICTING_LABEL=1, TOO_SHORT=5)
     assert find_alarms({"capped": capped, "grouped": grouped}, 0.5) == [
         "grouped lost 16 of 20 examples (80%) to NEAR_DUPLICATE"
     ]

@@ -88,6 +88,7 @@ def test_a_rejection_holds_the_normalised_texts_as_the_row_brought_them() -> Non
         "stage": "prepare",
         "reason": "TOO_SHORT",
         "detail": "query: 1 word units, the minimum is 2",
+        "id": None,
         "kept_id": None,
         "provenance": "f.jsonl#0",
         "query": "Bridge",

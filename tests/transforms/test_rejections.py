@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from schemas.rows import REJECTIONS
 from tests.transforms.rows import canonical_rows
 from transforms.manifests import FileRecord
-from transforms.rejections import reject, write_rejections
+from transforms.rejections import reject, rejection_columns, write_rejections
 
 ROWS = canonical_rows(
     [
@@ -31,6 +31,7 @@ def test_a_rejection_holds_the_row_the_reason_and_what_was_kept_instead() -> Non
         "stage": "mine",
         "reason": "TIE",
         "detail": "x",
+        "id": ROWS.column("id")[0].as_py().hex(),
         "kept_id": "6b" * 16,
         "provenance": "f#0",
         "query": "first",
@@ -41,6 +42,12 @@ def test_a_rejection_holds_the_row_the_reason_and_what_was_kept_instead() -> Non
     }
     assert rejected.column("kept_id").to_pylist()[1:] == [None, None]
     assert rejected.column("label").to_pylist() == [None, "l", None]
+
+
+def test_what_a_rejection_does_not_know_is_null() -> None:
+    rows = pa.table(rejection_columns({"dataset": pa.array(["a", "b"])}, 2), names=REJECTIONS.names)
+    assert rows.to_pylist() == [dict.fromkeys(REJECTIONS.names) | {"dataset": name} for name in "ab"]
+    assert rows.schema.types == REJECTIONS.types
 
 
 def test_each_dataset_gets_a_file_with_its_rows_in_their_order(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from transforms.adapters.lists import as_lists, empty_lists, null_as_empty
 from transforms.adapters.source import Source, provenance
 from transforms.members import MEMBERS, QUERY
 from transforms.readers.raw import BROKEN
+from transforms.rejections import rejection_columns
 from transforms.units import Unit
 
 STAGE = "prepare"
@@ -147,11 +148,9 @@ def reject(source: Source, rows: pa.RecordBatch, verdicts: Verdicts) -> pa.Recor
         "stage": pa.repeat(pa.scalar(STAGE), size),
         "reason": verdicts.reason.filter(refused),
         "detail": pc.fill_null(verdicts.detail.filter(refused), ""),
-        "kept_id": pa.nulls(size, pa.string()),
         "provenance": source.provenance().filter(refused),
-        "raw": pa.nulls(size, pa.string()),
     } | {name: chosen.column(name) for name in ("query", "positives", "negatives", "label")}
-    return pa.RecordBatch.from_arrays([columns[name] for name in REJECTIONS.names], schema=REJECTIONS)
+    return pa.RecordBatch.from_arrays(rejection_columns(columns, size), schema=REJECTIONS)
 
 
 def broken_rejections(broken: pa.RecordBatch, unit: Unit) -> pa.RecordBatch:
@@ -166,5 +165,4 @@ def broken_rejections(broken: pa.RecordBatch, unit: Unit) -> pa.RecordBatch:
         "provenance": provenance(unit, broken.column("number")),
         "raw": broken.column("raw"),
     }
-    arrays = [columns.get(name, pa.nulls(size, REJECTIONS.field(name).type)) for name in REJECTIONS.names]
-    return pa.RecordBatch.from_arrays(arrays, schema=REJECTIONS)
+    return pa.RecordBatch.from_arrays(rejection_columns(columns, size), schema=REJECTIONS)
