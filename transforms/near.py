@@ -163,23 +163,28 @@ def link_rows(bands: Iterable[pa.RecordBatch]) -> pa.Table:
     return forest_table(numbers, *star_edges(keys, numbers.numbers(np.repeat(parts, sizes), rows)))
 
 
-def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array) -> Words:
-    """A word of what must be equal for rows to be near-duplicates: scope, label, and the numbers in a pair's query
-    where that is compared.
+def is_question(forms: pa.Array, question_width: int) -> pa.BooleanArray:
+    """Which texts are narrower than so many columns, in which an East Asian character takes two."""
+    wide = pc.replace_substring_regex(forms, r"[^\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+", "")
+    return pc.less(pc.add(pc.utf8_length(forms), pc.utf8_length(wide)), question_width)
 
-    However alike two questions are, with other numbers they have other answers.
+
+def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array, question_width: int) -> Words:
+    """A word of what must be equal for rows to be near-duplicates: scope, label, and of a pair's query, where that is
+    compared, the numbers in it, or all of it where it is a question (``VerificationParams``).
     """
-    digits = text_hashes(pc.replace_substring_regex(query, r"\P{Nd}+", " "))[:, 0]
+    numbers = pc.replace_substring_regex(query, r"\P{Nd}+", " ")
+    said = text_hashes(pc.if_else(is_question(query, question_width), query, numbers))[:, 0]
     is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).to_numpy()
     words = mixed(scope_tags(rows, scopes)) + label_words(rows)
-    return mixed(words) + np.where(is_pair, mixed(digits), 0)
+    return mixed(words) + np.where(is_pair, mixed(said), 0)
 
 
-def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes) -> pa.Table:
+def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes, params: VerificationParams) -> pa.Table:
     """CANDIDATES: the labelled rows of a part with what verification needs to know about them."""
     chosen = rows.take(labels.column("row"))
     query, positive = compared_fields(chosen, scopes)
-    words = must_match(chosen, scopes, query)
+    words = must_match(chosen, scopes, query, params.question_width)
     columns = [*labels.select(LABELS.names).columns, *rank_columns(chosen, scopes), words, query, positive]
     return pa.table(columns, schema=CANDIDATES)
 
@@ -259,7 +264,8 @@ class FetchCandidates(_Step):
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         spec, (part, labels) = self._spec, element
         rows = read_part(spec.folder, part, [*RANKED, "label"])
-        candidates = candidate_rows(rows, pa.Table.from_batches(list(labels), schema=LABELS), spec.scopes)
+        labelled = pa.Table.from_batches(list(labels), schema=LABELS)
+        candidates = candidate_rows(rows, labelled, spec.scopes, spec.params.verification)
         part, row = (candidates.column(f"component_{name}") for name in ("part", "row"))
         yield from by_partition(candidates, address_partitions(part, row, spec.num_partitions))
 

@@ -35,10 +35,14 @@ class VerificationParams:
     ``min_jaccard``: intersection over union of the two sets of shingles. One edit of a single character in a text of n
     distinct shingles of 5 leaves (n - 5) / (n + 5): below 0.8 for n < 45, so that in short texts only edits at the ends
     pass; with fewer than ``MinHashParams.min_shingles`` distinct shingles texts must be equal.
+    ``question_width``: a query that comes with positives and takes fewer columns (East Asian characters take two) is a
+    question, and questions must be equal: with another word they have another answer, often in the same passage, and
+    yet from 120 characters on a Jaccard of 0.8 or more. Longer ones must agree in their numbers.
     ``family_jaccard``: rows that resemble a representative this much bear witness whether it fills a template.
     """
 
     min_jaccard: float = 0.8
+    question_width: int = 200
     family_jaccard: float = 0.6
     spare_templates: bool = True
 
@@ -48,6 +52,8 @@ class VerificationParams:
                 f"family_jaccard {self.family_jaccard} and min_jaccard {self.min_jaccard} must satisfy "
                 "0 < family_jaccard <= min_jaccard <= 1"
             )
+        if self.question_width < 0:
+            raise ValueError(f"question_width is {self.question_width}, must not be negative")
 
 
 class Verdicts(NamedTuple):

@@ -22,6 +22,7 @@ from transforms.near import (
     NearDuplicateParams,
     NearSpec,
     candidate_rows,
+    is_question,
     link_rows,
     pack_bands,
     sign_rows,
@@ -43,7 +44,7 @@ def find(
     labels = component_labels(link_rows(bands)) if bands else None
     if labels is None or not labels.num_rows:
         return {}
-    decided = verify_candidates(candidate_rows(table, labels, scopes), params).to_pylist()
+    decided = verify_candidates(candidate_rows(table, labels, scopes, params.verification), params).to_pylist()
     ids = table.column("id").to_pylist()
     assert {row["reason"] for row in decided} <= {"NEAR_DUPLICATE"}
     return {row["row"]: ids.index(row["kept_id"]) for row in decided}
@@ -125,6 +126,8 @@ def test_rows_that_were_decided_take_no_part(tmp_path: Path) -> None:
 
 
 LONG, OTHER = prose(2), prose(3)
+CLAIM = "infection with this bacterium {} the risk of a tumour of the stomach in people who have lived on the coast"
+QUESTION = "除了黑龙江和松花江以外，{}河在十九世纪末期至二十世纪初期之间曾经是哪一个国家的船只可以自由通行的一条河流呢？"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,23 @@ LONG, OTHER = prose(2), prose(3)
             False,
         ),
         ({"query": LONG + " 5 apples", "label": "x"}, {"query": LONG + " 7 apples", "label": "x"}, True),
+        (
+            {"query": CLAIM.format("raises"), "positives": [LONG]},
+            {"query": CLAIM.format("lowers"), "positives": [LONG]},
+            False,
+        ),
+        (
+            {"query": QUESTION.format("辽"), "positives": [LONG]},
+            {"query": QUESTION.format("黄"), "positives": [LONG]},
+            False,
+        ),
+        (
+            {"query": CLAIM.format("raises"), "positives": [LONG]},
+            {"query": CLAIM.format("raises").title(), "positives": [LONG + " more"]},
+            True,
+        ),
+        ({"query": CLAIM.format("raises")}, {"query": CLAIM.format("raises") + " line"}, True),
+        ({"query": QUESTION.format("辽")}, {"query": QUESTION.format("辽") + "请问"}, True),
     ],
 )
 def test_pairs(one: dict[str, Any], other: dict[str, Any], gone: bool) -> None:
@@ -168,6 +188,27 @@ def test_pairs(one: dict[str, Any], other: dict[str, Any], gone: bool) -> None:
         "finds": DedupScope(compare="positives"),
     }
     assert len(find([one, other], scopes)) == gone
+
+
+def test_claims_and_questions_alike_are_above_the_threshold_that_would_take_them() -> None:
+    for text, one, other in ((CLAIM, "raises", "lowers"), (QUESTION, "辽", "黄")):
+        assert jaccard(*(matching_form(text.format(word)) for word in (one, other))) >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a" * 199, True),
+        ("a" * 200, False),
+        ("字" * 99 + "a", True),
+        ("字" * 100, False),
+        ("カナ한" * 33 + "ab", False),
+    ],
+)
+def test_a_question_is_narrower_than_so_many_columns(text: str, expected: bool) -> None:
+    assert is_question(pa.array([text], pa.large_string()), VerificationParams().question_width).to_pylist() == [
+        expected
+    ]
 
 
 def test_template_heavy_data_loses_no_distinct_row() -> None:
