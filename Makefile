@@ -39,6 +39,7 @@ $(READY): setup.py constraints.txt
 	@# faiss-cpu and faiss-gpu hold the same files: with a GPU the former is left out by a marker that is never true.
 	@echo "$(if $(GPU),faiss-cpu; python_version < '3')" > $(VENV)/overrides.txt
 	$(VENV)/bin/uv pip install --python $(PY) -c constraints.txt -b constraints.txt --overrides $(VENV)/overrides.txt -e '.[$(EXTRAS)]'
+	$(PY) -m pipelines.warm_up
 	@touch $(READY)
 
 catalog: $(READY)  ## List the datasets: task type, languages, licence, rows (CATEGORY, LICENSES, LANGUAGES)

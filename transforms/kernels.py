@@ -109,9 +109,11 @@ def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[Bytes, Offsets]:
     width = np.int32 if pa.types.is_string(array.type) else np.int64
     _, offsets, data = array.buffers()
     if offsets is None or not len(array):
-        return np.empty(0, np.uint8), np.zeros(1, np.int64)
+        return np.frombuffer(b"", np.uint8), np.zeros(1, np.int64)
     positions = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1]
-    return np.frombuffer(data or b"", np.uint8), positions.astype(np.int64)
+    text = np.frombuffer(data or b"", np.uint8)
+    text.flags.writeable = False  # also where it could be written: loops are compiled once for either kind of array
+    return text, positions.astype(np.int64)
 
 
 def text_array(data: Bytes, offsets: Offsets) -> pa.LargeStringArray:

@@ -127,7 +127,9 @@ def test_rows_that_were_decided_take_no_part(tmp_path: Path) -> None:
 
 LONG, OTHER = prose(2), prose(3)
 CLAIM = "infection with this bacterium {} the risk of a tumour of the stomach in people who have lived on the coast"
-QUESTION = "除了黑龙江和松花江以外，{}河在十九世纪末期至二十世纪初期之间曾经是哪一个国家的船只可以自由通行的一条河流呢？"
+QUESTION = (
+    "除了黑龙江和松花江以外，{}河在十九世纪末期至二十世纪初期之间曾经是哪一个国家的船只可以自由通行的一条河流呢？"
+)
 
 
 @pytest.mark.parametrize(
