@@ -13,7 +13,7 @@ import pyarrow as pa
 from transforms.components import forest, star_edges
 from transforms.decontaminate import EvaluationIndex
 from transforms.matching import matching_forms
-from transforms.measures import has_units
+from transforms.measures import has_units, may_repeat
 from transforms.minhash import MinHashParams, band_hashes
 from transforms.verification import VerificationParams, verify
 
@@ -26,6 +26,7 @@ def warm_up() -> None:
     forms, shingles = matching_forms(texts), MinHashParams()
     matching_forms(forms)
     has_units(texts, 1)
+    may_repeat(texts, 1)
     for compared in (forms, forms.take(pa.array([0, 1]))):
         band_hashes(compared, shingles)
     verify([forms, forms], np.array([0, len(forms)]), VerificationParams(), shingles)

@@ -121,18 +121,52 @@ def repetition(text: str, *, min_characters: int, min_repeats: int, max_period: 
     return f"{words[:period].strip()!r} {len(words) // period} times" if period else None
 
 
+@kernel
+def _is_poor(characters):  # type: ignore[no-untyped-def]
+    """Whether there are four distinct characters at most."""
+    distinct = 0
+    for k in range(len(characters)):
+        is_new = True
+        for earlier in characters[:k]:
+            is_new &= earlier != characters[k]
+        distinct += is_new
+    return distinct <= 4
+
+
+@kernel
+def _recurs(characters, size):  # type: ignore[no-untyped-def]
+    """Whether the first ``size`` characters come again."""
+    for start in range(1, len(characters) - size + 1):
+        same = 0
+        while same < size and characters[start + same] == characters[same]:
+            same += 1
+        if same == size:
+            return True
+    return False
+
+
+@parallel_kernel
+def _may_repeat(data, offsets, longest):  # type: ignore[no-untyped-def]
+    found = np.zeros(len(offsets) - 1, np.bool_)
+    for row in numba.prange(len(found)):
+        head, size, at = np.empty(longest, np.uint32), 0, offsets[row]
+        while at < offsets[row + 1]:
+            head[size], at = next_code_point(data, at)
+            size += 1
+        found[row] = size > 0 and (_is_poor(head[: min(size, 2 * _PIECE)]) or _recurs(head[:size], _PIECE))
+    return found
+
+
 def may_repeat(texts: pa.Array, max_period: int) -> list[int]:
     """Indices of the texts that ``repetition`` must look at; their heads rule out nearly all others.
 
     Passed over is a periodic text whose first eight characters do not come again as they stand ("Good, good good
     good").
     """
-    heads = pc.utf8_lower(pc.utf8_slice_codeunits(texts, 0, max_period + _PIECE)).to_pylist()
-    return [
-        index
-        for index, head in enumerate(heads)
-        if head and (len(set(head[:16])) <= 4 or head.find(head[:_PIECE], 1) > 0)
-    ]
+    longest = max_period + _PIECE
+    heads = pc.utf8_lower(pc.utf8_slice_codeunits(texts, 0, longest))
+    suspects: list[int] = np.flatnonzero(_may_repeat(*text_buffers(heads), longest)).tolist()
+    return suspects
 
 
 def _period(text: str, longest: int) -> int:

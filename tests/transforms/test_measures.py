@@ -87,6 +87,14 @@ def test_the_heads_let_no_repetition_by(text: str) -> None:
 
 
 @settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), st.text(alphabet="aBcdeé語 ", max_size=40)), max_size=6), st.integers(1, 20))
+def test_heads_are_looked_at_as_they_are_written(texts: list[str | None], max_period: int) -> None:
+    heads = [(text or "").lower()[: max_period + 8] for text in texts]
+    expected = [head != "" and (len(set(head[:16])) <= 4 or head.find(head[:8], 1) > 0) for head in heads]
+    assert may_repeat(pa.array(texts, pa.string()), max_period) == [i for i, found in enumerate(expected) if found]
+
+
+@settings(deadline=None)
 @given(st.text(alphabet="abc ", max_size=40), st.integers(2, 6), st.integers(1, 12))
 def test_period_equals_brute_force(text: str, min_repeats: int, max_period: int) -> None:
     words = " ".join(text.split())
