@@ -194,9 +194,13 @@ def read_passages(unit: Unit) -> Iterator[tuple[pa.Array, list[pa.Array]]]:
     """
     has_title = _TITLE in column_names(unit)
     for raw in read_unit(unit, dict.fromkeys([_TEXT, *([_TITLE] if has_title else [])], unit.path)):
-        texts = pc.fill_null(_strings(raw.rows.column(_TEXT)), "")
-        known = [normalise_texts(texts)]
+        texts = _normalised(raw.rows, _TEXT)
+        known = [texts]
         if has_title:
-            titles = pc.fill_null(_strings(raw.rows.column(_TITLE)), "")
-            known.append(normalise_texts(pc.binary_join_element_wise(titles, texts, "\n")))
+            titled = pc.binary_join_element_wise(_normalised(raw.rows, _TITLE), texts, "\n")
+            known.append(pc.utf8_trim_whitespace(titled))
         yield raw.numbers, known
+
+
+def _normalised(rows: pa.RecordBatch, column: str) -> pa.Array:
+    return normalise_texts(pc.fill_null(_strings(rows.column(column)), ""))
