@@ -14,9 +14,10 @@ from numba.core.dispatcher import Dispatcher
 from benchmarks import _stage
 from pipelines.warm_up import warm_up
 
+every = [one for one in gc.get_objects() if isinstance(one, Dispatcher)]  # a stage takes them out of sight
+loops = [loop for loop in every if loop.__module__.startswith("transforms.")]
+
 def versions():
-    every = [one for one in gc.get_objects() if isinstance(one, Dispatcher)]
-    loops = [loop for loop in every if loop.__module__.startswith("transforms.")]
     return {f"{loop.__module__}.{loop.__name__}": sorted(map(str, loop.signatures)) for loop in loops}
 
 warm_up()
