@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.kernels import offsets_of
-from transforms.minhash import MinHashParams, band_hashes, shingle_sets, signatures, signatures_of_hashes
+from transforms.minhash import (
+    MinHashParams,
+    band_hashes,
+    shingle_sets,
+    signatures,
+    signatures_of_hashes,
+    sort_hashes,
+)
 
 TEXT = st.text(max_size=40)
 GOLDEN, WORD = 0x9E3779B97F4A7C15, (1 << 64) - 1
@@ -64,6 +71,14 @@ def test_shingle_sets_are_the_distinct_runs_of_code_points(texts: list[str], siz
     values, offsets = shingle_sets(pa.array(["before", *texts], pa.large_string()).slice(1), size)
     found = [values[a:b].tolist() for a, b in pairwise(offsets)]
     assert found == [sorted(set(plain_shingles(text, size))) for text in texts]
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.integers(0, WORD), st.integers(0, 9), st.integers(WORD - 9, WORD)), max_size=80))
+def test_hashes_are_sorted_however_they_lie(values: list[int]) -> None:
+    hashes = np.array(values, np.uint64)
+    assert sort_hashes(hashes).tolist() == sorted(values)
+    assert hashes.tolist() == values
 
 
 def test_no_two_shingles_of_much_text_share_a_hash() -> None:
