@@ -141,7 +141,7 @@ def _follow(cursor: _Cursor, step: Step, path: ColumnPath) -> _Cursor:
         case Each():
             return _each(cursor, _lists(cursor.values, path, "[]"))
         case Element(index):
-            return replace(cursor, values=_plain(_element(_lists(cursor.values, path, f"[{index}]"), index)))
+            return replace(cursor, values=_plain(element_of_each(_lists(cursor.values, path, f"[{index}]"), index)))
         case Values():
             return _map_values(cursor, path)
 
@@ -177,7 +177,8 @@ def _each(cursor: _Cursor, lists: pa.Array) -> _Cursor:
     return cursor.spread(_plain(pc.list_flatten(lists)), parents.astype(np.int64))
 
 
-def _element(lists: pa.Array, index: int) -> pa.Array:
+def element_of_each(lists: pa.Array, index: int) -> pa.Array:
+    """The element at an index of each list; null where the list is null or shorter."""
     offsets = lists.offsets.to_numpy()
     there = lists.is_valid().to_numpy(zero_copy_only=False) & (np.diff(offsets) > index)
     return lists.values.take(pa.array(np.where(there, offsets[:-1] + index, 0), mask=~there))

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from schemas.rows import ID, text_hash
 from transforms.matching import matching_forms
+from transforms.paths import element_of_each
 
 QUERY, POSITIVES, NEGATIVES, TEXT = "query", "positives", "negatives", "text"
 #: How a text is encoded: as what is asked, or as what is found.
@@ -95,8 +96,7 @@ def _listed(rows: pa.Table, field: str) -> _Texts:
 
 def first_texts(lists: pa.ListArray) -> pa.StringArray:
     """The first text of each list; null where the list is empty or null."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    return lists.values.take(pa.array(np.asarray(lists.offsets)[:-1], mask=lengths == 0))
+    return element_of_each(lists, 0)
 
 
 def _text_rows(texts: _Texts, field: str, role: str, part: int, prompts: Prompts) -> pa.Table:

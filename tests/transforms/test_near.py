@@ -208,9 +208,8 @@ def test_claims_and_questions_alike_are_above_the_threshold_that_would_take_them
     ],
 )
 def test_a_question_is_narrower_than_so_many_columns(text: str, expected: bool) -> None:
-    assert is_question(pa.array([text], pa.large_string()), VerificationParams().question_width).to_pylist() == [
-        expected
-    ]
+    found = is_question(pa.array([text], pa.large_string()), VerificationParams().question_width)
+    assert found.to_pylist() == [expected]
 
 
 def test_template_heavy_data_loses_no_distinct_row() -> None:
