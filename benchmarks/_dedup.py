@@ -23,14 +23,14 @@ from pipelines.options import parse
 from pipelines.runners import run_pipeline
 from pipelines.wiring import batches
 from schemas.rows import CANONICAL, text_hash
-from transforms.apply import CAP_TAG, ApplyDecisions, ApplySpec
-from transforms.exact import RemoveExactDuplicates
-from transforms.minhash import MinHashParams, signatures
-from transforms.near import FindNearDuplicates, NearDuplicateParams, NearSpec
-from transforms.overlap import OverlappingDoFn
-from transforms.parts import PartWriter, address
-from transforms.read import COUNTS_TAG, FILES_TAG
-from transforms.scopes import DedupScope
+from transforms.duplicates.exact import RemoveExactDuplicates
+from transforms.duplicates.minhash import MinHashParams, signatures
+from transforms.duplicates.near import FindNearDuplicates, NearDuplicateParams, NearSpec
+from transforms.duplicates.scopes import DedupScope
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
+from transforms.flow.overlapping import OverlappingDoFn
+from transforms.flow.parts import PartWriter, address
+from transforms.keeping.decisions import CAP_TAG, ApplyDecisions, ApplySpec
 
 DATASET = "texts"
 ROWS_PER_PARTITION = 50_000

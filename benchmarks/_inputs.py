@@ -20,10 +20,10 @@ from pipelines.jobs import Run, parts_of, prepare_job, texts_of
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.catalog import Adapter
-from transforms.adapters.source import source_columns
-from transforms.embedding import read_texts
-from transforms.texts import AS_PASSAGE, POSITIVES
-from transforms.vectors import unique_by
+from transforms.examples.adapters.source import source_columns
+from transforms.text.part_texts import AS_PASSAGE, POSITIVES
+from transforms.vectors.embedding import read_texts
+from transforms.vectors.vector_store import unique_by
 
 
 def source_rows(run: Run, folder: Path, wanted: int) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _tables(run: Run) -> Iterator[tuple[str, pa.Table]]:
 
 
 def prepared_texts(run: Run) -> pa.Table:
-    """All texts of the prepared rows of datasets that are mined, as ``transforms.texts.TEXT_ROWS``."""
+    """All texts of the prepared rows of datasets that are mined, as ``transforms.text.part_texts.TEXT_ROWS``."""
     prepared = prepare_job(run)
     manifest = completed(prepared)
     spec = texts_of(run, prepared.folder, manifest, prepared.folder)

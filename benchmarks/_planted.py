@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from transforms.matching import matching_form
+from transforms.text.matching import matching_form
 
 #: Words that change little, and what people write around a question.
 SMALL = {

@@ -27,7 +27,7 @@ from benchmarks._report import fill, machine, table, versions
 from pipelines.curate import plan
 from pipelines.options import parse
 from pipelines.workplace import Workplace
-from transforms.matching import matching_form
+from transforms.text.matching import matching_form
 
 LANGUAGES = ("en", "zh")
 MIN_CHARACTERS, SHINGLE, THRESHOLD = 100, 5, 0.8

@@ -28,10 +28,10 @@ from pipelines.jobs import Run, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.reasons import RejectReason
-from transforms.clean import wrong_languages
-from transforms.language import LanguageParams, wrong_language
-from transforms.language_codes import KNOWN_TO_LANGDETECT, canonical, declared_languages
-from transforms.texts import first_texts
+from transforms.cleaning.clean import wrong_languages
+from transforms.cleaning.language import LanguageParams, wrong_language
+from transforms.cleaning.language_codes import KNOWN_TO_LANGDETECT, canonical, declared_languages
+from transforms.text.part_texts import first_texts
 
 LETTERS, LEAST_TEXTS = 50, 100
 HEADER = ("dataset", "rows read", "lost", "rows per CPU second", "langdetect alone: lost", "rows per CPU second")

@@ -29,10 +29,10 @@ from pipelines.jobs import prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.config import SAMPLE
-from transforms.clean import first_texts
-from transforms.decontaminate import EvaluationIndex
-from transforms.matching import matching_form, matching_forms
-from transforms.sources import SAMPLE_ROOT
+from transforms.cleaning.clean import first_texts
+from transforms.leaks.decontaminate import EvaluationIndex
+from transforms.sources.opening import SAMPLE_ROOT
+from transforms.text.matching import matching_form, matching_forms
 
 HEADER = ("copies of evaluation queries", "language", "rows", "found")
 ORDINARY_HEADER = ("ordinary rows that share a phrase with one", "language", "rows", "kept")

@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mining.policies import MiningParams
 from mining.teacher import TeacherParams
-from transforms.clean import CleanParams
-from transforms.decontaminate import DecontaminateParams
-from transforms.near import NearDuplicateParams
+from transforms.cleaning.clean import CleanParams
+from transforms.duplicates.near import NearDuplicateParams
+from transforms.leaks.decontaminate import DecontaminateParams
 
 
 class CurationConfig(BaseModel):

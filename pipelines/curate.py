@@ -28,9 +28,9 @@ from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import LocatedEntry
 from schemas.errors import CurationError, SourceError
 from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
-from transforms import progress
-from transforms.alarms import check_alarms
-from transforms.sources import Plan, open_source
+from transforms.flow import progress
+from transforms.keeping.alarms import check_alarms
+from transforms.sources.opening import Plan, open_source
 
 #: What prepare counted: training dataset -> evaluation set -> what -> number.
 Overlaps = Mapping[str, Mapping[str, Mapping[str, int]]]

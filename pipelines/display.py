@@ -16,7 +16,7 @@ from rich.text import Text
 
 from pipelines.options import Command
 from schemas.manifest import EVALUATION_PREFIX, Manifest, OverlapRecord, StageCounts
-from transforms import progress
+from transforms.flow import progress
 
 _PLAIN_INTERVAL = 10.0  # seconds between lines without a terminal
 _PLAIN_WIDTH = 160

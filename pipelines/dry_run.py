@@ -11,10 +11,10 @@ from pipelines.options import Command
 from pipelines.selection import chosen_entries
 from schemas.catalog import LocatedEntry
 from schemas.manifest import EVALUATION_PREFIX
-from transforms.layout import wanted_of
-from transforms.planning import Plan
-from transforms.sources import open_source
-from transforms.units import Role, Unit
+from transforms.sources.layout import wanted_of
+from transforms.sources.opening import open_source
+from transforms.sources.planning import Plan
+from transforms.sources.units import Role, Unit
 
 COLUMNS = ("dataset", "role", "config", "split", "files", "bytes", "rows", "stated", "revision", "path")
 NUMBERS = frozenset({"files", "bytes", "rows", "stated"})

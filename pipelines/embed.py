@@ -11,8 +11,8 @@ from mining.encoder import load_encoder
 from mining.fixed_point import pack_vectors, quantise
 from mining.teacher import TeacherParams
 from pipelines.wiring import batches, write_manifest
-from transforms.embedding import EncodePartition, GatherTexts, TextSpec
-from transforms.read import COUNTS_TAG, FILES_TAG
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
+from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,12 @@ from schemas.config import HUB, SAMPLE, RunConfig
 from schemas.errors import ConfigError, SourceError
 from schemas.evaluation import EvaluationCatalog
 from schemas.manifest import EVALUATION_PREFIX, EvaluationSetRecord, OverlapRecord
-from transforms.decontaminate import DecontaminateParams
-from transforms.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set, read_queries
-from transforms.files import parquet_bytes, publish, read_parquet
-from transforms.leaks import QUERIES, LeakCheck
-from transforms.sightings import PASSAGES
-from transforms.sources import DATASETS, SAMPLE_ROOT, open_source
+from transforms.flow.files import parquet_bytes, publish, read_parquet
+from transforms.leaks.decontaminate import DecontaminateParams
+from transforms.leaks.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set, read_queries
+from transforms.leaks.evaluation_sightings import PASSAGES
+from transforms.leaks.leak_check import QUERIES, LeakCheck
+from transforms.sources.opening import DATASETS, SAMPLE_ROOT, open_source
 
 NONE = "none"
 #: The folder of evaluation sets in a source.

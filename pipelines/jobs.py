@@ -13,20 +13,20 @@ from pipelines.runners import Build
 from pipelines.workplace import StageFolder, Workplace
 from schemas.catalog import CatalogEntry, LocatedEntry, Stage
 from schemas.config import RunConfig
-from transforms.apply import ApplySpec
-from transforms.embedding import TextSpec, part_element
-from transforms.evaluation_passages import PassageSpec
-from transforms.exact import RemoveExactDuplicates
-from transforms.near import FindNearDuplicates, NearSpec
-from transforms.places import filesystem_of
-from transforms.pools import PoolSpec
-from transforms.read import ReadSpec
-from transforms.scopes import DedupScope
-from transforms.shards import PackSpec, ShardPlace, num_shards
-from transforms.sources import Plan
-from transforms.texts import Prompts
-from transforms.units import Unit
-from transforms.vectors import num_store_partitions
+from transforms.duplicates.exact import RemoveExactDuplicates
+from transforms.duplicates.near import FindNearDuplicates, NearSpec
+from transforms.duplicates.scopes import DedupScope
+from transforms.examples.read_rows import ReadSpec
+from transforms.keeping.decisions import ApplySpec
+from transforms.leaks.evaluation_passages import PassageSpec
+from transforms.shards.writing import PackSpec, ShardPlace, num_shards
+from transforms.sources.filesystems import filesystem_of
+from transforms.sources.opening import Plan
+from transforms.sources.units import Unit
+from transforms.text.part_texts import Prompts
+from transforms.vectors.embedding import TextSpec, part_element
+from transforms.vectors.mining_input import PoolSpec
+from transforms.vectors.vector_store import num_store_partitions
 
 Manifest = Mapping[str, Any]
 

@@ -13,9 +13,9 @@ from mining.beam import ChooseExamples, SearchShard
 from mining.mine import share_positives
 from mining.policies import MiningParams
 from pipelines.wiring import batches, write_manifest
-from transforms.mined import RejectMined, WriteMined
-from transforms.pools import AttachVectors, GatherPools, PoolSpec
-from transforms.read import COUNTS_TAG, FILES_TAG
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
+from transforms.vectors.mining_input import AttachVectors, GatherPools, PoolSpec
+from transforms.vectors.mining_output import RejectMined, WriteMined
 
 
 @dataclass(frozen=True, kw_only=True)

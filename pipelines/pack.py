@@ -8,8 +8,16 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipelines.wiring import batches, write_manifest
-from transforms.read import COUNTS_TAG, FILES_TAG
-from transforms.shards import TO_SHARDS_TAG, AskForTexts, FetchTexts, PackSpec, WriteShard, empty_shards, nothing_for
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
+from transforms.shards.writing import (
+    TO_SHARDS_TAG,
+    AskForTexts,
+    FetchTexts,
+    PackSpec,
+    WriteShard,
+    empty_shards,
+    nothing_for,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

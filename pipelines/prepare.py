@@ -11,21 +11,8 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from pipelines.wiring import Keyed, batches, file_records, write_manifest
-from transforms.apply import (
-    CAP_TAG,
-    SIGHTINGS_TAG,
-    ApplyDecisions,
-    ApplySpec,
-    CapRows,
-    FinalCheck,
-    KeepRows,
-    cap_counts,
-)
-from transforms.counts import SumCounts
-from transforms.evaluation_passages import CountOverlap, PassageSpec
-from transforms.join import MISSING_TAG, FetchPassages, FindPassages, GroupRows
-from transforms.limit import FindThreshold
-from transforms.read import (
+from transforms.examples.passage_join import MISSING_TAG, FetchPassages, FindPassages, GroupRows
+from transforms.examples.read_rows import (
     COUNTS_TAG,
     FILES_TAG,
     JUDGMENTS_TAG,
@@ -35,6 +22,19 @@ from transforms.read import (
     ReadRows,
     ReadSpec,
 )
+from transforms.flow.counts import SumCounts
+from transforms.keeping.decisions import (
+    CAP_TAG,
+    SIGHTINGS_TAG,
+    ApplyDecisions,
+    ApplySpec,
+    CapRows,
+    FinalCheck,
+    KeepRows,
+    cap_counts,
+)
+from transforms.leaks.evaluation_passages import CountOverlap, PassageSpec
+from transforms.sources.limit import FindThreshold
 
 
 @dataclass(frozen=True, kw_only=True)

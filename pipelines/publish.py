@@ -28,8 +28,8 @@ from schemas.manifest import (
     ShardRecord,
     StageCounts,
 )
-from transforms.files import TEMPORARY_PREFIX, output_error, read_json, write_json
-from transforms.manifests import MANIFEST
+from transforms.flow.files import TEMPORARY_PREFIX, output_error, read_json, write_json
+from transforms.flow.manifests import MANIFEST
 
 STAGES = ("prepare", "embed", "mine", "pack")
 

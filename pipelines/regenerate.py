@@ -27,8 +27,8 @@ from pipelines.options import parse
 from pipelines.workplace import digest
 from schemas.errors import CurationError
 from schemas.manifest import Manifest
-from transforms.files import parquet_bytes, publish, read_json, write_json
-from transforms.sources import SAMPLE_ROOT
+from transforms.flow.files import parquet_bytes, publish, read_json, write_json
+from transforms.sources.opening import SAMPLE_ROOT
 
 GOLDEN = SAMPLE_ROOT / "golden"
 #: Datasets whose vectors are committed: small ones of four kinds, under a megabyte together.

@@ -1,7 +1,7 @@
 """Compile every loop ahead of the first run, so that none waits for it: ``python -m pipelines.warm_up``.
 
-Numba compiles a loop for the types that it is called with and keeps the code (``transforms/kernels.py``), so this does
-what the steps of prepare do, with a handful of texts.
+Numba compiles a loop for the types that it is called with and keeps the code (``transforms/flow/kernels.py``), so this
+does what the steps of prepare do, with a handful of texts.
 """
 
 import sys
@@ -10,12 +10,12 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from transforms.components import forest, star_edges
-from transforms.decontaminate import EvaluationIndex
-from transforms.matching import matching_forms
-from transforms.measures import has_units, may_repeat
-from transforms.minhash import MinHashParams, band_hashes
-from transforms.verification import VerificationParams, verify
+from transforms.cleaning.length_and_repetition import has_units, may_repeat
+from transforms.duplicates.components import forest, star_edges
+from transforms.duplicates.minhash import MinHashParams, band_hashes
+from transforms.duplicates.verification import VerificationParams, verify
+from transforms.leaks.decontaminate import EvaluationIndex
+from transforms.text.matching import matching_forms
 
 _TEXTS = ["How are loops compiled before anyone waits for them?", "提前编译的循环不会让任何人等待。", "long " * 200]
 

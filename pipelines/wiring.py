@@ -7,9 +7,9 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from transforms.counts import SumCounts
-from transforms.manifests import WriteStageManifest
-from transforms.read import COUNTS_TAG, FILES_TAG
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
+from transforms.flow.counts import SumCounts
+from transforms.flow.manifests import WriteStageManifest
 
 Keyed = PCollection[tuple[int, pa.RecordBatch]]
 

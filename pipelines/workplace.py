@@ -14,8 +14,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import OutputError
-from transforms.files import TEMPORARY_PREFIX, output_error, publish, read_json
-from transforms.manifests import MANIFEST
+from transforms.flow.files import TEMPORARY_PREFIX, output_error, publish, read_json
+from transforms.flow.manifests import MANIFEST
 
 _PACKAGES = ("catalog", "schemas", "transforms", "mining", "pipelines")
 #: Folders of a stage that only matter while it runs.

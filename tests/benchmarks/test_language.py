@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks import _stage, language
-from transforms.language_codes import declared_languages
+from transforms.cleaning.language_codes import declared_languages
 
 ENGLISH = "The harbour master counts the boats every evening before the lamps are lit, number {}."
 GERMAN = "Der Hafenmeister zählt jeden Abend die Boote, bevor die Lampen angezündet werden, Nummer {}."

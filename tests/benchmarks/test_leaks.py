@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import _planted, _stage, leaks
-from transforms.matching import matching_form
+from transforms.text.matching import matching_form
 
 ENGLISH = "Which river flows through the old harbour of Antwerp in 1583?"
 CHINESE = "长江大桥的第一期工程是在哪一年正式完工的？"

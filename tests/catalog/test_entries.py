@@ -9,9 +9,9 @@ import pytest
 
 from catalog.loading import BUNDLED, load_catalog, load_entry
 from schemas.catalog import Adapter, LocatedEntry
-from transforms.adapters import source_columns
-from transforms.layout import files_of, wanted_of
-from transforms.sources import open_source
+from transforms.examples.adapters import source_columns
+from transforms.sources.layout import files_of, wanted_of
+from transforms.sources.opening import open_source
 
 CATALOG = Path(__file__).parents[1] / "data" / "catalog.tsv"
 PAPER = sorted(path for folder in ("pretrain", "finetune") for path in (BUNDLED / folder).glob("*.yaml"))

@@ -9,8 +9,8 @@ from catalog.loading import load_catalog
 from catalog.sample_writer.columns import is_path, put, steps_of
 from catalog.sample_writer.formats import Row
 from schemas.catalog import Adapter
-from transforms.adapters.source import spec_paths
-from transforms.paths import parse_path, resolve_path
+from transforms.examples.adapters.source import spec_paths
+from transforms.sources.column_paths import parse_path, resolve_path
 
 
 def read(row: Row, path: str, config: str = "") -> Any:

@@ -15,13 +15,13 @@ from catalog.sample_writer.recipes import Recipe, read_recipes
 from catalog.sample_writer.variety import Variety, fold
 from schemas.catalog import Adapter
 from tests.e2e.running import SAMPLE, planted
-from transforms.adapters import adapt
-from transforms.adapters.adapted import Adapted
-from transforms.adapters.source import source_columns
-from transforms.planning import Plan
-from transforms.readers import read_unit
-from transforms.sources import DirectorySource
-from transforms.units import FORMATS
+from transforms.examples.adapters import adapt
+from transforms.examples.adapters.adapted import Adapted
+from transforms.examples.adapters.source import source_columns
+from transforms.sources.opening import DirectorySource
+from transforms.sources.planning import Plan
+from transforms.sources.readers import read_unit
+from transforms.sources.units import FORMATS
 
 CATALOG = load_catalog()
 RECIPES = read_recipes()

@@ -19,7 +19,7 @@ from catalog import load_catalog
 from pipelines.curate import main
 from schemas.errors import CatalogError, ConfigError, OutputError, SourceError
 from tests.e2e.running import ROOT, curate, flags, manifest_of, published, rejections, start
-from transforms.alarms import AlarmError
+from transforms.keeping.alarms import AlarmError
 
 ENTRY = """\
 name: mine

@@ -16,7 +16,7 @@ from pipelines.jobs import Run, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from tests.e2e.running import ROOT, SAMPLE, curate, flags, rejections
-from transforms.matching import matching_form
+from transforms.text.matching import matching_form
 
 pytestmark = pytest.mark.slow
 

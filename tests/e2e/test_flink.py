@@ -28,8 +28,8 @@ from schemas.manifest import Manifest
 from tests.e2e.generated import SLUG, num_repeats, write_source
 from tests.e2e.teacher import save_tiny_teacher
 from tests.flink_fixture import flink_cluster
-from transforms.near import NearDuplicateParams
-from transforms.progress import totals
+from transforms.duplicates.near import NearDuplicateParams
+from transforms.flow.progress import totals
 
 __all__ = ["flink_cluster"]
 pytestmark = [pytest.mark.flink, pytest.mark.slow]

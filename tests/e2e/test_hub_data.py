@@ -19,7 +19,7 @@ from pipelines.workplace import Workplace
 from schemas.manifest import StageCounts
 from schemas.reasons import RejectReason
 from tests.e2e.running import ROOT, curate, flags, rejected_by_reason, shard_digests, shard_rows
-from transforms.sources import DATASETS
+from transforms.sources.opening import DATASETS
 
 pytestmark = pytest.mark.slow
 

@@ -25,7 +25,7 @@ from tests.e2e.running import (
     shard_digests,
     start,
 )
-from transforms.files import TEMPORARY_PREFIX
+from transforms.flow.files import TEMPORARY_PREFIX
 
 pytestmark = pytest.mark.slow
 

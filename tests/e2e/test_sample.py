@@ -26,7 +26,7 @@ from tests.e2e.running import (
     shard_digests,
     shard_rows,
 )
-from transforms.matching import matching_form
+from transforms.text.matching import matching_form
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-import transforms.batches  # noqa: F401  registers the coder of batches
+import transforms.flow.batches  # noqa: F401  registers the coder of batches
 from mining.beam import MAX_BYTES, MAX_ROWS, ChooseExamples, SearchShard, query_ranges, small_batches
 from mining.candidates import merge_candidates, search_shard
 from mining.examples import apply_policies

@@ -11,7 +11,7 @@ from rich.console import Console
 from pipelines.display import Display, fail, stage_line
 from pipelines.options import parse
 from schemas.manifest import AbsentRecord, DatasetRecord, Manifest, OverlapRecord, ShardRecord, StageCounts
-from transforms import progress
+from transforms.flow import progress
 
 Stages = dict[str, StageCounts]
 SHARDS = [ShardRecord(path=f"finetune/sts/toy/{n}.parquet", rows=1, sha256="0") for n in range(3)]

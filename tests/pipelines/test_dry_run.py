@@ -12,8 +12,8 @@ from pipelines.curate import main
 from pipelines.dry_run import COLUMNS
 from schemas.errors import CatalogError, ConfigError, SourceError
 from tests.hub_server import HubServer
-from tests.transforms.test_hub import hub, parquet
-from transforms.sources import SAMPLE_ROOT
+from tests.transforms.sources.test_hub import hub, parquet
+from transforms.sources.opening import SAMPLE_ROOT
 
 __all__ = ["hub"]
 

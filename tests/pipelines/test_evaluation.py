@@ -14,8 +14,8 @@ from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.config import RunConfig
 from schemas.errors import ConfigError, CurationError, SourceError
-from transforms.decontaminate import DecontaminateParams
-from transforms.files import read_parquet
+from transforms.flow.files import read_parquet
+from transforms.leaks.decontaminate import DecontaminateParams
 
 
 def _open(tmp_path: Path, evaluation: str | None, source: str = "sample", catalog: str | None = None) -> EvaluationSets:

@@ -20,20 +20,20 @@ from mining.policies import MiningParams
 from mining.teacher import TeacherParams
 from pipelines import embed, mine, pack, prepare
 from pipelines.wiring import batches, same
-from tests.transforms.adapters.helpers import locate
-from transforms.apply import ApplySpec
-from transforms.batches import RecordBatchCoder
-from transforms.clean import CleanParams
-from transforms.embedding import TextSpec, part_element
-from transforms.evaluation_passages import PassageSpec
-from transforms.exact import RemoveExactDuplicates
-from transforms.near import Components, FindNearDuplicates, NearDuplicateParams, NearSpec
-from transforms.pools import PoolSpec
-from transforms.read import ReadSpec
-from transforms.scopes import DedupScope
-from transforms.shards import PackSpec, ShardPlace
-from transforms.texts import Prompts
-from transforms.units import Unit
+from tests.transforms.examples.adapters.helpers import locate
+from transforms.cleaning.clean import CleanParams
+from transforms.duplicates.exact import RemoveExactDuplicates
+from transforms.duplicates.near import Components, FindNearDuplicates, NearDuplicateParams, NearSpec
+from transforms.duplicates.scopes import DedupScope
+from transforms.examples.read_rows import ReadSpec
+from transforms.flow.batches import RecordBatchCoder
+from transforms.keeping.decisions import ApplySpec
+from transforms.leaks.evaluation_passages import PassageSpec
+from transforms.shards.writing import PackSpec, ShardPlace
+from transforms.sources.units import Unit
+from transforms.text.part_texts import Prompts
+from transforms.vectors.embedding import TextSpec, part_element
+from transforms.vectors.mining_input import PoolSpec
 
 Build = Callable[[beam.Pipeline], None]
 

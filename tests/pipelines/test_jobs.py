@@ -10,8 +10,8 @@ from pipelines.curate import plan
 from pipelines.jobs import StageJob, embed_job, mine_job, pack_job, parts_of, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
-from transforms.scopes import DedupScope
-from transforms.units import Unit
+from transforms.duplicates.scopes import DedupScope
+from transforms.sources.units import Unit
 
 PAIR = "csl-clustering,banking77"
 

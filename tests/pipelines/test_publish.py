@@ -24,7 +24,7 @@ from pipelines.publish import (
 )
 from schemas.errors import OutputError
 from schemas.manifest import DatasetRecord, EvaluationSetRecord, Manifest
-from transforms.files import sha256
+from transforms.flow.files import sha256
 
 PLACE = ("finetune", "retrieval")
 

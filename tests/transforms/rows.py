@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from schemas.rows import CANONICAL, row_ids
-from transforms.parts import address, write_part
+from transforms.flow.parts import address, write_part
 
 DEFAULTS: dict[str, Any] = {
     "dataset": "d",

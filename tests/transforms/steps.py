@@ -8,8 +8,8 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.batches import RecordBatchCoder
-from transforms.read import COUNTS_TAG, FILES_TAG
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
+from transforms.flow.batches import RecordBatchCoder
 
 MAIN = "main"
 

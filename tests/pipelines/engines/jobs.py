@@ -12,7 +12,7 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from schemas.errors import SourceError
-from transforms.batches import by_partition, to_batch
+from transforms.flow.batches import by_partition, to_batch
 
 NUM_PARTITIONS = 16
 HOLD_LIMIT_S = 120

@@ -1,0 +1,61 @@
+"""Row accounting: keyed numbers, their sums, and the manifest's records of them."""
+
+import random
+
+import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.manifest import StageCounts
+from transforms.flow.counts import DISTINCT, KEPT, MERGED, READ, REJECTED, SumCounts, count, stage_counts
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b"]),
+        st.sampled_from([READ, KEPT, MERGED, REJECTED, DISTINCT]),
+        st.sampled_from(["TIE", "CAPPED"]),
+        st.integers(0, 9),
+    ),
+    max_size=30,
+)
+
+
+@given(EVENTS, st.randoms(use_true_random=False))
+def test_totals_become_records_whatever_their_order(
+    events: list[tuple[str, str, str, int]], drawn: random.Random
+) -> None:
+    totals = [count(name, what, rows, reason if what == REJECTED else "") for name, what, reason, rows in events]
+    expected = {"a": StageCounts(), "b": StageCounts(), "none": StageCounts()}
+    for name, what, reason, rows in events:
+        if what == REJECTED:
+            rejected = expected[name].rejected
+            rejected[reason] = rejected.get(reason, 0) + rows
+        else:
+            setattr(expected[name], what, (getattr(expected[name], what) or 0) + rows)
+    drawn.shuffle(totals)
+    found = stage_counts(totals, ["none", "b", "a"])
+    assert found == expected
+    assert list(found) == ["a", "b", "none"]
+    assert all(list(counts.rejected) == sorted(counts.rejected) for counts in found.values())
+
+
+def test_a_dataset_that_was_not_announced_is_counted_all_the_same() -> None:
+    assert stage_counts([count("late", READ, 2)], ["a"])["late"].read == 2
+
+
+def test_distinct_texts_are_absent_where_nobody_counted_them() -> None:
+    assert stage_counts([count("a", READ, 1)], ["a"])["a"].model_dump(exclude_none=True).keys() == {
+        "read",
+        "kept",
+        "merged",
+        "rejected",
+    }
+
+
+def test_numbers_of_a_key_are_summed_in_the_graph() -> None:
+    counts = [count("a", READ, 2), count("a", REJECTED, 1, "TIE"), count("b", READ, 5), count("a", READ, 3)]
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        sums = pipeline | beam.Create(counts).with_output_types(tuple[str, int]) | SumCounts()
+        assert_that(sums, equal_to([("a\tread\t", 5), ("a\trejected\tTIE", 1), ("b\tread\t", 5)]))

@@ -1,0 +1,80 @@
+"""Decisions, caps and the order of reasons."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.rows import CANONICAL, row_ids
+from transforms.flow.batches import by_partition, first_words, partitions_of
+from transforms.flow.parts import DECISIONS
+from transforms.keeping.decisions import CAP_KEYS, CapRows, apply_decisions, cap_counts, first_decisions
+
+REASONS = ["EXACT_DUPLICATE", "NEAR_DUPLICATE", "CONFLICTING_LABEL", "CAPPED"]
+
+
+def canonical(queries: list[str], dataset: str = "d") -> pa.Table:
+    """Canonical rows with these queries."""
+    row = {"dataset": dataset, "language": "en", "positives": ["p"], "negatives": [], "other_labels": []}
+    rows = [row | {"id": b"\0" * 16, "query": q, "provenance": f"f#{i}"} for i, q in enumerate(queries)]
+    table = pa.Table.from_pylist(rows, CANONICAL)
+    return table.set_column(1, CANONICAL.field("id"), row_ids(table))
+
+
+def _decisions(pairs: list[tuple[int, str]]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [{"row": r, "reason": reason, "detail": "", "kept_id": None} for r, reason in pairs], DECISIONS
+    )
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(REASONS)), max_size=30))
+def test_every_row_is_kept_or_rejected_once(pairs: list[tuple[int, str]]) -> None:
+    rows = canonical([f"query {i}" for i in range(10)])
+    kept, rejected = apply_decisions(rows, _decisions(pairs), "prepare")
+    gone = {row for row, _ in pairs}
+    assert kept.column("query").to_pylist() == [f"query {i}" for i in range(10) if i not in gone]
+    assert sorted(rejected.column("query").to_pylist()) == sorted(f"query {i}" for i in gone)
+
+
+def test_the_reason_that_comes_first_holds_whatever_the_order() -> None:
+    pairs = [(3, "CAPPED"), (3, "NEAR_DUPLICATE"), (3, "CONFLICTING_LABEL"), (1, "CAPPED")]
+    for order in (pairs, pairs[::-1]):
+        assert [(d["row"], d["reason"]) for d in first_decisions(_decisions(order)).to_pylist()] == [
+            (1, "CAPPED"),
+            (3, "CONFLICTING_LABEL"),
+        ]
+
+
+@pytest.mark.parametrize("cap", [0, 1, 7, 40, 100])
+@pytest.mark.parametrize("num_ranges", [1, 4, 32])
+def test_a_cap_leaves_the_smallest_ids_whatever_the_ranges(cap: int, num_ranges: int) -> None:
+    rows = canonical([f"query {i}" for i in range(40)])
+    columns = [rows.column("dataset"), rows.column("id"), pa.array([5] * 40), pa.array(range(40), pa.int32())]
+    keys = pa.table(columns, schema=CAP_KEYS)
+    keyed = list(by_partition(keys, partitions_of(first_words(keys.column("id")), num_ranges)))
+    counts: dict[str, int] = {}
+    for pair in keyed:
+        for key, number in cap_counts(pair):
+            counts[key] = counts.get(key, 0) + number
+    step = CapRows({"d": cap})
+    gone = {
+        row["row"] for n, batch in keyed for _, found in step.process((n, [batch]), counts) for row in found.to_pylist()
+    }
+    smallest = sorted(range(40), key=lambda i: rows.column("id")[i].as_py())[:cap]
+    assert set(range(40)) - gone == set(smallest)
+
+
+def test_rejections_keep_texts_provenance_and_the_kept_row(tmp_path: Path) -> None:
+    decisions = pa.Table.from_pylist(
+        [{"row": 0, "reason": "EXACT_DUPLICATE", "detail": "same", "kept_id": b"k" * 16}], DECISIONS
+    )
+    _, rejected = apply_decisions(canonical(["a question"]), decisions, "prepare")
+    row = rejected.to_pylist()[0]
+    assert (row["query"], row["positives"], row["provenance"], row["kept_id"]) == (
+        "a question",
+        ["p"],
+        "f#0",
+        "6b" * 16,
+    )

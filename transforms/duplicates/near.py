@@ -1,0 +1,304 @@
+"""Near-duplicates: bands propose, components gather, exact similarity decides, the best of each cluster stays.
+
+parts -> band hashes, packed, by range -> star edges -> components -> the texts of candidates alone, by range of
+components -> verification in survival order -> decisions by part. Rows that were decided before take no part.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+
+from schemas.reasons import RejectReason
+from transforms.duplicates.component_rounds import ComponentsInRounds
+from transforms.duplicates.components import (
+    LABELS,
+    MAX_EDGES,
+    ComponentsInOneWorker,
+    NodeNumbers,
+    address_partitions,
+    forest_table,
+    star_edges,
+)
+from transforms.duplicates.exact import DECIDED, Keyed, decisions_by_part, run_starts
+from transforms.duplicates.minhash import Hashes, MinHashParams, band_hashes
+from transforms.duplicates.scopes import (
+    RANKED,
+    RANKS,
+    SURVIVAL,
+    Scopes,
+    Words,
+    is_compared,
+    label_words,
+    mixed,
+    rank_columns,
+    scope_tags,
+)
+from transforms.duplicates.verification import VerificationParams, verify
+from transforms.flow.batches import MAX_BYTES, by_partition, partitions_of, split_batches
+from transforms.flow.overlapping import OverlappingDoFn
+from transforms.flow.parts import read_part, split_addresses
+from transforms.text.matching import matching_forms, text_hashes
+from transforms.text.part_texts import first_texts
+
+#: Band hashes of rows of one part in one range, packed into one row: 6 bytes for each band of a document.
+BANDS = pa.schema(
+    [
+        pa.field("part", pa.int64(), nullable=False),
+        pa.field("hashes", pa.list_(pa.uint32()), nullable=False),
+        pa.field("rows", pa.list_(pa.uint16()), nullable=False),
+    ]
+)
+_MAX_BANDS = (MAX_BYTES - 1024) // 6
+
+#: A candidate with what verification compares: two fields, and a word of all that must be equal besides.
+CANDIDATES = pa.schema(
+    [
+        *list(LABELS),
+        *RANKS,
+        pa.field("must_match", pa.uint64(), nullable=False),
+        pa.field("query", pa.large_string(), nullable=False),
+        pa.field("positive", pa.large_string(), nullable=False),
+    ]
+)
+
+
+Components = Literal["auto", "one_worker", "rounds"]
+#: Of so many rows ``auto`` counts on one being like another.
+_ROWS_PER_CANDIDATE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDuplicateParams:
+    """How near-duplicates are proposed (``minhash``), gathered (``components``) and proved (``verification``).
+
+    A row is a leaf of one star for each band at most, so there are no more edges than candidates x bands, and one
+    worker labels 50 million (``components.MAX_EDGES``). ``auto`` counts on one row in five being a candidate: with 20
+    bands it leaves 12.5 million rows to one worker (2.5 million fit whatever they hold). Above that it spreads labels
+    in ``component_rounds`` rounds, which connect 2^component_rounds rows in a chain. Both give the same labels;
+    ``one_worker`` is quicker where there are few candidates, ``rounds`` holds where nearly all rows are.
+    """
+
+    minhash: MinHashParams = field(default_factory=MinHashParams)
+    verification: VerificationParams = field(default_factory=VerificationParams)
+    components: Components = "auto"
+    component_rounds: int = 8
+
+    def __post_init__(self) -> None:
+        if self.components not in get_args(Components):
+            raise ValueError(f"components is {self.components!r}, must be one of {', '.join(get_args(Components))}")
+        if self.component_rounds < 1:
+            raise ValueError(f"component_rounds is {self.component_rounds}, must be at least 1")
+        chance = self.minhash.candidate_probability(self.verification.min_jaccard)
+        if chance < 0.5:
+            raise ValueError(
+                f"{self.minhash.bands} bands of {self.minhash.rows} rows propose only {chance:.0%} of the pairs at "
+                f"min_jaccard {self.verification.min_jaccard}: take more bands or fewer rows per band"
+            )
+
+    def in_rounds(self, rows: int) -> bool:
+        """Whether components of at most so many rows are found in rounds."""
+        edges = rows * self.minhash.bands // _ROWS_PER_CANDIDATE
+        return self.components == "rounds" or (self.components == "auto" and edges > MAX_EDGES)
+
+
+def compared_fields(rows: pa.Table, scopes: Scopes) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
+    """Forms of the query and of the first positive; empty where a row has none or its scope does not compare it."""
+    firsts = first_texts(rows.column("positives").combine_chunks())
+    has_query, has_positive = is_compared(rows, scopes, "query"), is_compared(rows, scopes, "positives")
+    query, positive = matching_forms(rows.column("query")), matching_forms(firsts)
+    return pc.if_else(pa.array(has_query), query, ""), pc.if_else(pa.array(has_positive), positive, "")
+
+
+def pack_bands(hashes: Hashes, rows: npt.NDArray[np.int64], part: int, num_partitions: int) -> Iterator[Keyed]:
+    """BANDS under their range. The range is the upper half of a hash, the lower half tells bands apart within it.
+
+    Two bands that differ share range and lower half with probability 2^-32 / num_partitions; such a pair is refuted by
+    verification like any other.
+    """
+    if not len(rows):
+        return
+    flat = hashes.ravel()
+    partitions = partitions_of(flat, num_partitions)
+    order = np.argsort(partitions.astype(np.uint16 if num_partitions <= 1 << 16 else np.uint32), kind="stable")
+    words, numbers = flat[order].astype(np.uint32), (rows[order // hashes.shape[1]]).astype(np.uint16)
+    starts = run_starts(partitions[order])
+    for start, end in zip(starts, np.r_[starts[1:], len(order)], strict=True):
+        for at in range(start, end, _MAX_BANDS):
+            cut = slice(at, min(end, at + _MAX_BANDS))
+            columns = {"part": [part], "hashes": [words[cut]], "rows": [numbers[cut]]}
+            yield int(partitions[order[start]]), pa.RecordBatch.from_pydict(columns, schema=BANDS)
+
+
+def sign_rows(
+    rows: pa.Table,
+    part: int,
+    decided: npt.NDArray[np.int32],
+    scopes: Scopes,
+    params: MinHashParams,
+    num_partitions: int,
+) -> Iterator[Keyed]:
+    """BANDS of the rows of a part that are not decided yet and whose compared text is long enough."""
+    free = np.setdiff1d(np.arange(rows.num_rows), decided)
+    chosen = rows.take(pa.array(free))
+    text = pc.binary_join_element_wise(*compared_fields(chosen, scopes), pa.scalar(" ", pa.large_string()))
+    hashes, enough = band_hashes(text, params)
+    salted = hashes[enough] ^ mixed(scope_tags(chosen, scopes)[enough])[:, None]
+    yield from pack_bands(salted, free[enough], part, num_partitions)
+
+
+def link_rows(bands: Iterable[pa.RecordBatch]) -> pa.Table:
+    """The forest (EDGES) of the rows that share a band, from all BANDS of a range."""
+    batches = list(bands)
+    parts = np.array([batch.column("part")[0].as_py() for batch in batches], np.int64)
+    sizes = [len(batch.column("hashes").flatten()) for batch in batches]
+    keys, rows = (np.concatenate([batch.column(name).flatten() for batch in batches]) for name in ("hashes", "rows"))
+    numbers = NodeNumbers([parts])
+    return forest_table(numbers, *star_edges(keys, numbers.numbers(np.repeat(parts, sizes), rows)))
+
+
+def is_question(forms: pa.Array, question_width: int) -> pa.BooleanArray:
+    """Which texts are narrower than so many columns, in which an East Asian character takes two."""
+    wide = pc.replace_substring_regex(forms, r"[^\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+", "")
+    return pc.less(pc.add(pc.utf8_length(forms), pc.utf8_length(wide)), question_width)
+
+
+def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array, question_width: int) -> Words:
+    """A word of what must be equal for rows to be near-duplicates: scope, label, and of a pair's query, where that is
+    compared, the numbers in it, or all of it where it is a question (``VerificationParams``).
+    """
+    numbers = pc.replace_substring_regex(query, r"\P{Nd}+", " ")
+    said = text_hashes(pc.if_else(is_question(query, question_width), query, numbers))[:, 0]
+    is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).to_numpy()
+    words = mixed(scope_tags(rows, scopes)) + label_words(rows)
+    return mixed(words) + np.where(is_pair, mixed(said), 0)
+
+
+def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes, params: VerificationParams) -> pa.Table:
+    """CANDIDATES: the labelled rows of a part with what verification needs to know about them."""
+    chosen = rows.take(labels.column("row"))
+    query, positive = compared_fields(chosen, scopes)
+    words = must_match(chosen, scopes, query, params.question_width)
+    columns = [*labels.select(LABELS.names).columns, *rank_columns(chosen, scopes), words, query, positive]
+    return pa.table(columns, schema=CANDIDATES)
+
+
+def verify_candidates(candidates: pa.Table, params: NearDuplicateParams) -> pa.Table:
+    """Decisions (DECIDED) on whole components of candidates."""
+    groups = ["component_part", "component_row", "must_match"]
+    ordered = candidates.sort_by([*((name, "ascending") for name in groups), *SURVIVAL])
+    starts = run_starts(*(ordered.column(name).to_numpy() for name in groups))
+    fields = [ordered.column(name).combine_chunks() for name in ("query", "positive")]
+    verdicts = verify(fields, np.r_[starts, ordered.num_rows], params.verification, params.minhash)
+    gone = np.flatnonzero(verdicts.representatives != np.arange(ordered.num_rows))
+    rule = f"of shingles of {params.minhash.shingle_size} characters, at least {params.verification.min_jaccard}"
+    details = [f"jaccard {jaccard:.3f} {rule}" for jaccard in verdicts.jaccards[gone].tolist()]
+    removed, kept = ordered.take(pa.array(gone)), ordered.column("id").take(pa.array(verdicts.representatives[gone]))
+    reasons = pa.array([RejectReason.NEAR_DUPLICATE.value] * len(gone), pa.string())
+    columns = [removed.column("part"), removed.column("row"), reasons, pa.array(details, pa.string()), kept]
+    return pa.table(columns, schema=DECIDED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearSpec:
+    """What the steps need to know: where the parts lie, the scope of each dataset, and the numbers.
+
+    ``rows``: as many as the sources' metadata promise at most; 0 where nothing is known.
+    """
+
+    folder: str
+    scopes: Scopes
+    params: NearDuplicateParams
+    num_partitions: int
+    rows: int = 0
+
+    def components(self) -> beam.PTransform[Any, Any]:
+        """How components are found: the one choice that the shape of the graph depends on."""
+        if self.params.in_rounds(self.rows):
+            return ComponentsInRounds(num_partitions=self.num_partitions, rounds=self.params.component_rounds)
+        return ComponentsInOneWorker()
+
+
+class _Step(OverlappingDoFn):
+    def __init__(self, spec: NearSpec) -> None:
+        self._spec = spec
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class SignRows(_Step):
+    """A part's address and earlier decisions -> BANDS by range."""
+
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        spec, (part, batches) = self._spec, element
+        _, decisions = split_addresses(batches)
+        rows = read_part(spec.folder, part, ["dataset", "query", "positives"])
+        decided = decisions.column("row").to_numpy()
+        yield from sign_rows(rows, part, decided, spec.scopes, spec.params.minhash, spec.num_partitions)
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class LinkRows(OverlappingDoFn):
+    """All BANDS of a range -> EDGES, all under one key."""
+
+    def __init__(self) -> None:
+        """Needs nothing: what it works on travels in the batches."""
+
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        for batch in split_batches(link_rows(element[1])):
+            yield 0, batch
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class FetchCandidates(_Step):
+    """LABELS of a part -> CANDIDATES by range of components."""
+
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        spec, (part, labels) = self._spec, element
+        rows = read_part(spec.folder, part, [*RANKED, "label"])
+        labelled = pa.Table.from_batches(list(labels), schema=LABELS)
+        candidates = candidate_rows(rows, labelled, spec.scopes, spec.params.verification)
+        part, row = (candidates.column(f"component_{name}") for name in ("part", "row"))
+        yield from by_partition(candidates, address_partitions(part, row, spec.num_partitions))
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class VerifyCandidates(_Step):
+    """All CANDIDATES of a range of components -> decisions by part."""
+
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
+        candidates = pa.Table.from_batches(list(element[1]), schema=CANDIDATES)
+        yield from decisions_by_part(verify_candidates(candidates, self._spec.params))
+
+
+class FindNearDuplicates(beam.PTransform[Any, Any]):
+    """(addresses of parts, earlier decisions) -> decisions by part: NEAR_DUPLICATE, with the id of the row kept."""
+
+    def __init__(self, spec: NearSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def expand(self, inputs: Any) -> PCollection[Keyed]:
+        decided: PCollection[Keyed] = (
+            inputs
+            | "Parts and decisions" >> beam.Flatten()
+            | "By part" >> beam.GroupByKey()
+            | "Sign" >> beam.ParDo(SignRows(self._spec))
+            | "By range of bands" >> beam.GroupByKey()
+            | "Link" >> beam.ParDo(LinkRows())
+            | "Components" >> self._spec.components()
+            | "By part of a candidate" >> beam.GroupByKey()
+            | "Fetch" >> beam.ParDo(FetchCandidates(self._spec))
+            | "By range of components" >> beam.GroupByKey()
+            | "Verify" >> beam.ParDo(VerifyCandidates(self._spec))
+        )
+        return decided

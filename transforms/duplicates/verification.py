@@ -1,0 +1,268 @@
+"""Verification of candidates: who really resembles whom, and who stays.
+
+Within each group, rows come in survivor order; a row joins the first representative it resembles and otherwise becomes
+a representative itself. Nobody is removed for resembling a neighbour that resembles somebody else.
+
+Two rows resemble each other when every field does: the fields are equal, or both have enough shingles and a Jaccard
+similarity of at least ``min_jaccard``. So a short query must be equal, however alike two long passages are. Rows that
+fill a template must besides fill it with the same text (see ``transforms.duplicates.templates``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.duplicates.jaccard import field_sets, resemblance, shingles_of
+from transforms.duplicates.minhash import MinHashParams
+from transforms.duplicates.templates import frame_of, outside, same_filling
+from transforms.flow.kernels import Offsets, kernel, parallel_kernel
+
+#: Groups of up to this many rows are compared pair by pair; in larger ones an index says whom to compare.
+_SMALL_GROUP = 16
+#: More representatives than this under one key are those of a template; rows of it are found by what fills it.
+_MAX_SHARING = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationParams:
+    """When two texts are near-duplicates.
+
+    ``min_jaccard``: intersection over union of the two sets of shingles. One edit of a single character in a text of n
+    distinct shingles of 5 leaves (n - 5) / (n + 5): below 0.8 for n < 45, so that in short texts only edits at the ends
+    pass; with fewer than ``MinHashParams.min_shingles`` distinct shingles texts must be equal.
+    ``question_width``: a query that comes with positives and takes fewer columns (East Asian characters take two) is a
+    question, and questions must be equal: with another word they have another answer, often in the same passage, and
+    yet from 120 characters on a Jaccard of 0.8 or more. Longer ones must agree in their numbers.
+    ``family_jaccard``: rows that resemble a representative this much bear witness whether it fills a template.
+    """
+
+    min_jaccard: float = 0.8
+    question_width: int = 200
+    family_jaccard: float = 0.6
+    spare_templates: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.family_jaccard <= self.min_jaccard <= 1:
+            raise ValueError(
+                f"family_jaccard {self.family_jaccard} and min_jaccard {self.min_jaccard} must satisfy "
+                "0 < family_jaccard <= min_jaccard <= 1"
+            )
+        if self.question_width < 0:
+            raise ValueError(f"question_width is {self.question_width}, must not be negative")
+
+
+class Verdicts(NamedTuple):
+    """For each row its representative (itself if it survives) and how much it resembles it (1 for itself)."""
+
+    representatives: npt.NDArray[np.int64]
+    jaccards: npt.NDArray[np.float64]
+
+
+@kernel
+def _new_index(keys, ends, num_keys):  # type: ignore[no-untyped-def]
+    """An index of who is found by which key: (keys, ends, heads, links, owners, uses, seen), as yet without anybody.
+
+    Row r, counted from the group's start, has the keys ``keys[ends[r]:ends[r + 1]]``. The ``uses[k]`` representatives
+    of key k are ``owners`` of a chain of positions in ``keys``, from ``heads[k]`` over ``links`` until -1.
+    """
+    heads, uses = np.full(num_keys, -1), np.zeros(num_keys, np.int64)
+    links, owners, seen = np.full(len(keys), -1), np.full(len(keys), -1), np.zeros(len(ends) - 1, np.bool_)
+    return keys, ends, heads, links, owners, uses, seen
+
+
+@kernel
+def _enlist(index, row):  # type: ignore[no-untyped-def]
+    """Let a representative be found by its keys."""
+    keys, ends, heads, links, owners, uses, _ = index
+    for at in range(ends[row], ends[row + 1]):
+        owners[at], links[at], heads[keys[at]] = row, heads[keys[at]], at
+        uses[keys[at]] += 1
+
+
+@kernel
+def _sharing(index, row, found):  # type: ignore[no-untyped-def]
+    """The representatives that share a key with a row, in survivor order; ``found`` is room for them.
+
+    A key that very many representatives have in common, who do not resemble each other, says nothing.
+    """
+    keys, ends, heads, links, owners, uses, seen = index
+    count = 0
+    for at in range(ends[row], ends[row + 1]):
+        place = heads[keys[at]] if uses[keys[at]] <= _MAX_SHARING else -1
+        while place >= 0:
+            owner = owners[place]
+            if not seen[owner]:
+                seen[owner] = True
+                found[count] = owner
+                count += 1
+            place = links[place]
+    for owner in found[:count]:
+        seen[owner] = False
+    return np.sort(found[:count])
+
+
+@kernel
+def _numbered(values):  # type: ignore[no-untyped-def]
+    """The distinct values in order, and the place of each value among them."""
+    every = np.unique(values)
+    return every, np.searchsorted(every, values)
+
+
+@kernel
+def _longest_field(sets, start, end):  # type: ignore[no-untyped-def]
+    """The texts of a group's rows in the field that has most shingles."""
+    num_fields, _, offsets = sets[:3]
+    totals = np.zeros(num_fields, np.int64)
+    for text in range(start * num_fields, end * num_fields):
+        totals[text % num_fields] += offsets[text + 1] - offsets[text]
+    return np.arange(start, end) * num_fields + np.argmax(totals)
+
+
+@kernel
+def _shingles_in(sets, texts):  # type: ignore[no-untyped-def]
+    """The shingles of texts, one text behind the other, and how many each has."""
+    _, values, offsets = sets[:3]
+    sizes = offsets[texts + 1] - offsets[texts]
+    found, at = np.empty(sizes.sum(), np.uint64), 0
+    for text in texts:
+        for value in values[offsets[text] : offsets[text + 1]]:
+            found[at] = value
+            at += 1
+    return found, sizes
+
+
+@kernel
+def _rare_keys(sets, start, end, floor):  # type: ignore[no-untyped-def]
+    """An index of the group's rows by their rarest shingles in the field that has most of them.
+
+    Of two sets with a Jaccard similarity of at least t, each holds one of the rarest n - ceil(t n) + 1 of the other's n
+    elements (prefix filtering: Chaudhuri, Ganti, Kaushik, A primitive operator for similarity joins in data cleaning,
+    2006). A row without shingles can only equal another such row: they share a key of their own.
+    """
+    texts = _longest_field(sets, start, end)
+    values, sizes = _shingles_in(sets, texts)
+    every, places = _numbered(values)
+    by_rarity = np.bincount(places)[places] * len(every) + places if len(every) else places
+    wanted = np.where(sizes > 0, sizes - np.ceil(floor * sizes - 1e-9).astype(np.int64) + 1, 1)
+    ends = np.zeros(len(texts) + 1, np.int64)
+    ends[1:] = np.cumsum(wanted)
+    keys, first = np.full(ends[-1], len(every)), 0
+    for row in range(len(texts)):
+        if sizes[row]:
+            rarest = np.sort(by_rarity[first : first + sizes[row]])[: wanted[row]]
+            keys[ends[row] : ends[row + 1]] = rarest % len(every)
+        first += sizes[row]
+    return _new_index(keys, ends, len(every) + 1)
+
+
+@kernel
+def _join_small(sets, start, end, floor, representatives, jaccards):  # type: ignore[no-untyped-def]
+    for row in range(start, end):
+        for earlier in range(start, row):
+            if representatives[earlier] == earlier:
+                similarity = resemblance(sets, row, earlier, floor)
+                if similarity > 0.0:
+                    representatives[row], jaccards[row] = earlier, similarity
+                    break
+
+
+@kernel
+def _join_large(sets, start, end, floor, representatives, jaccards):  # type: ignore[no-untyped-def]
+    index, found = _rare_keys(sets, start, end, floor), np.empty(end - start, np.int64)
+    for row in range(start, end):
+        for earlier in _sharing(index, row - start, found):
+            similarity = resemblance(sets, row, start + earlier, floor)
+            if similarity > 0.0:
+                representatives[row], jaccards[row] = start + earlier, similarity
+                break
+        else:
+            _enlist(index, row - start)
+
+
+@parallel_kernel
+def _join(sets, groups, floor):  # type: ignore[no-untyped-def]
+    representatives, jaccards = np.arange(groups[-1]), np.ones(groups[-1])
+    for group in numba.prange(len(groups) - 1):
+        start, end = groups[group], groups[group + 1]
+        if end - start <= _SMALL_GROUP:
+            _join_small(sets, start, end, floor, representatives, jaccards)
+        else:
+            _join_large(sets, start, end, floor, representatives, jaccards)
+    return representatives, jaccards
+
+
+@kernel
+def _template_rows(sets, start, end, floor, representatives):  # type: ignore[no-untyped-def]
+    """``(rows, frames, frame of each row)``: the clusters of a group that fill a template; rows in survivor order."""
+    frames, frame_numbers = [np.empty(0, np.uint64)], np.zeros(end - start, np.int64)
+    members = start + np.argsort(representatives[start:end], kind="mergesort")
+    first = 0
+    for last in range(1, len(members) + 1):
+        representative = representatives[members[first]]
+        if last == len(members) or representatives[members[last]] != representative:
+            if last - first > 1:
+                frame = frame_of(sets, representative, start, end, floor)
+                if len(frame):
+                    frames.append(frame)
+                    frame_numbers[members[first:last] - start] = len(frames) - 1
+            first = last
+    return start + np.flatnonzero(frame_numbers), frames, frame_numbers[frame_numbers > 0]
+
+
+@kernel
+def _filling_keys(sets, rows, frames, numbers):  # type: ignore[no-untyped-def]
+    """An index of rows by the shingles with which they fill their frame."""
+    ends, size = np.zeros(len(rows) + 1, np.int64), 0
+    for at in range(len(rows)):
+        size += len(outside(shingles_of(sets, rows[at]), frames[numbers[at]]))
+        ends[at + 1] = size
+    values = np.empty(size, np.uint64)
+    for at in range(len(rows)):
+        values[ends[at] : ends[at + 1]] = outside(shingles_of(sets, rows[at]), frames[numbers[at]])
+    every, keys = _numbered(values)
+    return _new_index(keys, ends, len(every))
+
+
+@kernel
+def _rejoin(sets, rows, frames, numbers, floor, representatives, jaccards):  # type: ignore[no-untyped-def]
+    """Let rows that fill templates join anew: only those whose filling is the same."""
+    index, found = _filling_keys(sets, rows, frames, numbers), np.empty(len(rows), np.int64)
+    for at in range(len(rows)):
+        row = rows[at]
+        representatives[row], jaccards[row] = row, 1.0
+        for earlier in _sharing(index, at, found):
+            similarity = resemblance(sets, row, rows[earlier], floor)
+            if similarity > 0.0 and same_filling(sets, row, rows[earlier], frames[numbers[at]], floor):
+                representatives[row], jaccards[row] = rows[earlier], similarity
+                break
+        else:
+            _enlist(index, at)
+
+
+@kernel
+def _spare_templates(sets, groups, floor, family_floor, representatives, jaccards):  # type: ignore[no-untyped-def]
+    for group in range(len(groups) - 1):
+        start, end = groups[group], groups[group + 1]
+        if end - start > 2:
+            rows, frames, numbers = _template_rows(sets, start, end, family_floor, representatives)
+            if len(rows):
+                _rejoin(sets, rows, frames, numbers, floor, representatives, jaccards)
+
+
+def verify(
+    fields: Sequence[pa.Array], groups: Offsets, params: VerificationParams, shingles: MinHashParams
+) -> Verdicts:
+    """Choose representatives within each group of rows ``groups[i]:groups[i + 1]``, rows being in survivor order.
+
+    ``fields``: for each field the matching forms of all rows (``large_string``). Only rows of one group are compared.
+    """
+    sets = field_sets(fields, shingles)
+    representatives, jaccards = _join(sets, groups, params.min_jaccard)
+    if params.spare_templates:
+        _spare_templates(sets, groups, params.min_jaccard, params.family_jaccard, representatives, jaccards)
+    return Verdicts(representatives, jaccards)

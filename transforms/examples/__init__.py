@@ -1,0 +1,1 @@
+"""Raw rows become examples: adapters, groups, judgments joined with their passages."""

@@ -1,0 +1,245 @@
+"""From units of the sources to canonical rows at rest: read, adapt, clean, and write parts.
+
+The dataset is a value of the unit, so one ParDo serves the whole catalog. Rows of grouping adapters leave as members
+under a partition of their group; passages of corpora go to parts of their own, and their addresses to whoever judges
+them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.catalog import LocatedEntry
+from schemas.rows import ID, PASSAGES, REJECTIONS, fields_hash
+from transforms.cleaning.clean import CleanParams, clean_rows
+from transforms.cleaning.normalise import normalise_texts
+from transforms.examples.adapters import adapt, source_columns
+from transforms.flow import progress
+from transforms.flow.batches import by_partition, first_words, partitions_of
+from transforms.flow.counts import READ, count
+from transforms.flow.manifests import FileRecord
+from transforms.flow.overlapping import OverlappingDoFn
+from transforms.flow.parts import PartWriter, address
+from transforms.flow.rejections import write_rejections
+from transforms.sources.limit import Threshold, limit_key, offer, row_hashes, text_hashes, unit_number
+from transforms.sources.readers import RawBatch, read_unit
+from transforms.sources.units import Unit
+
+MEMBERS_TAG, JUDGMENTS_TAG, PASSAGES_TAG, COUNTS_TAG, FILES_TAG = "members", "judgments", "passages", "counts", "files"
+
+#: Where a passage rests, for those who judge it: the hash of (dataset, passage id) and its address.
+PASSAGE_ADDRESSES = pa.schema(
+    [
+        pa.field("passage", ID, nullable=False),
+        pa.field("part", pa.int64(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+
+#: A corpus part: passages with whether mining may draw on them (under LIMIT only a share of them).
+CORPUS = PASSAGES.append(pa.field("sampled", pa.bool_(), nullable=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSpec:
+    """What reading needs to know: the entries by name (as JSON, so that it ships small), places and numbers."""
+
+    entries: Mapping[str, str]
+    folder: str
+    progress: str | None
+    clean: CleanParams
+    num_partitions: int
+    limit: int | None = None
+
+    @cached_property
+    def located(self) -> dict[str, LocatedEntry]:
+        """The entries, parsed once for each worker."""
+        return {name: LocatedEntry.model_validate_json(text) for name, text in self.entries.items()}
+
+    @property
+    def parts(self) -> str:
+        """Folder of canonical parts before deduplication."""
+        return f"{self.folder}/parts"
+
+    @property
+    def corpus(self) -> str:
+        """Folder of corpus parts."""
+        return f"{self.folder}/corpus"
+
+    @property
+    def rejections(self) -> str:
+        """Folder of rejected rows."""
+        return f"{self.folder}/rejections"
+
+
+def read_raw(spec: ReadSpec, unit: Unit) -> Iterator[RawBatch]:
+    """The raw batches of a unit, with the columns that its entry maps."""
+    located = spec.located[unit.dataset]
+    yield from read_unit(unit, source_columns(located, unit.role, unit.config), located.entry.options.records)
+
+
+def raw_hashes(spec: ReadSpec, unit: Unit, raw: RawBatch) -> tuple[Any, Any]:
+    """Hashes by which LIMIT chooses: of well-formed rows and of broken ones."""
+    columns: dict[str, Any] = spec.located[unit.dataset].entry.columns
+    broken = text_hashes(raw.broken.column("raw").to_pylist())
+    if unit.role == "qrels":
+        return text_hashes(raw.rows.column(columns["qrels"]["query_id"]).to_pylist()), broken
+    if unit.role == "corpus":
+        return text_hashes(raw.rows.column(columns["corpus"]["id"]).to_pylist()), broken
+    return row_hashes(raw.rows), broken
+
+
+@beam.typehints.with_input_types(str)
+@beam.typehints.with_output_types(tuple[str, pa.RecordBatch])
+class OfferHashes(beam.DoFn):
+    """A unit -> the smallest hashes of its rows, for LIMIT."""
+
+    def __init__(self, spec: ReadSpec) -> None:
+        self._spec = spec
+
+    def process(self, unit_json: str) -> Iterator[tuple[str, pa.RecordBatch]]:
+        unit = Unit.from_json(unit_json)
+        if unit.role == "queries" or self._spec.limit is None:
+            return
+        found = [np.concatenate(raw_hashes(self._spec, unit, raw)) for raw in read_raw(self._spec, unit)]
+        if found:
+            yield from offer(unit, np.concatenate(found), self._spec.limit)
+
+
+def passage_keys(passages: pa.RecordBatch) -> pa.Array:
+    """Hash of (dataset, passage id), the key under which judgments find a passage."""
+    pairs = zip(passages.column("dataset").to_pylist(), passages.column("passage_id").to_pylist(), strict=True)
+    return pa.array([fields_hash(pair) for pair in pairs], type=ID)
+
+
+class ReadRows(OverlappingDoFn):
+    """A unit -> parts of canonical rows (main output: their addresses), members, judgments, passages, counts, files."""
+
+    def __init__(self, spec: ReadSpec) -> None:
+        self._spec = spec
+
+    def work(self, element: str, thresholds: dict[str, str]) -> Iterator[Any]:
+        unit = Unit.from_json(element)
+        limited = _Limiter(self._spec, unit, thresholds.get(limit_key(unit)))
+        rows, rejected, passages = PartWriter(self._spec.parts), [], _CorpusWriter(self._spec)
+        unusable: list[pa.RecordBatch] = []
+        for raw in read_raw(self._spec, unit):
+            raw, sampled = limited.take(raw)
+            adapted = adapt(self._spec.located[unit.dataset], unit, raw)
+            kept, unfit = clean_rows(adapted.rows, self._spec.located[unit.dataset], self._spec.clean)
+            rejected += [adapted.rejections, unfit]
+            unusable.append(adapted.unusable)
+            yield from self._announce(rows.add(kept))
+            yield from self._keyed_members(adapted.members)
+            yield from passages.add(adapted.passages, sampled)
+            yield from self._count_read(unit, raw, adapted.rejections.num_rows + unfit.num_rows)
+        yield from self._announce(rows.close())
+        yield from passages.close()
+        yield from publish_rejections(self._spec.rejections, rejected)
+        yield from publish_rejections(self._spec.rejections, unusable, "corpus/")
+
+    def _announce(self, parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        for part, size in parts:
+            yield address(part, size)
+
+    def _keyed_members(self, members: pa.RecordBatch) -> Iterator[Any]:
+        judged = pc.is_valid(members.column("passage"))
+        for tag, key, rows in (
+            (MEMBERS_TAG, "group", members.filter(pc.invert(judged))),
+            (JUDGMENTS_TAG, "passage", members.filter(judged)),
+        ):
+            partitions = partitions_of(first_words(rows.column(key)), self._spec.num_partitions)
+            for keyed in by_partition(rows, partitions):
+                yield beam.pvalue.TaggedOutput(tag, keyed)
+
+    def _count_read(self, unit: Unit, raw: RawBatch, rejected: int) -> Iterator[Any]:
+        if unit.role not in ("corpus", "queries"):
+            read = raw.rows.num_rows + raw.broken.num_rows
+            progress.report(self._spec.progress, read=read, rejected=rejected)
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(unit.dataset, READ, read))
+
+
+class _Limiter:
+    """Applies a LIMIT threshold to the raw batches of one unit."""
+
+    def __init__(self, spec: ReadSpec, unit: Unit, text: str | None) -> None:
+        self._spec, self._unit = spec, unit
+        self._threshold = None if text is None else Threshold.from_json(text)
+        self._number, self._taken = unit_number(unit), 0
+
+    def take(self, raw: RawBatch) -> tuple[RawBatch, pa.Array]:
+        """The rows that the limit leaves; passages all stay (judged ones are needed), with whether they were drawn."""
+        if self._threshold is None:
+            return raw, pa.array(np.ones(raw.rows.num_rows, np.bool_))
+        hashes, broken = raw_hashes(self._spec, self._unit, raw)
+        mask = self._mask(np.concatenate([hashes, broken]))
+        kept, kept_broken = pa.array(mask[: len(hashes)]), pa.array(mask[len(hashes) :])
+        if self._unit.role == "corpus":
+            return raw, kept
+        return (
+            RawBatch(
+                rows=raw.rows.filter(kept), numbers=raw.numbers.filter(kept), broken=raw.broken.filter(kept_broken)
+            ),
+            kept.filter(kept),
+        )
+
+    def _mask(self, hashes: Any) -> Any:
+        assert self._threshold is not None
+        mask = self._threshold.mask(hashes, self._number, self._taken)
+        self._taken += int(np.count_nonzero(mask & (hashes == np.uint64(self._threshold.hash))))
+        return mask
+
+
+class _CorpusWriter:
+    """Writes the passages of one unit to corpus parts and gives their addresses."""
+
+    def __init__(self, spec: ReadSpec) -> None:
+        self._spec, self._writer = spec, PartWriter(spec.corpus)
+        self._keys: list[pa.Array] = []
+        self._dataset = ""
+
+    def add(self, passages: pa.RecordBatch, sampled: pa.Array) -> Iterator[Any]:
+        """Take passages; gives what each part that filled up has to say."""
+        if not passages.num_rows:
+            return
+        self._dataset = passages.column("dataset")[0].as_py()
+        self._keys.append(passage_keys(passages))
+        texts = pc.fill_null(normalise_texts(passages.column("text")), "")
+        columns = [passages.column("dataset"), passages.column("passage_id"), texts, sampled]
+        yield from self._addresses(self._writer.add(pa.RecordBatch.from_arrays(columns, schema=CORPUS)))
+
+    def close(self) -> Iterator[Any]:
+        """Write what is left."""
+        yield from self._addresses(self._writer.close())
+
+    def _addresses(self, parts: Iterable[tuple[int, int]]) -> Iterator[Any]:
+        for part, size in parts:
+            keys = pa.chunked_array(self._keys, type=ID).combine_chunks()
+            self._keys = [keys.slice(size)] if len(keys) > size else []
+            columns = [keys.slice(0, size), pa.array(np.full(size, part)), pa.array(np.arange(size, dtype=np.int32))]
+            rows = pa.table(columns, schema=PASSAGE_ADDRESSES)
+            partitions = partitions_of(first_words(rows.column("passage")), self._spec.num_partitions)
+            for keyed in by_partition(rows, partitions):
+                yield beam.pvalue.TaggedOutput(PASSAGES_TAG, keyed)
+            record = FileRecord(kind="corpus", path=f"corpus/{part:016x}.parquet", rows=size, dataset=self._dataset)
+            yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
+
+
+def publish_rejections(
+    folder: str, batches: Iterable[pa.RecordBatch | pa.Table], below: str = ""
+) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
+    """Write rejections and give their counts and file records as tagged outputs."""
+    tables = [pa.Table.from_batches([b]) if isinstance(b, pa.RecordBatch) else b for b in batches if b.num_rows]
+    if not tables:
+        return
+    for item in write_rejections(folder, pa.concat_tables(tables).cast(REJECTIONS), below):
+        if isinstance(item, FileRecord):
+            yield beam.pvalue.TaggedOutput(FILES_TAG, item.to_json())
+        else:
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, item)

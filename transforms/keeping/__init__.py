@@ -1,0 +1,1 @@
+"""Decisions come home to their rows, and the rest is kept."""

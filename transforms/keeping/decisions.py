@@ -1,0 +1,192 @@
+"""Decisions come home: what was decided about the rows of a part is applied where the part is read again."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.reasons import RejectReason
+from schemas.rows import CANONICAL
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG, publish_rejections
+from transforms.flow import progress
+from transforms.flow.batches import by_partition, first_words, partitions_of
+from transforms.flow.counts import KEPT, count
+from transforms.flow.manifests import FileRecord
+from transforms.flow.overlapping import OverlappingDoFn
+from transforms.flow.parts import DECISIONS, address, read_part, split_addresses, write_part
+from transforms.flow.rejections import reject
+from transforms.leaks.evaluation_sightings import sightings_by_range
+from transforms.leaks.leak_check import Leaks
+
+CAP_TAG, SIGHTINGS_TAG = "cap", "sightings"
+
+#: A surviving row of a capped dataset: what orders it and where it rests.
+CAP_KEYS = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("id", pa.binary(16), nullable=False),
+        pa.field("part", pa.int64(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+
+#: A last look at the rows that survived: gives decisions of its own, and what of evaluation sets it saw.
+FinalCheck = Callable[[pa.Table], Leaks]
+
+_ORDER = list(RejectReason)
+
+
+def first_decisions(decisions: pa.Table) -> pa.Table:
+    """One decision for each row: where several steps decided, the reason that comes first in ``RejectReason`` holds."""
+    ranks = pa.array(
+        [_ORDER.index(RejectReason(reason)) for reason in decisions.column("reason").to_pylist()], pa.int32()
+    )
+    ordered = decisions.append_column("rank", ranks).sort_by(
+        [("row", "ascending"), ("rank", "ascending"), ("kept_id", "ascending"), ("detail", "ascending")]
+    )
+    rows = ordered.column("row").to_numpy()
+    first = np.r_[True, rows[1:] != rows[:-1]] if len(rows) else np.zeros(0, bool)
+    return ordered.filter(pa.array(first)).drop_columns("rank")
+
+
+def apply_decisions(rows: pa.Table, decisions: pa.Table, stage: str) -> tuple[pa.Table, pa.Table]:
+    """``(kept: CANONICAL, rejected: REJECTIONS)``; every row of the part is in exactly one of them."""
+    decided = first_decisions(decisions)
+    positions = decided.column("row").to_numpy()
+    keep = np.ones(rows.num_rows, bool)
+    keep[positions] = False
+    rejected = reject(
+        rows.take(pa.array(positions)),
+        stage,
+        decided.column("reason").to_pylist(),
+        decided.column("detail").to_pylist(),
+        decided.column("kept_id").to_pylist(),
+    )
+    return rows.filter(pa.array(keep)), rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplySpec:
+    """Places and numbers of the steps that apply decisions. ``caps``: rows that a dataset may have at most."""
+
+    folder: str
+    progress: str | None
+    caps: Mapping[str, int]
+    num_partitions: int
+
+
+def keep(spec: ApplySpec, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, str | tuple[str, int]]]:
+    """Write a part of kept rows, if there are any; gives its file record and the counts of its datasets."""
+    if not rows.num_rows:
+        return
+    number = write_part(f"{spec.folder}/kept", rows.cast(CANONICAL))
+    progress.report(spec.progress, kept=rows.num_rows)
+    record = FileRecord(kind="kept", path=f"kept/{number:016x}.parquet", rows=rows.num_rows)
+    yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
+    for item in pc.value_counts(rows.column("dataset")).to_pylist():
+        yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+class ApplyDecisions(OverlappingDoFn):
+    """A part and its decisions -> what is kept of it, with counts, file records, and sightings of evaluation queries.
+
+    A part that holds rows under a cap gives a part of survivors (main output: its address) and their keys instead.
+    """
+
+    def __init__(self, spec: ApplySpec, final_check: FinalCheck | None) -> None:
+        self._spec, self._final_check = spec, final_check
+
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        part, batches = element
+        _, decisions = split_addresses(batches)
+        rows = read_part(f"{self._spec.folder}/parts", part)
+        kept, rejected = apply_decisions(rows, decisions, "prepare")
+        if self._final_check is not None:
+            leaks = self._final_check(kept)
+            kept, leaked = apply_decisions(kept, leaks.decisions, "prepare")
+            rejected = pa.concat_tables([rejected, leaked])
+            for keyed in sightings_by_range(leaks.sightings, self._spec.num_partitions):
+                yield beam.pvalue.TaggedOutput(SIGHTINGS_TAG, keyed)
+        progress.report(self._spec.progress, rejected=rejected.num_rows)
+        yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
+        if self._spec.caps.keys() & set(kept.column("dataset").unique().to_pylist()):
+            survivors = write_part(f"{self._spec.folder}/survivors", kept)
+            yield address(survivors, kept.num_rows)
+            yield from self._cap_keys(survivors, kept)
+        else:
+            yield from keep(self._spec, kept)
+
+    def _cap_keys(self, part: int, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
+        capped = pc.is_in(rows.column("dataset"), pa.array(sorted(self._spec.caps), pa.string()))
+        positions = np.flatnonzero(capped.to_numpy())
+        chosen = rows.take(pa.array(positions))
+        columns = [
+            chosen.column("dataset"),
+            chosen.column("id"),
+            pa.array(np.full(len(positions), part)),
+            pa.array(positions, pa.int32()),
+        ]
+        keys = pa.table(columns, schema=CAP_KEYS)
+        for keyed in by_partition(keys, partitions_of(first_words(keys.column("id")), self._spec.num_partitions)):
+            yield beam.pvalue.TaggedOutput(CAP_TAG, keyed)
+
+
+def cap_counts(keyed: tuple[int, pa.RecordBatch]) -> Iterator[tuple[str, int]]:
+    """Rows of each capped dataset in a range of ids, keyed ``dataset<TAB>range``."""
+    for item in pc.value_counts(keyed[1].column("dataset")).to_pylist():
+        yield f"{item['values']}\t{keyed[0]}", item["counts"]
+
+
+@beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
+class CapRows(beam.DoFn):
+    """All rows of a range of ids -> decisions that reject those beyond their dataset's cap.
+
+    The rows with the smallest ids stay, so a cap is the same whatever the order. ``rows_by_range`` holds the rows of
+    each dataset and range; ranges are in the order of ids, so their sums say how many come before a range.
+    """
+
+    def __init__(self, caps: Mapping[str, int]) -> None:
+        self._caps = caps
+
+    def process(
+        self, keyed: tuple[int, Iterable[pa.RecordBatch]], rows_by_range: dict[str, int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        number, batches = keyed
+        table = pa.Table.from_batches(list(batches), schema=CAP_KEYS).sort_by(
+            [("dataset", "ascending"), ("id", "ascending")]
+        )
+        for dataset, cap in sorted(self._caps.items()):
+            before = sum(rows_by_range.get(f"{dataset}\t{i}", 0) for i in range(number))
+            rows = table.filter(pc.equal(table.column("dataset"), dataset)).slice(max(0, cap - before))
+            yield from by_partition(_capped(rows, cap), rows.column("part").to_numpy())
+
+
+def _capped(rows: pa.Table, cap: int) -> pa.Table:
+    size = rows.num_rows
+    columns = [
+        rows.column("row"),
+        pa.array([RejectReason.CAPPED.value] * size, pa.string()),
+        pa.array([f"beyond the dataset's cap of {cap} rows"] * size, pa.string()),
+        pa.nulls(size, pa.binary(16)),
+    ]
+    return pa.table(columns, schema=DECISIONS)
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+class KeepRows(OverlappingDoFn):
+    """Survivors and caps of a part -> the part as it is kept, with counts and file records."""
+
+    def __init__(self, spec: ApplySpec) -> None:
+        self._spec = spec
+
+    def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        part, batches = element
+        _, decisions = split_addresses(batches)
+        kept, rejected = apply_decisions(read_part(f"{self._spec.folder}/survivors", part), decisions, "prepare")
+        yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
+        yield from keep(self._spec, kept)

@@ -1,0 +1,1 @@
+"""Evaluation sets: what they hold, and which rows hold it too."""

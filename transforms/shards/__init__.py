@@ -1,0 +1,1 @@
+"""Mined rows fetch their texts and become sorted shards."""

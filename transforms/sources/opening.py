@@ -1,0 +1,134 @@
+"""Sources: the bundled sample, a directory in hub layout (local or behind an fsspec URL), or the hub itself.
+
+A source resolves an entry to units, and says what it does not hold. ``docs/sources.md`` describes the layout.
+"""
+
+import posixpath
+from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+
+from schemas.catalog import Adapter, LocatedEntry
+from schemas.config import HUB, SAMPLE
+from schemas.errors import SourceError
+from transforms.sources.file_digests import file_digest
+from transforms.sources.filesystems import filesystem_of, is_local, place_of
+from transforms.sources.hub import HubSource
+from transforms.sources.layout import Wanted, absent_line, files_of, hint, is_data, wanted_of
+from transforms.sources.planning import Plan, Source, SourceFile, empty_lines, unit_of, units_of
+from transforms.sources.readers.raw import file_error
+from transforms.sources.units import endings
+
+__all__ = ["DATASETS", "DirectorySource", "HubSource", "Plan", "Source", "open_source"]
+
+DATASETS = "datasets"
+#: The sample that ships with the project, beside the entries that it is for.
+SAMPLE_ROOT = Path(__file__).parents[2] / "catalog" / "sample"
+_THREADS = 8
+
+
+def open_source(name: str, *, limit: int | None = None, sample_root: str | None = None, digests: bool = True) -> Source:
+    """The source of that name: ``sample``, ``hub``, or a directory in hub layout (a path or an fsspec URL).
+
+    ``limit`` only matters on the hub, where reading all rows to choose among them is out of the question; elsewhere it
+    is applied to the rows that were read. Without ``digests`` no content is read to plan, and nothing can be keyed by
+    it. Raises SourceError for a directory that is absent or not in hub layout.
+    """
+    if name == HUB:
+        return HubSource(limit=limit)
+    root = (sample_root or str(SAMPLE_ROOT)) if name == SAMPLE else name
+    return DirectorySource(root, name, digests=digests)
+
+
+class DirectorySource:
+    """A directory in hub layout: ``<root>/datasets/<dataset>/<config>/<split>-*.<ending>``."""
+
+    def __init__(self, root: str, shown: str, *, digests: bool = True) -> None:
+        self._shown = shown
+        self._digests = digests
+        self._filesystem, self._root = filesystem_of(root)
+        if is_local(self._filesystem):
+            self._root = str(Path(self._root).resolve())
+        self._datasets = posixpath.join(self._root, DATASETS)
+        self._check()
+
+    def _check(self) -> None:
+        if self._filesystem.isdir(self._datasets):
+            return
+        if not self._filesystem.exists(self._root):
+            there = "there is nothing of that name"
+        elif not self._filesystem.isdir(self._root):
+            there = "that is a file"
+        else:
+            names = sorted(
+                posixpath.basename(path.rstrip("/")) for path in self._filesystem.ls(self._root, detail=False)
+            )
+            there = f"it holds {', '.join(names[:20]) or 'nothing'}"
+        raise SourceError(
+            f"SOURCE={self._shown} is not a directory in hub layout: looked for {self._datasets}, but {there}. A "
+            f"source is sample, hub, or a directory with datasets/<dataset>/<config>/<split>-*, in files that end in "
+            f"{endings()}"
+        )
+
+    def plan(self, located: LocatedEntry) -> Plan:
+        """The units of an entry's files. Raises SourceError for a file that cannot be read or is damaged."""
+        folder = located.entry.folder
+        place = f"{self._shown.rstrip('/')}/{DATASETS}/{folder}"
+        sizes = self._listing(folder)
+        if not sizes:
+            return Plan(place=place, absent=(self._nothing(located),))
+        found = {declared: files_of(declared, sizes) for declared in wanted_of(located)}
+        absent = [absent_line(located, declared, sizes, place) for declared, files in found.items() if not files]
+        if absent and located.entry.adapter is Adapter.BEIR:
+            return Plan(place=place, absent=tuple(absent))
+        pairs = [pair for files in found.values() for pair in files]
+        chosen = [self._source_file(folder, wanted, path, sizes[path]) for wanted, path in pairs]
+        return self._planned(located, place, chosen, absent)
+
+    def _planned(self, located: LocatedEntry, place: str, files: list[SourceFile], absent: list[str]) -> Plan:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            units = list(pool.map(lambda file: units_of(located.entry.name, file), files))
+            digested = files if self._digests else []
+            digests = list(pool.map(lambda file: _digest(located.entry.name, file), digested))
+        return Plan(
+            place=place,
+            units=tuple(unit for found in units for unit in found),
+            absent=(*absent, *empty_lines(files, units)),
+            digests={file.file: digest for file, digest in zip(digested, digests, strict=True)},
+            sizes={file.file: file.size for file in files},
+        )
+
+    def _source_file(self, folder: str, wanted: Wanted, path: str, size: int) -> SourceFile:
+        inner = posixpath.join(self._datasets, folder, path)
+        file = f"{DATASETS}/{folder}/{path}"
+        return SourceFile(wanted=wanted, place=place_of(self._filesystem, inner), file=file, size=size)
+
+    def _listing(self, folder: str) -> dict[str, int]:
+        """Sizes of all files below a dataset's folder by their path in it; empty where there is no such folder."""
+        inner = posixpath.join(self._datasets, folder)
+        found = self._filesystem.find(inner, detail=True) if self._filesystem.isdir(inner) else {}
+        return {posixpath.relpath(path, inner): int(info["size"]) for path, info in found.items()}
+
+    def _nothing(self, located: LocatedEntry) -> str:
+        entry = located.entry
+        known = self._folders
+        near = get_close_matches(entry.folder, known, n=3, cutoff=0.5) or known[:3]
+        key = ("source", "hub") if entry.source.hub else ("name",)
+        return (
+            f"{located.where(*key)}: {self._shown} holds no {DATASETS}/{entry.folder}; of the {len(known)} datasets "
+            f"there the nearest are {', '.join(near) or 'none'}{hint(located)}"
+        )
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        """The datasets there: folders above those that hold data files."""
+        paths = (posixpath.relpath(path, self._datasets) for path in self._filesystem.find(self._datasets))
+        return sorted({"/".join(path.split("/")[:-2]) or path.split("/")[0] for path in paths if is_data(path)})
+
+
+def _digest(dataset: str, file: SourceFile) -> str:
+    try:
+        return file_digest(*filesystem_of(file.place))
+    except OSError as error:
+        raise file_error(unit_of(dataset, file), error) from error

@@ -1,0 +1,89 @@
+"""Files without row groups: opened plain, gzip or zstd, local or remote, and cut into blocks of whole lines."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from schemas.errors import SourceError
+from transforms.sources.filesystems import filesystem_of, is_local
+from transforms.sources.readers.ranges import RangeFile, RangeParams
+from transforms.sources.readers.raw import file_error
+from transforms.sources.units import Unit
+
+#: Bytes read at a time. What is held of a file is this, or its longest line.
+BLOCK_BYTES = 4 << 20
+#: A longer line is taken for a file of another format (a JSON document under the name of JSON lines, say).
+MAX_LINE_BYTES = 64 << 20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@contextmanager
+def open_stream(unit: Unit) -> Iterator[pa.NativeFile]:
+    """The unit's file as a stream of uncompressed bytes.
+
+    Raises SourceError, also for what goes wrong while the stream is read: a file that is gone, truncated or damaged.
+    """
+    filesystem, inner = filesystem_of(unit.path)
+    try:
+        with pa.OSFile(inner) if is_local(filesystem) else _remote(unit.path) as source:
+            if unit.compression is None:
+                yield source
+            else:
+                with pa.CompressedInputStream(source, unit.compression) as stream:
+                    yield stream
+    except OSError as error:
+        raise file_error(unit, error) from error
+
+
+def _remote(place: str) -> pa.NativeFile:
+    return pa.PythonFile(RangeFile(place, RangeParams(read_ahead=2 * BLOCK_BYTES)), mode="r")
+
+
+def line_blocks(stream: pa.NativeFile, unit: Unit, block_bytes: int) -> Iterator[bytes]:
+    """Blocks of whole lines, about ``block_bytes`` each, the same for every compression; a byte order mark is left out.
+
+    Raises SourceError for a line above ``MAX_LINE_BYTES``.
+    """
+    pieces: list[bytes] = []
+    for data in _filled(stream, block_bytes):
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            yield b"".join([*pieces, data[:cut]])
+            pieces = [data[cut:]]
+        else:
+            pieces.append(data)
+            _check_length(sum(map(len, pieces)), unit)
+    if last := b"".join(pieces):
+        yield last
+
+
+def _filled(stream: pa.NativeFile, size: int) -> Iterator[bytes]:
+    """Chunks of exactly ``size`` bytes (the last may be shorter): a decompressor gives what it happens to have."""
+    first = True
+    while True:
+        chunk = b""
+        while len(chunk) < size and (data := stream.read(size - len(chunk))):
+            chunk += data
+        if not chunk:
+            return
+        yield chunk.removeprefix(_BYTE_ORDER_MARK) if first else chunk
+        first = False
+
+
+def _check_length(length: int, unit: Unit) -> None:
+    if length > MAX_LINE_BYTES:
+        raise SourceError(
+            f"{unit.file} has a line of more than {MAX_LINE_BYTES >> 20} MiB, so it is hardly a file of {unit.format} "
+            f"rows; if it is one JSON document, name it .json and set the entry's option `records`"
+        )
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are valid UTF-8, without decoding them."""
+    offsets = pa.py_buffer(len(data).to_bytes(8, "little").rjust(16, b"\0"))
+    try:
+        pa.LargeStringArray.from_buffers(1, offsets, pa.py_buffer(data)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -1,0 +1,40 @@
+"""Plain text: each line that is not blank is a row with the one column ``line``."""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+
+from schemas.reasons import RejectReason
+from transforms.sources.readers.raw import Broken, RawBatch, batches, excerpt, require_columns
+from transforms.sources.readers.streams import BLOCK_BYTES, line_blocks, open_stream
+from transforms.sources.units import Unit
+
+LINE = "line"
+
+
+def read_text_unit(
+    unit: Unit, columns: Mapping[str, str], batch_rows: int, block_bytes: int = BLOCK_BYTES
+) -> Iterator[RawBatch]:
+    """The lines of a text file without their ends; blank ones are no rows and have no number."""
+    require_columns(unit, columns, [LINE])
+    number = 0
+    with open_stream(unit) as stream:
+        for block in line_blocks(stream, unit, block_bytes):
+            lines = [line for line in block.split(b"\n") if line.strip()]
+            yield from batches(*_decode(lines, number), batch_rows)
+            number += len(lines)
+
+
+def _decode(lines: list[bytes], first: int) -> tuple[pa.RecordBatch, pa.Array, list[Broken]]:
+    texts: list[str] = []
+    numbers: list[int] = []
+    broken: list[Broken] = []
+    for number, line in enumerate(lines, first):
+        try:
+            texts.append(line.removesuffix(b"\r").decode())
+            numbers.append(number)
+        except UnicodeDecodeError as error:
+            detail = f"byte {error.start} of the line: {error.reason}"
+            broken.append(Broken(number, RejectReason.INVALID_UTF8, detail, excerpt(line)))
+    rows = pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], names=[LINE])
+    return rows, pa.array(numbers, pa.int64()), broken

@@ -1,0 +1,229 @@
+"""What mining reads: queries with what is known about them, and the pool of passages of their dataset, both with
+vectors.
+
+Hashes and addresses go to the range of the store that holds their vectors, take them there, and travel on to
+(dataset, pool shard) keys. Texts stay where they rest.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.rows import ID, MINED, TEXTS, text_hash
+from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
+from transforms.flow import progress
+from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
+from transforms.flow.counts import KEPT, READ, count
+from transforms.flow.manifests import FileRecord
+from transforms.flow.parts import write_part
+from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
+from transforms.vectors.embedding import TextSpec, read_texts
+from transforms.vectors.vector_store import read_vectors
+
+_HASHES = pa.list_(ID)
+
+#: A row that asks: its id and address, the hash and the store key of its query, and the hashes of what it was given.
+ASKING = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("key", ID, nullable=False),
+        pa.field("query_hash", ID, nullable=False),
+        pa.field("id", ID, nullable=False),
+        pa.field("part", pa.int64(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("positives", _HASHES, nullable=False),
+        pa.field("negatives", _HASHES, nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("other_labels", TEXTS),
+        pa.field("cluster", ID, nullable=False),
+    ]
+)
+
+#: A passage that may be found: hash, store key, label, cluster (hash of its form for matching) and the text's address.
+FINDABLE = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("key", ID, nullable=False),
+        pa.field("text_hash", ID, nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("other_labels", TEXTS),
+        pa.field("cluster", ID, nullable=False),
+        pa.field("part", pa.int64(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("field", pa.string(), nullable=False),
+        pa.field("element", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSpec:
+    """Texts of the run, the number of pool shards of each dataset, and the folder of the mine stage."""
+
+    texts: TextSpec
+    num_shards: Mapping[str, int]
+    folder: str
+
+
+def asking(rows: pa.Table, texts: pa.Table, part: int) -> pa.Table:
+    """The rows of mined datasets as ASKING."""
+    queries = texts.filter(pc.equal(texts.column("role"), AS_QUERY))
+    numbers = queries.column("row")
+    chosen = rows.take(numbers)
+    columns = {
+        "dataset": queries.column("dataset"),
+        "key": queries.column("key"),
+        "query_hash": queries.column("hash"),
+        "id": chosen.column("id"),
+        "part": pa.array(np.full(len(numbers), part)),
+        "row": numbers,
+        "positives": _hash_lists(chosen, texts, POSITIVES),
+        "negatives": _hash_lists(chosen, texts, NEGATIVES),
+        "label": chosen.column("label"),
+        "other_labels": chosen.column("other_labels"),
+        "cluster": cluster_hashes(queries.column("text")),
+    }
+    return pa.table([columns[name] for name in ASKING.names], schema=ASKING)
+
+
+def _hash_lists(rows: pa.Table, texts: pa.Table, field: str) -> pa.ListArray:
+    """Hashes of a list field's texts, in lists as the rows have them (texts come in the order of rows)."""
+    lengths = pc.fill_null(pc.list_value_length(rows.column(field)), 0).to_numpy()
+    offsets = pa.array(np.r_[0, np.cumsum(lengths)], pa.int32())
+    hashes = texts.filter(pc.equal(texts.column("field"), field)).column("hash").combine_chunks()
+    return pa.ListArray.from_arrays(offsets, hashes)
+
+
+def findable(rows: pa.Table, texts: pa.Table) -> pa.Table:
+    """The passages among a part's texts as FINDABLE; a labelled text brings its label."""
+    passages = texts.filter(pc.equal(texts.column("role"), AS_PASSAGE))
+    labelled = {
+        field.name: rows.column(field.name).take(passages.column("row"))
+        if field.name in rows.schema.names
+        else pa.nulls(passages.num_rows, field.type)
+        for field in (FINDABLE.field("label"), FINDABLE.field("other_labels"))
+    }
+    columns = (
+        {name: passages.column(name) for name in ("dataset", "key", "part", "row", "field", "element")}
+        | {
+            "text_hash": passages.column("hash"),
+            "cluster": cluster_hashes(passages.column("text")),
+        }
+        | labelled
+    )
+    return pa.table([columns[name] for name in FINDABLE.names], schema=FINDABLE)
+
+
+def unmined(rows: pa.Table, part: int, chosen: pa.Array) -> pa.Table:
+    """Rows whose dataset is not mined, as MINED: what they were given, without scores."""
+    kept = rows.take(chosen)
+    columns: dict[str, Any] = {
+        "dataset": kept.column("dataset"),
+        "id": kept.column("id"),
+        "part": pa.array(np.full(len(chosen), part)),
+        "row": chosen.cast(pa.int32()),
+        "cluster_id": cluster_hashes(kept.column("query")),
+    } | {field: _given(kept, part, chosen, field) for field in (POSITIVES, NEGATIVES)}
+    return pa.table([columns[name] for name in MINED.names], schema=MINED)
+
+
+def _given(rows: pa.Table, part: int, numbers: pa.Array, field: str) -> pa.Array:
+    lists = []
+    for number, texts in zip(numbers.to_pylist(), rows.column(field).to_pylist(), strict=True):
+        address = {"part": part, "row": number, "field": field, "score": float("nan"), "rank": -1}
+        lists.append([address | {"hash": text_hash(text), "element": i} for i, text in enumerate(texts)])
+    return pa.array(lists, MINED.field(field).type)
+
+
+@beam.typehints.with_input_types(str)
+class GatherPools(beam.DoFn):
+    """A part -> rows that ask and passages that may be found, by range of store keys. Rows of datasets that are not
+    mined are written as they are (files and counts are tagged)."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        self._spec = spec
+
+    def process(self, element: str) -> Iterator[Any]:
+        kind, part, rows, texts = read_texts(self._spec.texts, element)
+        if kind == "kept":
+            yield from self._count(rows)
+            yield from self._pass_unmined(rows, part)
+            yield from self._by_key(asking(rows, texts, part))
+        yield from self._by_key(findable(rows, texts))
+
+    def _count(self, rows: pa.Table) -> Iterator[Any]:
+        progress.report(self._spec.texts.progress, read=rows.num_rows)
+        for item in pc.value_counts(rows.column("dataset")).to_pylist():
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], READ, item["counts"]))
+
+    def _pass_unmined(self, rows: pa.Table, part: int) -> Iterator[Any]:
+        mined = pc.is_in(rows.column("dataset"), pa.array(sorted(self._spec.texts.mined), pa.string()))
+        chosen = pa.array(np.flatnonzero(~mined.to_numpy()))
+        if len(chosen):
+            yield from publish_mined(self._spec, unmined(rows, part, chosen))
+
+    def _by_key(self, rows: pa.Table) -> Iterator[tuple[int, pa.RecordBatch]]:
+        yield from by_partition(
+            rows, partitions_of(first_words(rows.column("key")), self._spec.texts.num_store_partitions)
+        )
+
+
+def publish_mined(spec: PoolSpec, mined: pa.Table) -> Iterator[Any]:
+    """Write mined rows as a part; gives its record and the rows kept, as tagged outputs."""
+    part = write_part(f"{spec.folder}/mined", mined)
+    progress.report(spec.texts.progress, kept=mined.num_rows)
+    record = FileRecord(kind="mined", path=f"mined/{part:016x}.parquet", rows=mined.num_rows)
+    yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
+    for item in pc.value_counts(mined.column("dataset")).to_pylist():
+        yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
+
+
+def attach_vectors(rows: pa.Table, vectors: pa.Table) -> pa.Table:
+    """Add each row's vector by its key. Raises AssertionError where the store lacks one: embed must have run before."""
+    positions = pc.index_in(rows.column("key"), value_set=vectors.column("key").combine_chunks())
+    if positions.null_count:
+        raise AssertionError(f"the vector store lacks {positions.null_count} of {rows.num_rows} texts")
+    return rows.append_column("vector", vectors.column("vector").take(positions))
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[str, pa.RecordBatch])
+class AttachVectors(beam.DoFn):
+    """All of a range of store keys -> queries for every pool shard of their dataset, passages for the shard they are
+    in.
+
+    Rows of a dataset with the same query have the same key, so they are together here: ``share`` (from ``mining``)
+    tells each of them what is relevant to the others.
+    """
+
+    def __init__(self, spec: PoolSpec, share: Callable[[pa.Table], pa.Table]) -> None:
+        self._spec, self._share = spec, share
+
+    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        partition, batches = keyed[0], list(keyed[1])
+        texts = self._spec.texts
+        vectors = read_vectors(texts.store, partition, texts.num_store_partitions, texts.dims)
+        for schema in (ASKING, FINDABLE):
+            yield from self._spread(batches, schema, vectors)
+
+    def _spread(
+        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, vectors: pa.Table
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
+        mine = [batch for batch in batches if batch.schema.names == schema.names]
+        rows = attach_vectors(pa.Table.from_batches(mine, schema=schema), vectors)
+        for dataset in sorted(pc.unique(rows.column("dataset")).to_pylist()):
+            chosen = rows.filter(pc.equal(rows.column("dataset"), dataset))
+            shards = self._spec.num_shards[dataset]
+            if schema is ASKING:
+                for batch in split_batches(self._share(chosen)):
+                    yield from ((f"{dataset}\t{shard}", batch) for shard in range(shards))
+            else:
+                for shard, batch in by_partition(
+                    chosen, partitions_of(first_words(chosen.column("text_hash")), shards)
+                ):
+                    yield f"{dataset}\t{shard}", batch

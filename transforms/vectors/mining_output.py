@@ -1,0 +1,84 @@
+"""What mining found, at rest: accepted rows as parts (MINED), refused ones as decisions that go home to their part."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.rows import MINED
+from transforms.examples.read_rows import publish_rejections
+from transforms.flow import progress
+from transforms.flow.batches import by_partition
+from transforms.flow.parts import DECISIONS, read_part
+from transforms.keeping.decisions import apply_decisions
+from transforms.vectors.mining_input import PoolSpec, publish_mined
+
+STAGE = "mine"
+
+
+def accepted(found: pa.Table) -> pa.Table:
+    """Rows without a reject reason as MINED: parallel lists of hashes, addresses, scores and ranks become structs."""
+    rows = found.filter(pc.is_null(found.column("reason")))
+    columns: dict[str, Any] = {name: rows.column(name) for name in ("dataset", "id", "part", "row")}
+    columns["cluster_id"] = rows.column("cluster")
+    for side, singular in (("positives", "positive"), ("negatives", "negative")):
+        columns[side] = _structs(rows, singular, MINED.field(side).type)
+    return pa.table([columns[name] for name in MINED.names], schema=MINED)
+
+
+def _structs(rows: pa.Table, side: str, kind: pa.ListType) -> pa.ListArray:
+    hashes = rows.column(f"{side}_hashes").combine_chunks()
+    values = {"hash": hashes.flatten(), "score": rows.column(f"{side}_scores").combine_chunks().flatten()}
+    addresses = rows.column(f"{side}_addresses").combine_chunks().flatten()
+    values |= {name: addresses.field(name) for name in ("part", "row", "field", "element")}
+    values["rank"] = pa.array(np.full(len(addresses), -1), pa.int32())
+    if f"{side}_ranks" in rows.column_names:
+        values["rank"] = rows.column(f"{side}_ranks").combine_chunks().flatten()
+    fields = [kind.value_type.field(i) for i in range(kind.value_type.num_fields)]
+    structs = pa.StructArray.from_arrays([values[field.name].cast(field.type) for field in fields], fields=fields)
+    offsets = np.asarray(hashes.offsets)
+    return pa.ListArray.from_arrays(pa.array(offsets - offsets[0], pa.int32()), structs)
+
+
+def refused(found: pa.Table) -> pa.Table:
+    """Rows with a reject reason as DECISIONS plus the ``part`` that they belong to."""
+    rows = found.filter(pc.is_valid(found.column("reason")))
+    columns = [rows.column(name) for name in ("row", "reason", "detail")]
+    table = pa.table([*columns, pa.nulls(rows.num_rows, pa.binary(16))], schema=DECISIONS)
+    return table.append_column("part", rows.column("part"))
+
+
+@beam.typehints.with_input_types(tuple[str, pa.RecordBatch])
+class WriteMined(beam.DoFn):
+    """What was found for a block of rows -> a mined part (files and counts tagged); decisions on refused rows, by
+    part.
+    """
+
+    def __init__(self, spec: PoolSpec) -> None:
+        self._spec = spec
+
+    def process(self, keyed: tuple[str, pa.RecordBatch]) -> Iterator[Any]:
+        found = pa.Table.from_batches([keyed[1]])
+        mined = accepted(found)
+        if mined.num_rows:
+            yield from publish_mined(self._spec, mined)
+        decisions = refused(found)
+        yield from by_partition(decisions.drop_columns("part"), decisions.column("part").to_numpy())
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+class RejectMined(beam.DoFn):
+    """Decisions on rows of a kept part -> their rejections, with texts (files and counts tagged)."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        self._spec = spec
+
+    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        part, batches = keyed
+        rows = read_part(self._spec.texts.kept, part)
+        _, rejected = apply_decisions(rows, pa.Table.from_batches(list(batches), schema=DECISIONS), STAGE)
+        progress.report(self._spec.texts.progress, rejected=rejected.num_rows)
+        yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
