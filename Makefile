@@ -11,20 +11,27 @@ GPU := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
 comma := ,
 EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
-# The interface. A variable that is not set passes no flag, so that the command's own default holds.
-MODEL ?= tiny
-CHOICE = $(if $(CATEGORY),--category='$(CATEGORY)') $(if $(LICENSES),--licenses='$(LICENSES)') \
-	$(if $(LANGUAGES),--languages='$(LANGUAGES)') $(if $(CATALOG),--catalog='$(CATALOG)')
-CURATE_FLAGS = $(CHOICE) $(if $(SOURCE),--source='$(SOURCE)') \
-	$(if $(LIMIT),--limit='$(LIMIT)') $(if $(OUT),--out='$(OUT)') $(if $(TEACHER),--teacher='$(TEACHER)') \
-	$(if $(RUNNER),--runner='$(RUNNER)') $(if $(WORKERS),--workers='$(WORKERS)') $(if $(EVALUATION),--evaluation='$(EVALUATION)') $(if $(DRY_RUN),--dry_run)
-MANIFEST = $(or $(OUT),out)/manifest.json
+# The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
+# command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL ARGS
+$(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
+export $(addprefix KALM_,$(INTERFACE))
+unexport $(INTERFACE)
+flag = $(if $(value $(2)),--$(1)="$$KALM_$(2)")
+CHOICE = $(call flag,config,CONFIG) $(call flag,category,CATEGORY) $(call flag,licenses,LICENSES) \
+	$(call flag,languages,LANGUAGES) $(call flag,catalog,CATALOG)
+RUN = $(CHOICE) $(call flag,source,SOURCE) $(call flag,limit,LIMIT) $(call flag,teacher,TEACHER) \
+	$(call flag,evaluation,EVALUATION)
+# ARGS: any further flags, in one text that the command splits as a shell would, expanding nothing. Targets that do not
+# call the command hand theirs to the shell.
+KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
+REST = $(value ARGS)
 
-.PHONY: help setup catalog curate train regenerate test test-fast test-flink check format pins \
+.PHONY: help setup catalog config curate train regenerate test test-fast test-flink check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join flink-up flink-down prism clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -39,31 +46,35 @@ $(READY): setup.py constraints.txt
 	@# faiss-cpu and faiss-gpu hold the same files: with a GPU the former is left out by a marker that is never true.
 	@echo "$(if $(GPU),faiss-cpu; python_version < '3')" > $(VENV)/overrides.txt
 	$(VENV)/bin/uv pip install --python $(PY) -c constraints.txt -b constraints.txt --overrides $(VENV)/overrides.txt -e '.[$(EXTRAS)]'
-	$(PY) -m pipelines.warm_up
+	$(VENV)/bin/kalm warm-up
 	@touch $(READY)
 
 catalog: $(READY)  ## List the datasets: task type, languages, licence, rows (CATEGORY, LICENSES, LANGUAGES)
-	$(PY) -m catalog.table $(strip $(CHOICE) $(ARGS))
+	$(strip $(KALM) catalog $(CHOICE))
+
+config: $(READY)  ## Show the configuration of a run: every value, its origin, its meaning (CONFIG, and as for curate)
+	$(strip $(KALM) config $(RUN))
 
 curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (CATEGORY=retrieval)
-	$(PY) -m pipelines.curate $(strip $(CURATE_FLAGS) $(ARGS))
+	$(strip $(KALM) curate $(RUN) $(call flag,out,OUT) $(call flag,runner,RUNNER) $(call flag,workers,WORKERS) \
+		$(if $(value DRY_RUN),--dry_run))
 
 train: $(READY)  ## Train a model on the shards of OUT's manifest (MODEL=tiny or a path)
-	$(PY) -m trainer.train --manifest='$(MANIFEST)' --model='$(MODEL)' $(ARGS)
+	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" --model="$${KALM_MODEL:-tiny}")
 
 regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them with the golden file
-	$(PY) -m pipelines.regenerate $(ARGS)
+	$(KALM) regenerate
 
 test: $(READY)  ## Run all tests but those that need Flink
-	$(PY) -m pytest -m 'not flink' $(ARGS)
+	$(PY) -m pytest -m 'not flink' $(REST)
 
 test-fast: $(READY)  ## Run the tests that take a few seconds at most
-	$(PY) -m pytest -m 'not flink and not slow' $(ARGS)
+	$(PY) -m pytest -m 'not flink and not slow' $(REST)
 
 test-flink: $(READY)  ## Run the tests on a local Flink cluster (Java 17 and Maven)
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && command -v mvn > /dev/null || { \
 		echo "make test-flink: SKIPPED, nothing was run on Flink: Java 17 or newer (java) and Maven (mvn) must be on PATH"; exit 0; } && \
-		$(PY) -m pytest -m flink $(ARGS)
+		$(PY) -m pytest -m flink $(REST)
 
 check: $(READY)  ## Lint, format, types, floors, length of functions
 	$(VENV)/bin/ruff check .
@@ -80,15 +91,16 @@ pins: $(READY)  ## Resolve anew what constraints.txt pins (all extras, Python 3.
 	{ $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --upgrade --no-header --no-annotate --all-extras setup.py; \
 		echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)"; } | LC_ALL=C sort -f > $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
+	$(PY) -c 'from pipelines.runners import write_beam_flags; write_beam_flags()'
 
 bench: bench-dedup bench-edits bench-language bench-leaks bench-join bench-stages  ## Measure all numbers of the README (ARGS=--write=README.md puts them there)
 
 bench-stages: $(READY)  ## Measure the stages on SOURCE beside what people run today (LIMIT, EVALUATION)
-	$(PY) -m benchmarks.stages $(strip $(if $(SOURCE),--source='$(SOURCE)') $(if $(CATEGORY),--category='$(CATEGORY)') \
-		$(if $(LIMIT),--limit='$(LIMIT)') $(if $(EVALUATION),--evaluation='$(EVALUATION)') $(if $(TEACHER),--teacher='$(TEACHER)') $(ARGS))
+	$(strip $(PY) -m benchmarks.stages $(call flag,source,SOURCE) $(call flag,category,CATEGORY) \
+		$(call flag,limit,LIMIT) $(call flag,evaluation,EVALUATION) $(call flag,teacher,TEACHER) $(REST))
 
 bench-dedup: $(READY) .venv-peers/.ready  ## Measure deduplication beside datasketch, rensa and datatrove (some minutes)
-	$(PY) -m benchmarks.dedup $(ARGS)
+	$(PY) -m benchmarks.dedup $(REST)
 
 .venv-peers/.ready: benchmarks/peers.txt | $(READY)
 	test -x .venv-peers/bin/python || $(VENV)/bin/uv venv --quiet --python $(PY) .venv-peers
@@ -96,27 +108,27 @@ bench-dedup: $(READY) .venv-peers/.ready  ## Measure deduplication beside datask
 	@touch $@
 
 bench-edits: $(READY)  ## Measure which edited copies of SOURCE's texts near-duplicate removal finds
-	$(PY) -m benchmarks.edits $(strip $(if $(SOURCE),--source='$(SOURCE)') $(if $(CATEGORY),--category='$(CATEGORY)') $(ARGS))
+	$(strip $(PY) -m benchmarks.edits $(call flag,source,SOURCE) $(call flag,category,CATEGORY) $(REST))
 
 bench-language: $(READY)  ## Measure what the language check loses and finds on SOURCE (CATALOG, LIMIT)
-	$(PY) -m benchmarks.language $(strip $(if $(SOURCE),--source='$(SOURCE)') $(if $(CATEGORY),--category='$(CATEGORY)') \
-		$(if $(CATALOG),--catalog='$(CATALOG)') $(if $(LIMIT),--limit='$(LIMIT)') $(ARGS))
+	$(strip $(PY) -m benchmarks.language $(call flag,source,SOURCE) $(call flag,category,CATEGORY) \
+		$(call flag,catalog,CATALOG) $(call flag,limit,LIMIT) $(REST))
 
 bench-leaks: $(READY)  ## Measure which copies of EVALUATION's queries are found, and which rows of SOURCE are kept
-	$(PY) -m benchmarks.leaks $(strip $(if $(EVALUATION),--evaluation='$(EVALUATION)') $(if $(SOURCE),--source='$(SOURCE)') \
-		$(if $(CATEGORY),--category='$(CATEGORY)') $(ARGS))
+	$(strip $(PY) -m benchmarks.leaks $(call flag,evaluation,EVALUATION) $(call flag,source,SOURCE) \
+		$(call flag,category,CATEGORY) $(REST))
 
 bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and four million passages
-	$(PY) -m benchmarks.join $(ARGS)
+	$(PY) -m benchmarks.join $(REST)
 
 flink-up: $(READY)  ## Start a local Flink cluster, its job server and the worker pool
-	$(PY) -m pipelines.engines.flink up $(ARGS)
+	$(KALM) flink up
 
 flink-down: $(READY)  ## Stop the local Flink cluster
-	$(PY) -m pipelines.engines.flink down $(ARGS)
+	$(KALM) flink down
 
 prism: $(READY)  ## Install the Prism runner (needs Go)
-	$(PY) -m pipelines.engines.prism install $(ARGS)
+	$(KALM) prism install
 
 clean:  ## Remove builds, caches and work folders; a run's OUT stays
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

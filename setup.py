@@ -72,7 +72,7 @@ setup(
     },
     install_requires=RUNTIME,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["kalm-curate = pipelines.curate:main"]},
+    entry_points={"console_scripts": ["kalm = pipelines.command:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from benchmarks._measure import cpu_seconds, tell
-from pipelines.config import num_partitions
+from pipelines.graphs import num_partitions
 from pipelines.options import parse
 from pipelines.runners import run_pipeline
 from pipelines.wiring import batches

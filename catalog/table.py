@@ -1,7 +1,7 @@
 """The catalog as a table: on a terminal, as tab-separated lines where it is piped, or as a document.
 
-python -m catalog.table --category=sts --languages=zh
-python -m catalog.table --write=docs/catalog.md
+kalm catalog --category=sts --languages=zh
+kalm catalog --write=docs/catalog.md
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m catalog.table", description="List the datasets of the catalog.")
+    parser = argparse.ArgumentParser(prog="kalm catalog", description="List the datasets of the catalog.")
     parser.add_argument("--category", default=ALL, help="as for curate (default: all)")
     parser.add_argument("--licenses", help="only these licence classes, with commas")
     parser.add_argument("--languages", help="only datasets with one of these languages, with commas")
@@ -93,7 +93,3 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

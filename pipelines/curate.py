@@ -1,32 +1,27 @@
-"""Curate training data: prepare, embed, mine and pack, in order; what is already there is not made again.
+"""``kalm curate``: prepare, embed, mine and pack, in order; what is already there is not made again.
 
-python -m pipelines.curate --category=retrieval --source=sample --out=out
+Beam and the models are imported when a stage must run: a run whose stages are all there needs neither.
 """
 
-import logging
-import sys
 import time
-import traceback
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from catalog import load_evaluation
-from mining.policies import MiningParams
 from mining.teacher import find_teacher
-from pipelines.config import CurationConfig
-from pipelines.display import Display, fail
+from pipelines.configuration.model import ENTRY_KEYS, DatasetConfig
+from pipelines.display import Display
 from pipelines.dry_run import dry_run
 from pipelines.evaluation import open_evaluation, overlap_records
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job, scopes_of
 from pipelines.options import Command, parse
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
-from pipelines.runners import is_news, limit_threads, run_pipeline, worker_error
-from pipelines.selection import chosen_entries
+from pipelines.reporting import quieten, report_errors
+from pipelines.selection import choose
 from pipelines.workplace import Workplace, clear_temporary, code_digest
-from schemas.catalog import LocatedEntry
-from schemas.errors import CurationError, SourceError
+from schemas.catalog import CatalogEntry, LocatedEntry
+from schemas.errors import SourceError
 from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
 from transforms.flow import progress
 from transforms.keeping.alarms import check_alarms
@@ -63,35 +58,9 @@ def run_command(command: Command) -> None:
         curate(command)
 
 
-def report_errors(action: Callable[[], object]) -> int:
-    """Do something and give an exit code. What a person can mend is said in words, a fault of ours with its
-    traceback.
-    """
-    try:
-        action()
-    except CurationError as error:
-        fail(error.message)
-        return error.exit_code
-    except KeyboardInterrupt:
-        fail("interrupted; start again with the same command to go on where this run stopped")
-        return 130
-    except Exception as error:
-        known = worker_error(error)
-        if known is not None:
-            fail(known.message)
-            return known.exit_code
-        traceback.print_exc()
-        fail(f"this is a fault of the program, not of your data: {error}; please report it with the lines above")
-        return 70
-    return 0
-
-
 def curate(command: Command) -> Manifest:
     """Make what a command asks for and publish it below OUT; gives OUT's manifest."""
-    warnings.simplefilter("ignore")
-    logging.basicConfig(level=logging.ERROR, force=True)
-    logging.getLogger().handlers[0].addFilter(is_news)
-    limit_threads(command.workers)
+    quieten()
     display = Display(command.quiet)
     workplace = Workplace(command.config.out, command.config.work)
     with workplace.locked():
@@ -118,23 +87,23 @@ def plan(command: Command, workplace: Workplace) -> tuple[Run, list[tuple[str, s
 
     Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
     """
-    config = command.config
-    located, named = chosen_entries(config)
+    config, chosen = command.config, choose(command.configuration)
     source = open_source(config.source, limit=config.limit)
-    plans = {entry.entry.name: source.plan(entry) for entry in located}
+    plans = {entry.entry.name: source.plan(entry) for entry in chosen.located}
     absent = [(name, detail) for name, found in plans.items() for detail in found.absent]
-    there = [entry for entry in located if plans[entry.entry.name].units]
-    _require(there, named, plans)
+    there = [entry for entry in chosen.located if plans[entry.entry.name].units]
+    _require(there, chosen.named, plans)
     sets = load_evaluation(config.catalog)
     evaluation = open_evaluation(config, sets, workplace)
     run = Run(
         config=config,
-        params=CurationConfig(mining=MiningParams(seed=config.seed)),
+        params=command.configuration.config,
+        datasets={entry.entry.name: chosen.datasets[entry.entry.name] for entry in there},
         located=there,
         plans={entry.entry.name: plans[entry.entry.name] for entry in there},
         evaluation=evaluation,
         training_datasets=sets.training_datasets,
-        teacher=find_teacher(config.teacher),
+        teacher=find_teacher(config.teacher, command.configuration.config.teacher.params),
         workplace=workplace,
     )
     return run, [*absent, *evaluation.absent]
@@ -155,7 +124,7 @@ def run_stages(
     """Run the four stages in order; gives their jobs and their manifests."""
     jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
     manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
-    alarms = check_alarms(manifests["prepare"]["counts"], run.params.alarm_share, allowed=command.allow_alarms)
+    alarms = check_alarms(manifests["prepare"]["counts"], run.params.alarms.share, allowed=command.allow_alarms)
     for line in alarms:
         display.say(f"alarm: {line}")
     jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
@@ -173,7 +142,7 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     if found is None:
         progress.reset(job.folder.progress)
         with display.stage(job.folder.name, job.folder.progress, job.expected):
-            run_pipeline(job.build, command)
+            _run_pipeline(job, command)
         run.workplace.tidy(job.folder)
     manifest = found or job.folder.manifest()
     if manifest is None:
@@ -181,6 +150,12 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     counts = {name: StageCounts.model_validate(value) for name, value in manifest["counts"].items()}
     display.stage_done(job.folder.name, counts, time.monotonic() - started, skipped=found is not None)
     return manifest
+
+
+def _run_pipeline(job: StageJob, command: Command) -> None:
+    from pipelines.runners import run_pipeline
+
+    run_pipeline(job.build, command)
 
 
 def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]:
@@ -200,14 +175,20 @@ def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]
             checked=checked,
             overlaps=overlap_records(found.get(name, {})),
             training_datasets=sorted(run.training_datasets.get(name, ())),
+            config=_effective(run.datasets[name], entry),
         )
         for name, entry in run.entries.items()
     ]
 
 
+def _effective(config: DatasetConfig, entry: CatalogEntry) -> dict[str, Any]:
+    """What held for a dataset, in the form of a configuration's ``datasets.<name>``."""
+    return config.model_dump(mode="json") | {key: getattr(entry, key) for key in ENTRY_KEYS}
+
+
 def _manifest(run: Run, records: list[DatasetRecord], absent: list[tuple[str, str]], found: Overlaps) -> Manifest:
     return Manifest(
-        config=run.config.model_dump(mode="json") | run.params.model_dump(mode="json"),
+        config=run.params.model_dump(mode="json") | {"out": run.config.out, "work": run.config.work},
         code=f"kalm-curation {version('kalm-curation')}, sources {code_digest()}",
         libraries={name: there for name in _LIBRARIES if (there := _version(name))},
         teacher=TeacherRecord(name=run.teacher.name, digest=run.teacher.digest, dims=run.teacher.dims),
@@ -223,7 +204,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,7 @@ from catalog.table import print_table
 from pipelines.display import Display
 from pipelines.evaluation import PlannedSets, plan_evaluation
 from pipelines.options import Command
-from pipelines.selection import chosen_entries
+from pipelines.selection import choose
 from schemas.catalog import LocatedEntry
 from schemas.manifest import EVALUATION_PREFIX
 from transforms.sources.layout import wanted_of
@@ -23,7 +23,7 @@ NUMBERS = frozenset({"files", "bytes", "rows", "stated"})
 def dry_run(command: Command) -> None:
     """Print the files, bytes and rows of each configuration that would be read; then what is absent, and why."""
     config = command.config
-    located, _ = chosen_entries(config)
+    located = choose(command.configuration).located
     source = open_source(config.source, limit=config.limit, digests=False)
     plans = {each.entry.name: source.plan(each) for each in located}
     sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False)

@@ -14,13 +14,11 @@ from catalog import select_sets
 from pipelines.workplace import Workplace, absolute, code_digest, digest
 from schemas.config import HUB, SAMPLE, RunConfig
 from schemas.errors import ConfigError, SourceError
-from schemas.evaluation import EvaluationCatalog
+from schemas.evaluation import PASSAGES, EvaluationCatalog
 from schemas.manifest import EVALUATION_PREFIX, EvaluationSetRecord, OverlapRecord
+from schemas.rows import QUERIES
 from transforms.flow.files import parquet_bytes, publish, read_parquet
-from transforms.leaks.decontaminate import DecontaminateParams
 from transforms.leaks.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set, read_queries
-from transforms.leaks.evaluation_sightings import PASSAGES
-from transforms.leaks.leak_check import QUERIES, LeakCheck
 from transforms.sources.opening import DATASETS, SAMPLE_ROOT, open_source
 
 NONE = "none"
@@ -36,10 +34,6 @@ class EvaluationSets:
     queries: str | None
     absent: Sequence[tuple[str, str]]
     digest: str
-
-    def check(self, params: DecontaminateParams) -> LeakCheck | None:
-        """The check that prepare makes on surviving rows; None where no set was given."""
-        return LeakCheck(queries=self.queries, params=params) if self.queries else None
 
     @property
     def corpora(self) -> list[str]:

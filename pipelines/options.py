@@ -1,27 +1,26 @@
-"""The command line: our flags in Beam's own option style, the runner's name, and every Beam flag passed through."""
+"""The command line of ``kalm curate``: our flags in Beam's own option style, and every Beam flag passed through.
+
+Beam itself is not imported here: its flags are known by name from a list that ships with the project, so that a
+mistyped flag is refused at once. ``runners`` asks Beam's own parsers before a pipeline runs.
+"""
 
 import argparse
+import difflib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
 
-from apache_beam.options.pipeline_options import PipelineOptions
-from pydantic import ValidationError
-
-from schemas.config import RunConfig, explain
+from pipelines.configuration.layers import Configuration, load
+from schemas.config import RunConfig, Selection
 from schemas.errors import ConfigError
 
 RUNNERS = ("direct", "flink", "prism", "dataflow")
-
-
-class CurateOptions(PipelineOptions):
-    """What to curate, from where, to where. Each flag is a field of ``RunConfig``, which says what it means."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        for name, field in RunConfig.model_fields.items():
-            default = "" if field.default is None else f" (default: {field.default})"
-            parser.add_argument(f"--{name}", help=f"{field.description}{default}", metavar=name.upper())
+#: Names of the flags that Beam and its runners take, for the version that is named there.
+BEAM_FLAGS = Path(__file__).with_name("beam_flags.json")
+#: Flags of places, which change no result and are no keys of a configuration.
+_PLACES = ("out", "work")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,7 @@ class Command:
     """A parsed command line."""
 
     config: RunConfig
+    configuration: Configuration
     runner: str
     workers: int
     quiet: bool
@@ -37,22 +37,33 @@ class Command:
     beam_flags: tuple[str, ...]
 
 
+def add_configuration_flags(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """Add ``--config``, ``--set`` and the flags of some fields of ``RunConfig``, which say what they mean."""
+    parser.add_argument("--config", metavar="FILE", help="configuration file, or a preset: kalm, nv-retriever, strict")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one value, for example mining.num_negatives=15"
+    )
+    for name in names:
+        field = RunConfig.model_fields[name]
+        default = "" if field.default is None else f" (default: {field.default})"
+        parser.add_argument(f"--{name}", help=f"{field.description}{default}", metavar=name.upper())
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """The parser behind ``--help``."""
+    """The parser behind ``kalm curate --help``."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.curate",
+        prog="kalm curate",
         description="Curate training data for text-embedding models: read, clean, deduplicate, embed, mine, pack.",
-        epilog="Every flag of Apache Beam and of its runner may be added and is passed on.",
+        epilog="Every flag of Apache Beam and of its runner may be added and is passed on. All other numbers are keys "
+        "of a configuration: kalm config shows them.",
         allow_abbrev=False,
     )
-    CurateOptions._add_argparse_args(parser)
+    add_configuration_flags(parser, list(RunConfig.model_fields))
     parser.add_argument("--runner", choices=RUNNERS, default="direct", help="where the stages run (default: direct)")
     parser.add_argument(
         "--workers", type=int, default=1, help="worker processes; one uses all cores by threads (default: 1)"
     )
-    parser.add_argument(
-        "--allow_alarms", action="store_true", help="go on although a dataset lost an alarming share of its examples"
-    )
+    parser.add_argument("--allow_alarms", action="store_true", help="go on although a dataset raised an alarm")
     parser.add_argument("--dry_run", action="store_true", help="say what would be read, then read and write nothing")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
     return parser
@@ -60,17 +71,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str] | None) -> Command:
     """Parse a command line. Raises ConfigError for a value or a flag that neither we nor Beam know."""
-    known, rest = build_parser().parse_known_args(argv)
-    _check_beam_flags(rest)
-    given = {name: value for name in RunConfig.model_fields if (value := getattr(known, name)) is not None}
-    try:
-        config = RunConfig(**given)
-    except ValidationError as error:
-        raise ConfigError(explain(error, "command line")) from error
+    parser = build_parser()
+    known, rest = parser.parse_known_args(argv)
+    _check_names(rest, parser)
+    configuration = configuration_of(known)
     if known.workers < 1:
         raise ConfigError(f"--workers={known.workers}: at least one worker is needed")
     return Command(
-        config=config,
+        config=run_config(configuration, known),
+        configuration=configuration,
         runner=known.runner,
         workers=known.workers,
         quiet=known.quiet,
@@ -80,18 +89,45 @@ def parse(argv: Sequence[str] | None) -> Command:
     )
 
 
-def _check_beam_flags(flags: Sequence[str]) -> None:
-    """Refuse what Beam would silently discard: a mistyped flag must not run with a default."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
-    for cls in _option_classes(PipelineOptions):
-        cls._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(flags))
-    if unknown:
-        raise ConfigError(f"unknown flag {unknown[0]!r}: neither this command nor Beam knows it; see --help for ours")
+def configuration_of(known: argparse.Namespace) -> Configuration:
+    """The configuration that a command line gives: its file, its ``--set`` values and its named flags."""
+    names = [name for name in RunConfig.model_fields if name not in _PLACES]
+    flags = {name: value for name in names if (value := getattr(known, name, None)) is not None}
+    return load(known.config, known.set, flags)
 
 
-def _option_classes(cls: type[Any]) -> list[type[Any]]:
-    found = [] if cls is PipelineOptions else [cls]
-    for sub in cls.__subclasses__():
-        found += _option_classes(sub)
-    return found
+def run_config(configuration: Configuration, known: argparse.Namespace) -> RunConfig:
+    """The selection and the places of a run."""
+    config = configuration.config
+    values = {name: getattr(config, name) for name in Selection.model_fields}
+    values |= {
+        "teacher": config.teacher.name,
+        "teacher_languages": config.teacher.languages,
+        "seed": config.mining.seed,
+    }
+    places = {name: value for name in _PLACES if (value := getattr(known, name)) is not None}
+    return RunConfig(**values, **places)
+
+
+def _check_names(flags: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Refuse what Beam would silently discard: a mistyped flag must not run with a default.
+
+    A flag of another Beam than the list's is left to ``runners``, which asks Beam.
+    """
+    listed = json.loads(BEAM_FLAGS.read_text("utf-8"))
+    takes_value = False
+    for word in flags:
+        name = word.partition("=")[0]
+        if not word.startswith("-") and takes_value:
+            takes_value = False
+            continue
+        if not word.startswith("-") or (name not in listed["flags"] and version("apache-beam") == listed["beam"]):
+            raise ConfigError(unknown_flag(word, [*listed["flags"], *parser._option_string_actions]))
+        takes_value = "=" not in word
+
+
+def unknown_flag(word: str, known: Sequence[str]) -> str:
+    """What is said of a word that is no flag of ours and none of Beam's."""
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown flag {word!r}: neither this command nor Beam knows it; {hint}see --help for ours"

@@ -22,7 +22,7 @@ from transforms.examples.read_rows import (
     ReadRows,
     ReadSpec,
 )
-from transforms.flow.counts import SumCounts
+from transforms.flow.accounting import SumCounts
 from transforms.keeping.decisions import (
     CAP_TAG,
     SIGHTINGS_TAG,

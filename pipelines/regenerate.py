@@ -1,7 +1,7 @@
 """Rebuild the bundled sample's shards and compare them with what is committed: the same data, config and code must give
 the same bytes.
 
-    python -m pipelines.regenerate [--update]
+    kalm regenerate [--update]
 
 Three comparisons, from strict to lenient. The rows that prepare keeps are exact on any machine. Shards of the datasets
 whose vectors are committed are exact to the byte on any machine, since everything after the vectors is integers. Where
@@ -10,7 +10,6 @@ agree within ``TOLERANCE``. A difference is explained by what else differs: code
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mining.teacher import find_teacher
-from pipelines.curate import curate, report_errors
+from pipelines.curate import curate
 from pipelines.display import Display
 from pipelines.options import parse
+from pipelines.reporting import report_errors
 from pipelines.workplace import digest
 from schemas.errors import CurationError
 from schemas.manifest import Manifest
@@ -172,13 +172,9 @@ def commit(manifest: Manifest, found: Mapping[str, Any], out: Path, store: Path)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.regenerate", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="kalm regenerate", description=__doc__, allow_abbrev=False)
     parser.add_argument("--update", action="store_true", help="commit what is built instead of comparing with it")
     parser.add_argument("--out", type=Path, help="where to build (default: a temporary folder)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         return report_errors(lambda: regenerate(arguments.update, arguments.out or Path(folder)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,12 +1,12 @@
 """Which runner a name means, with the Beam flags that it needs; the graphs are the same everywhere."""
 
+import argparse
 import functools
 import gc
-import logging
+import json
 import os
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,13 +14,11 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
 
-from pipelines.options import Command
-from schemas.errors import ConfigError, CurationError, find_message
+from pipelines.options import BEAM_FLAGS, Command, unknown_flag
+from pipelines.reporting import worker_error
+from schemas.errors import ConfigError
 
 Build = Callable[[beam.Pipeline], None]
-
-#: What Beam adds to the message of an error that it meets in a step.
-_STEP = re.compile(r"( \[while running '[^']*'\])+$")
 
 
 @functools.cache
@@ -33,7 +31,9 @@ def _freeze_imports() -> None:
 
 def run_pipeline(build: Build, command: Command) -> None:
     """Build and run one stage's graph to its end. Raises the worker's own error, in its own words, when it fails."""
+    limit_threads(command.workers)
     _freeze_imports()
+    check_beam_flags(command.beam_flags)
     options = PipelineOptions(flags_of(command))
     if command.runner == "direct":
         _refuse_threads(options)
@@ -51,6 +51,37 @@ def run_pipeline(build: Build, command: Command) -> None:
         raise RuntimeError(f"the {command.runner} runner ended in state {state}; its log says why")
 
 
+def check_beam_flags(flags: Sequence[str]) -> None:
+    """Refuse, by Beam's own parsers, what Beam would silently discard. Raises ConfigError."""
+    _, unknown = _beam_parser().parse_known_args(list(flags))
+    if unknown:
+        raise ConfigError(unknown_flag(unknown[0], list(_beam_parser()._option_string_actions)))
+
+
+def _beam_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for cls in _option_classes(PipelineOptions):
+        cls._add_argparse_args(parser)
+    return parser
+
+
+def _option_classes(cls: type[Any]) -> list[type[Any]]:
+    found = [] if cls is PipelineOptions else [cls]
+    for sub in cls.__subclasses__():
+        found += _option_classes(sub)
+    return found
+
+
+def beam_flags() -> dict[str, Any]:
+    """The names of all flags that this Beam knows, as ``options.BEAM_FLAGS`` lists them."""
+    return {"beam": beam.__version__, "flags": sorted(_beam_parser()._option_string_actions)}
+
+
+def write_beam_flags() -> None:
+    """Write the list anew, after an update of Beam (``make pins``)."""
+    BEAM_FLAGS.write_text(json.dumps(beam_flags(), indent=0) + "\n", "utf-8")
+
+
 def _refuse_threads(options: PipelineOptions) -> None:
     """Refuse several threads of Beam's direct runner: elements get lost between them, without an error.
 
@@ -63,27 +94,6 @@ def _refuse_threads(options: PipelineOptions) -> None:
             "--direct_running_mode=multi_threading with several workers: Beam's direct runner loses rows between its "
             "threads; use --workers=n, which runs processes (one process uses several cores by itself)"
         )
-
-
-def worker_error(error: BaseException) -> CurationError | None:
-    """The error that a worker raised, found in whatever the runner made of it; None where it was not one of ours."""
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and not any(current is met for met in chain):  # a chain may bite its own tail
-        chain.append(current)
-        current = current.__cause__ or current.__context__
-    found = find_message("\n".join(str(met) for met in chain))
-    if found is None:
-        return None
-    message, code = found
-    kinds = {cls.exit_code: cls for cls in CurationError.__subclasses__()}
-    return kinds.get(code, CurationError)(_STEP.sub("", message))
-
-
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a log record says more than an error of ours will: Beam logs a step's error with its traceback first."""
-    error = record.exc_info[1] if record.exc_info else None
-    return find_message(f"{record.getMessage()} {error}") is None
 
 
 def flags_of(command: Command) -> list[str]:

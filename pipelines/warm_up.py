@@ -1,11 +1,13 @@
-"""Compile every loop ahead of the first run, so that none waits for it: ``python -m pipelines.warm_up``.
+"""Compile every loop ahead of the first run, so that none waits for it: ``kalm warm-up``.
 
 Numba compiles a loop for the types that it is called with and keeps the code (``transforms/flow/kernels.py``), so this
 does what the steps of prepare do, with a handful of texts.
 """
 
+import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +36,11 @@ def warm_up() -> None:
     EvaluationIndex.build({"any": texts}).find(texts)
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    argparse.ArgumentParser(prog="kalm warm-up", description=warm_up.__doc__).parse_args(argv)
     started = time.perf_counter()
     print("compiling loops, once for these sources ...", file=sys.stderr, flush=True)
     warm_up()
     print(f"compiled in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return 0

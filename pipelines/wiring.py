@@ -8,8 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
-from transforms.flow.counts import SumCounts
-from transforms.flow.manifests import WriteStageManifest
+from transforms.flow.accounting import SumCounts, WriteStageManifest
 
 Keyed = PCollection[tuple[int, pa.RecordBatch]]
 

@@ -1,5 +1,5 @@
-"""What a run was asked for. The numbers of each step stand beside its algorithm and are nested by
-``pipelines.config``.
+"""What a run was asked for. The numbers of each step stand in its room's ``params.py`` and are nested by
+``pipelines.configuration``.
 """
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
@@ -8,8 +8,8 @@ SAMPLE = "sample"
 HUB = "hub"
 
 
-class RunConfig(BaseModel):
-    """The selection and the places of a run, as given on the command line."""
+class Selection(BaseModel):
+    """Which rows a run is about: the part of ``RunConfig`` that changes what comes out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,8 +24,6 @@ class RunConfig(BaseModel):
     )
     source: str = Field(SAMPLE, description="sample (bundled), hub, or a directory in hub layout")
     limit: PositiveInt | None = Field(None, description="rows per dataset; all of them if not given")
-    out: str = Field("out", description="folder (or fsspec URL) for shards, manifest and rejections")
-    work: str | None = Field(None, description="folder for intermediate stages; <out>/.work if not given")
     catalog: str | None = Field(
         None, description="folder of entries, and in evaluation/ of evaluation sets, that add to or override ours"
     )
@@ -34,6 +32,13 @@ class RunConfig(BaseModel):
         description="evaluation sets to keep out: a folder, a benchmark (mteb-english-v2), a set (SciFact), a glob, "
         "hub, or several with commas; none for none; <source>/eval if not given and it is there",
     )
+
+
+class RunConfig(Selection):
+    """The selection and the places of a run."""
+
+    out: str = Field("out", description="folder (or fsspec URL) for shards, manifest and rejections")
+    work: str | None = Field(None, description="folder for intermediate stages; <out>/.work if not given")
     teacher: str = Field("minilm", description="minilm (bundled) or a sentence-transformers model's path or id")
     teacher_languages: str | None = Field(
         None, description="languages that the teacher knows, with commas; en for minilm, all for others if not given"

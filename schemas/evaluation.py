@@ -7,6 +7,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: What of an evaluation set is looked for in training data: its queries are kept out, its passages are reported.
+QUERIES, PASSAGES = "queries", "passages"
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -91,7 +91,7 @@ class DatasetRecord(_Record):
 
     ``compare``, ``priority``: what made two of its rows duplicates, and whose rows survived (the lowest number's).
     ``checked``: the evaluation sets that its rows were compared with; ``overlaps``: those of which anything was found.
-    ``training_datasets``: mteb's names of what it is.
+    ``training_datasets``: mteb's names of what it is. ``config``: what held for it, as a configuration says it.
     """
 
     name: str
@@ -109,6 +109,7 @@ class DatasetRecord(_Record):
     checked: list[str] = Field(default_factory=list)
     overlaps: list[OverlapRecord] = Field(default_factory=list)
     training_datasets: list[str] = Field(default_factory=list)
+    config: dict[str, Any] = Field(default_factory=dict)
 
 
 #: How an absent evaluation set is named beside absent datasets.

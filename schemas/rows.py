@@ -85,6 +85,11 @@ SHARD = pa.schema(
 
 _SEPARATOR = b"\x1f"
 
+#: The file of all evaluation queries of a run.
+QUERIES = pa.schema(
+    [pa.field("evaluation_set", pa.string(), nullable=False), pa.field("text", pa.string(), nullable=False)]
+)
+
 
 def text_hash(text: str) -> bytes:
     """The 16 bytes by which a text is known in the vector store and among negatives (xxh3-128 of its UTF-8)."""

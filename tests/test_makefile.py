@@ -1,8 +1,10 @@
 """make explains its targets and passes on only what is set."""
 
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,27 +28,54 @@ def test_make_alone_explains_every_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "command"),
+    ("arguments", "words"),
     [
-        (["curate"], "-m pipelines.curate "),
-        (["curate", "CATEGORY=mt*", "LIMIT=9"], "-m pipelines.curate --category='mt*' --limit='9'"),
+        (["curate"], ["curate"]),
+        (["curate", "CATEGORY=mt*", "LIMIT=9"], ["curate", "--category=mt*", "--limit=9"]),
         (
             ["curate", "RUNNER=flink", "WORKERS=2", "ARGS=--parallelism=2 -q"],
-            "-m pipelines.curate --runner='flink' --workers='2' --parallelism=2 -q",
+            ["--args=--parallelism=2 -q", "curate", "--runner=flink", "--workers=2"],
         ),
         (
-            ["curate", "SOURCE=my hub", "OUT=o", "TEACHER=t", "CATALOG=c"],
-            "-m pipelines.curate --catalog='c' --source='my hub' --out='o' --teacher='t'",
+            ["curate", "SOURCE=my hub", "OUT=o", "TEACHER=t", "CATALOG=c", "CONFIG=my.yaml"],
+            ["curate", "--config=my.yaml", "--catalog=c", "--source=my hub", "--teacher=t", "--out=o"],
         ),
         (
             ["curate", "CATEGORY=all", "LICENSES=permissive,other", "LANGUAGES=zh", "DRY_RUN=1"],
-            "-m pipelines.curate --category='all' --licenses='permissive,other' --languages='zh' --dry_run",
+            ["curate", "--category=all", "--licenses=permissive,other", "--languages=zh", "--dry_run"],
         ),
-        (["catalog"], "-m catalog.table "),
-        (["catalog", "LANGUAGES=ja", "CATALOG=c"], "-m catalog.table --languages='ja' --catalog='c'"),
-        (["train"], "-m trainer.train --manifest='out/manifest.json' --model='tiny' "),
-        (["train", "OUT=o", "MODEL=m"], "-m trainer.train --manifest='o/manifest.json' --model='m' "),
+        (["catalog"], ["catalog"]),
+        (["catalog", "LANGUAGES=ja", "CATALOG=c"], ["catalog", "--languages=ja", "--catalog=c"]),
+        (["config", "CONFIG=kalm", "LIMIT=3"], ["config", "--config=kalm", "--limit=3"]),
+        (["train"], ["train", "--manifest=out/manifest.json", "--model=tiny"]),
+        (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),
     ],
 )
-def test_make_passes_only_what_is_set(arguments: list[str], command: str) -> None:
-    assert make("-n", *arguments).splitlines()[-1] == f".venv/bin/python {command}"
+def test_make_passes_only_what_is_set(arguments: list[str], words: list[str], venv: Path) -> None:
+    assert given(venv, *arguments) == words
+
+
+@pytest.mark.parametrize(
+    "value", ["it's", "$(shell touch made)", "$$HOME", "`touch made`", "$(touch made)", 'a "b" \\c']
+)
+def test_values_reach_the_command_as_they_are(value: str, venv: Path) -> None:
+    words = given(venv, "curate", f"OUT={value}", f"SOURCE={value}", f"ARGS={value}")
+    assert words == [f"--args={value}", "curate", f"--source={value}", f"--out={value}"]
+    assert not (ROOT / "made").exists()
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    """An environment that is ready, whose ``kalm`` only writes down the words that it was given."""
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "kalm"
+    script.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    script.chmod(0o755)
+    (tmp_path / ".ready").touch()
+    return tmp_path
+
+
+def given(venv: Path, *arguments: str) -> list[str]:
+    """The words that make gives to the command."""
+    words: list[str] = json.loads(make("--silent", f"VENV={venv}", *arguments).splitlines()[-1])
+    return words

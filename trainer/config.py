@@ -71,7 +71,7 @@ class TrainConfig(BaseModel):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser behind ``--help``."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.train", description=_DESCRIPTION, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="kalm train", description=_DESCRIPTION, allow_abbrev=False)
     for name, field in TrainConfig.model_fields.items():
         if name == "quiet":
             parser.add_argument("-q", "--quiet", action="store_true", help=field.description)

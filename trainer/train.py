@@ -1,6 +1,6 @@
 """Train an embedding model on curated shards: contrastive, with hard negatives and the one prompt template.
 
-    python -m trainer.train --manifest=out/manifest.json --model=tiny
+    kalm train --manifest=out/manifest.json --model=tiny
 
 What is heavy to import is imported when it is needed, so that ``--help`` and a mistyped flag answer at once.
 """
@@ -105,7 +105,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not config.quiet:
         print(summary(config, trained), file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

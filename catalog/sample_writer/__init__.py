@@ -1,5 +1,5 @@
 """Writes the bundled sample: the project's own text in the column layouts of the catalog's upstreams.
 
-``python -m catalog.sample_writer`` writes ``catalog/sample`` and ``tests/data/planted.json`` anew; the rows are the
+``kalm sample`` writes ``catalog/sample`` and ``tests/data/planted.json`` anew; the rows are the
 same on every machine, because every choice is drawn from a generator seeded by the entry's name.
 """

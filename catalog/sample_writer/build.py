@@ -68,9 +68,9 @@ def readme(files: Sequence[SourceFile], ledgers: dict[str, Ledger]) -> str:
     return text.replace("<files>", _table(("file", "rows"), listed))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Writes ``catalog/sample`` and ``tests/data/planted.json``, or the places that the options name."""
-    parser = argparse.ArgumentParser(prog="python -m catalog.sample_writer", description=__doc__)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes ``catalog/sample`` and ``tests/data/planted.json``, or the places that the options name; gives 0."""
+    parser = argparse.ArgumentParser(prog="kalm sample", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "catalog" / "sample", help="folder of the sample")
     parser.add_argument("--planted", type=Path, default=ROOT / "tests" / "data" / "planted.json", help="file of counts")
     options = parser.parse_args(argv)
@@ -83,3 +83,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     planted = {slug: ledger.record() for slug, ledger in sorted(ledgers.items())}
     options.planted.parent.mkdir(parents=True, exist_ok=True)
     options.planted.write_text(json.dumps(planted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return 0

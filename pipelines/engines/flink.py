@@ -1,6 +1,6 @@
 """A Flink cluster on this machine, and the options that send a pipeline to it or to any other Flink cluster.
 
-    python -m pipelines.engines.flink up | status | down
+    kalm flink up | status | down
 
 ``up`` installs what is missing, starts a JobManager, two TaskManagers, Beam's job server and a pool of Python workers,
 and ends by running a small job on them.
@@ -170,7 +170,7 @@ def describe(home: EnginesHome) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.engines.flink", description="A local Flink cluster.")
+    parser = argparse.ArgumentParser(prog="kalm flink", description="A local Flink cluster.")
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("up", help="install what is missing, start the cluster, run a small job on it")
     defaults = FlinkParams()
@@ -221,7 +221,3 @@ def main(argv: list[str] | None = None) -> int:
     except EngineError as error:
         print(error.message, file=sys.stderr)
         return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Beam's Prism runner: one binary, built with Go, that runs a pipeline on this machine.
 
-python -m pipelines.engines.prism install
+kalm prism install
 """
 
 import argparse
@@ -65,7 +65,7 @@ def prism_options() -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns its exit code (errors: see ``pipelines.engines.errors``)."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.engines.prism", description="Beam's Prism runner.")
+    parser = argparse.ArgumentParser(prog="kalm prism", description="Beam's Prism runner.")
     parser.add_argument("command", choices=["install"])
     parser.parse_args(argv)
     try:
@@ -74,7 +74,3 @@ def main(argv: list[str] | None = None) -> int:
         print(error.message, file=sys.stderr)
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -60,7 +60,7 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
     os.close(read)
     with os.fdopen(write, "wb") as closed:
         run = subprocess.run(
-            [sys.executable, "-m", "catalog.table"], cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, check=False
+            [sys.executable, "-m", "pipelines", "catalog"], cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, check=False
         )
     assert (run.returncode, run.stderr) == (0, b"")
 

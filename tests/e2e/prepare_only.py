@@ -4,10 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-from pipelines.curate import plan, report_errors, run_stage
+from pipelines.curate import plan, run_stage
 from pipelines.display import Display
 from pipelines.jobs import prepare_job
 from pipelines.options import parse
+from pipelines.reporting import report_errors
 from pipelines.workplace import Workplace
 from tests.e2e.generated import SLUG
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,22 @@ STAGES = ("prepare", "embed", "mine", "pack")
 SMALL = "amazoncounterfactual,multinli,nli-zh,scifact,trecqa,webgpt-comparisons"
 
 
-def flags(out: Path, teacher: Path, category: str, **options: object) -> list[str]:
-    """A command line: ``--category=.. --teacher=.. --out=..`` and one flag for each further option."""
+def flags(out: Path, teacher: Path, category: str, settings: Sequence[str] = (), **options: object) -> list[str]:
+    """A command line: ``--category=.. --teacher=.. --out=..``, ``--set`` values, one flag for each further option."""
     values = {"category": category, "teacher": teacher, "out": out} | options
-    return [f"--{name}={value}" for name, value in values.items()]
+    return [*(f"--set={setting}" for setting in settings), *(f"--{name}={value}" for name, value in values.items())]
 
 
-def curate(out: Path, teacher: Path, category: str, **options: object) -> Manifest:
+def curate(out: Path, teacher: Path, category: str, settings: Sequence[str] = (), **options: object) -> Manifest:
     """Run in this process; gives the manifest of a run that succeeded."""
-    assert main([*flags(out, teacher, category, **options), "--quiet"]) == 0
+    assert main([*flags(out, teacher, category, settings, **options), "--quiet"]) == 0
     return manifest_of(out)
 
 
 def start(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
     """Run in a process group of its own, which can be killed as a whole."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.curate", *arguments],
+        [sys.executable, "-m", "pipelines", "curate", *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,

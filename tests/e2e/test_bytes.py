@@ -1,7 +1,6 @@
 """The same rows give the same bytes: whoever runs, how often, with how many workers, from whichever files."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import curate as command
-from pipelines.config import CurationConfig
 from pipelines.options import parse
 from pipelines.runners import flags_of
 from schemas.manifest import Manifest
@@ -104,12 +102,13 @@ def test_a_limit_takes_the_same_rows_from_other_files(teacher: Path, tmp_path: P
     assert all(record.limited == 25 for record in runs[0].datasets)
 
 
-def test_how_work_is_cut_up_does_not_matter(
-    small_out: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pieces = {"rows_per_partition": 450, "passages_per_pool_shard": 60, "rows_per_shard": 20}
-    monkeypatch.setattr(command, "CurationConfig", partial(CurationConfig, **pieces))
-    manifest = curate(tmp_path, teacher, SMALL)
+def test_how_work_is_cut_up_does_not_matter(small_out: Path, teacher: Path, tmp_path: Path) -> None:
+    pieces = [
+        "partitions.rows_per_partition=450",
+        "partitions.passages_per_pool_shard=60",
+        "shards.rows_per_shard=20",
+    ]
+    manifest = curate(tmp_path, teacher, SMALL, pieces)
     for name in NAMES:
         record, whole = manifest.dataset(name), manifest_of(small_out).dataset(name)
         assert record.stages == whole.stages

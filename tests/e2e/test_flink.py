@@ -8,14 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config import CurationConfig
 from pipelines.curate import main, plan, run_stage
 from pipelines.display import Display
 from pipelines.engines import flink
@@ -28,7 +26,6 @@ from schemas.manifest import Manifest
 from tests.e2e.generated import SLUG, num_repeats, write_source
 from tests.e2e.teacher import save_tiny_teacher
 from tests.flink_fixture import flink_cluster
-from transforms.duplicates.near import NearDuplicateParams
 from transforms.flow.progress import totals
 
 __all__ = ["flink_cluster"]
@@ -128,11 +125,11 @@ def write_near_duplicates(root: Path) -> list[str]:
     return [f"--category={SLUG}", f"--source={source}", f"--catalog={catalog}", "--evaluation=none"]
 
 
-def decisions(out: Path, near: NearDuplicateParams, *flags: str) -> list[tuple[str, ...]]:
+def decisions(out: Path, components: str, *flags: str) -> list[tuple[str, ...]]:
     """Which row prepare removes (its provenance), why, how alike it is, and the row it keeps in its place."""
-    command = parse([f"--out={out}", "-q", *flags])
+    command = parse([f"--out={out}", f"--set=near.components={components}", "-q", *flags])
     run, _ = plan(command, Workplace(command.config.out, None))
-    job = prepare_job(replace(run, params=CurationConfig(near=near)))
+    job = prepare_job(run)
     run_stage(run, job, command, Display(quiet=True))
     names = ("provenance", "reason", "detail", "kept_id")
     paths = Path(job.folder.path, "rejections").rglob("*.parquet")
@@ -142,8 +139,7 @@ def decisions(out: Path, near: NearDuplicateParams, *flags: str) -> list[tuple[s
 @pytest.mark.usefixtures("flink_cluster")
 def test_components_in_rounds_lead_to_the_decisions_of_the_direct_runner(tmp_path: Path) -> None:
     flags = write_near_duplicates(tmp_path)
-    rounds = NearDuplicateParams(components="rounds")
-    on_flink = decisions(tmp_path / "flink", rounds, *flags, "--runner=flink")
-    assert on_flink == decisions(tmp_path / "rounds", rounds, *flags)
-    assert on_flink == decisions(tmp_path / "one", NearDuplicateParams(components="one_worker"), *flags)
+    on_flink = decisions(tmp_path / "flink", "rounds", *flags, "--runner=flink")
+    assert on_flink == decisions(tmp_path / "rounds", "rounds", *flags)
+    assert on_flink == decisions(tmp_path / "one", "one_worker", *flags)
     assert [reason for _, reason, _, _ in on_flink].count("NEAR_DUPLICATE") == 90

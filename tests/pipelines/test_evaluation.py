@@ -15,7 +15,6 @@ from pipelines.workplace import Workplace
 from schemas.config import RunConfig
 from schemas.errors import ConfigError, CurationError, SourceError
 from transforms.flow.files import read_parquet
-from transforms.leaks.decontaminate import DecontaminateParams
 
 
 def _open(tmp_path: Path, evaluation: str | None, source: str = "sample", catalog: str | None = None) -> EvaluationSets:
@@ -66,18 +65,18 @@ def test_the_samples_sets_are_kept_out_if_nothing_is_said(tmp_path: Path) -> Non
         ("sample-zh", "sample/eval/sample-zh", 30, 0),
     ]
     assert (found.num_passages, len(found.corpora)) == (100, 2)
-    assert found.check(DecontaminateParams()) is not None
+    assert found.queries is not None
 
 
 @pytest.mark.parametrize("evaluation", ["none", " none "])
 def test_none_keeps_nothing_out(tmp_path: Path, evaluation: str) -> None:
     found = _open(tmp_path, evaluation)
     assert (_names(found), found.corpora, found.records({})) == ([], [], [])
-    assert found.check(DecontaminateParams()) is None
+    assert found.queries is None
 
 
 def test_a_source_without_sets_of_its_own_keeps_nothing_out(tmp_path: Path, mirror: str) -> None:
-    assert _open(tmp_path, None, mirror).check(DecontaminateParams()) is None
+    assert _open(tmp_path, None, mirror).queries is None
 
 
 def test_a_set_of_the_catalog_is_read_from_the_source(tmp_path: Path, mirror: str) -> None:

@@ -63,7 +63,7 @@ def _prepare(number: int, corpora: int | None = None, components: Components = "
             entries={entry.entry.name: entry.model_dump_json(exclude_unset=True) for entry in entries},
             folder="/none",
             progress=None,
-            clean=CleanParams(),
+            clean=dict.fromkeys(names, CleanParams()),
             num_partitions=number,
             limit=10,
         ),

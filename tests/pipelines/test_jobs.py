@@ -7,7 +7,8 @@ import pytest
 
 from catalog import BUNDLED
 from pipelines.curate import plan
-from pipelines.jobs import StageJob, embed_job, mine_job, pack_job, parts_of, prepare_job
+from pipelines.graphs import parts_of
+from pipelines.jobs import StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from transforms.duplicates.scopes import DedupScope
@@ -24,7 +25,7 @@ def _run(out: Path, *flags: str) -> Any:
 
 def _job(job: StageJob) -> Any:
     """What the stage's graph is built from."""
-    return job.build.keywords["job"]  # type: ignore[attr-defined]
+    return job.make().keywords["job"]  # type: ignore[attr-defined]
 
 
 def _manifest(kept: int = 3, mined: int = 3) -> dict[str, Any]:

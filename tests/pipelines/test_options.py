@@ -1,9 +1,13 @@
 """The command line: every flag means a field, Beam's flags pass through, and a mistyped one is refused."""
 
+import json
+from pathlib import Path
+
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
-from pipelines.options import RUNNERS, CurateOptions, build_parser, parse
+from pipelines.options import BEAM_FLAGS, RUNNERS, build_parser, parse
+from pipelines.runners import beam_flags, check_beam_flags
 from schemas.config import RunConfig
 from schemas.errors import ConfigError
 
@@ -40,7 +44,8 @@ def test_each_field_of_the_configuration_has_a_flag() -> None:
 @pytest.mark.parametrize("name", GIVEN)
 def test_a_flag_sets_its_field_alone(name: str) -> None:
     config = parse([f"--{name}", GIVEN[name]]).config
-    assert config.model_fields_set == {name}
+    changed = {key for key, value in config.model_dump().items() if value != getattr(RunConfig(), key)}
+    assert changed == {name}
 
 
 def test_help_explains_every_flag_of_ours() -> None:
@@ -73,9 +78,9 @@ def test_what_neither_we_nor_beam_know_is_refused(flags: list[str]) -> None:
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--limit=0", r"command line: limit: .*greater than 0.*\(got '0'\)"),
-        ("--limit=many", r"command line: limit: .*valid integer.*\(got 'many'\)"),
-        ("--seed=x", r"command line: seed: .*valid integer.*\(got 'x'\)"),
+        ("--limit=0", r"--limit: limit: .*greater than 0.*\(got '0'\)"),
+        ("--limit=many", r"--limit: limit: .*valid integer.*\(got 'many'\)"),
+        ("--seed=x", r"--seed: mining.seed: .*valid integer.*\(got 'x'\)"),
         ("--workers=0", "--workers=0: at least one worker is needed"),
     ],
 )
@@ -96,6 +101,25 @@ def test_what_the_parser_refuses_ends_with_the_code_of_a_wrong_configuration(
     assert message in capsys.readouterr().err
 
 
-def test_our_options_are_a_kind_of_beams() -> None:
-    options = PipelineOptions(["--category=sts", "--limit=3"]).view_as(CurateOptions)
-    assert (options.category, options.limit) == ("sts", "3")
+def test_a_near_flag_is_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean --category"):
+        parse(["--categroy=sts"])
+
+
+def test_the_list_of_beams_flags_is_that_of_the_installed_beam() -> None:
+    listed = json.loads(BEAM_FLAGS.read_text("utf-8"))
+    assert listed == beam_flags(), "make pins renews pipelines/beam_flags.json"
+
+
+def test_beam_itself_is_asked_before_a_pipeline_runs() -> None:
+    check_beam_flags(["--direct_num_workers=2", "--parallelism", "4"])
+    with pytest.raises(ConfigError, match="did you mean --direct_num_workers"):
+        check_beam_flags(["--direct_num_worker=2"])
+
+
+def test_a_file_is_under_set_and_both_are_under_the_named_flags(tmp_path: Path) -> None:
+    path = tmp_path / "curation.yaml"
+    path.write_text("category: sts\nlimit: 3\nmining: {num_negatives: 5, seed: 9}\n")
+    command = parse([f"--config={path}", "--set", "mining.num_negatives=6", "--set=limit=4", "--limit=5"])
+    assert (command.config.category, command.config.limit, command.config.seed) == ("sts", 5, 9)
+    assert command.configuration.config.mining.num_negatives == 6

@@ -11,7 +11,8 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pipelines.engines.errors import EngineError
 from pipelines.engines.home import HOME_VARIABLE
 from pipelines.options import Command, parse
-from pipelines.runners import flags_of, limit_threads, run_pipeline, worker_error
+from pipelines.reporting import worker_error
+from pipelines.runners import flags_of, limit_threads, run_pipeline
 from schemas.errors import (
     BalanceError,
     CatalogError,

@@ -32,8 +32,8 @@ from transforms.duplicates.components import (
     address_table,
     sorted_pairs,
 )
+from transforms.flow.accounting import SumCounts
 from transforms.flow.batches import by_partition
-from transforms.flow.counts import SumCounts
 
 UNSETTLED_TAG = "unsettled"
 _UNSETTLED = "edges"

@@ -110,7 +110,7 @@ class GroupRows(OverlappingDoFn):
         for dataset in sorted(set(grouped.rows.column("dataset").to_pylist())):
             chosen = grouped.rows.filter(pc.equal(grouped.rows.column("dataset"), dataset)).select(ADAPTED.names)
             for batch in split_batches(chosen.cast(ADAPTED)):
-                kept, unfit = clean_rows(batch, self._spec.located[dataset], self._spec.clean)
+                kept, unfit = clean_rows(batch, self._spec.located[dataset], self._spec.clean[dataset])
                 rejected.append(unfit)
                 for part, size in rows.add(kept):
                     yield address(part, size)

@@ -53,7 +53,7 @@ class ReadSpec:
     entries: Mapping[str, str]
     folder: str
     progress: str | None
-    clean: CleanParams
+    clean: Mapping[str, CleanParams]
     num_partitions: int
     limit: int | None = None
 
@@ -132,7 +132,7 @@ class ReadRows(OverlappingDoFn):
         for raw in read_raw(self._spec, unit):
             raw, sampled = limited.take(raw)
             adapted = adapt(self._spec.located[unit.dataset], unit, raw)
-            kept, unfit = clean_rows(adapted.rows, self._spec.located[unit.dataset], self._spec.clean)
+            kept, unfit = clean_rows(adapted.rows, self._spec.located[unit.dataset], self._spec.clean[unit.dataset])
             rejected += [adapted.rejections, unfit]
             unusable.append(adapted.unusable)
             yield from self._announce(rows.add(kept))

@@ -4,10 +4,6 @@ Beam's own counters are for the display; they are attempted counts and would dou
 """
 
 from collections.abc import Iterable
-from typing import Any
-
-import apache_beam as beam
-from apache_beam.pvalue import PCollection
 
 from schemas.manifest import StageCounts
 
@@ -26,21 +22,6 @@ def count(dataset: str, what: str, rows: int, reason: str = "") -> Count:
 def overlap_count(dataset: str, evaluation_set: str, what: str, number: int) -> Count:
     """One keyed number about a training dataset and an evaluation set (about the set alone: the dataset is empty)."""
     return f"{dataset}\t{_EVALUATION}\t{evaluation_set}\t{what}", number
-
-
-def total(numbers: Iterable[int]) -> int:
-    """The sum; Beam reads its types, and with them takes the coder for numbers."""
-    return sum(numbers)
-
-
-@beam.typehints.with_input_types(tuple[str, int])
-@beam.typehints.with_output_types(tuple[str, int])
-class SumCounts(beam.PTransform[Any, Any]):
-    """Sum the numbers of each key."""
-
-    def expand(self, counts: PCollection[Count]) -> PCollection[Count]:
-        summed: PCollection[Count] = counts | beam.CombinePerKey(total)
-        return summed
 
 
 def stage_counts(totals: Iterable[Count], datasets: Iterable[str]) -> dict[str, StageCounts]:

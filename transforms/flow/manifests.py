@@ -1,17 +1,13 @@
-"""Stage manifests: written last, in the graph, and only when every dataset balances."""
+"""Stage manifests: what a stage read, kept and wrote; there is one only when every dataset balances."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.pvalue import PCollection
-
 from schemas.errors import BalanceError
 from schemas.manifest import StageCounts
 from transforms.flow.counts import Count, overlap_counts, stage_counts
-from transforms.flow.files import write_json
 
 MANIFEST = "manifest.json"
 
@@ -59,33 +55,3 @@ def check_balance(stage: str, counts: dict[str, StageCounts]) -> None:
             f"{stage}: rows are unaccounted for ({', '.join(f'{name}: {rows}' for name, rows in lost.items())}); "
             "read must equal kept + merged + rejected. No manifest was written; please report this as a fault"
         )
-
-
-class _Write(beam.DoFn):
-    def __init__(self, folder: str, datasets: tuple[str, ...], facts: dict[str, Any]) -> None:
-        self._folder, self._datasets, self._facts = folder, datasets, facts
-
-    def process(self, _: str, totals: list[Count], records: list[str]) -> Iterable[str]:
-        manifest = stage_manifest(totals, records, self._datasets, self._facts)
-        write_json(f"{self._folder}/{MANIFEST}", manifest)
-        yield f"{self._folder}/{MANIFEST}"
-
-
-class WriteStageManifest(beam.PTransform[Any, Any]):
-    """Write the manifest once all counts and all file records have come: both are side inputs, so it runs after
-    them.
-    """
-
-    def __init__(self, folder: str, datasets: Iterable[str], facts: dict[str, Any]) -> None:
-        super().__init__()
-        self._write = _Write(folder, tuple(sorted(datasets)), facts)
-
-    def expand(self, inputs: Any) -> PCollection[str]:
-        totals, records = inputs
-        written: PCollection[str] = (
-            totals.pipeline
-            | "Once" >> beam.Create([self._write._folder], reshuffle=False)
-            | "Write"
-            >> beam.ParDo(self._write, beam.pvalue.AsList(totals), beam.pvalue.AsList(records)).with_output_types(str)
-        )
-        return written

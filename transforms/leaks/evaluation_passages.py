@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import xxhash
 from apache_beam.pvalue import PCollection
 
+from schemas.evaluation import PASSAGES
 from transforms.duplicates.scopes import mixed
 from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.counts import Count, overlap_count
@@ -23,7 +24,6 @@ from transforms.flow.overlapping import OverlappingDoFn
 from transforms.leaks.evaluation_sets import read_passages
 from transforms.leaks.evaluation_sightings import (
     CORPUS,
-    PASSAGES,
     POSITIVES,
     SIGHTINGS,
     CountSightings,

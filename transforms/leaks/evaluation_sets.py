@@ -17,8 +17,8 @@ from fsspec.core import url_to_fs
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import SourceError
 from schemas.evaluation import LocatedSet
+from schemas.rows import QUERIES
 from transforms.cleaning.normalise import normalise_texts
-from transforms.leaks.leak_check import QUERIES
 from transforms.sources.file_digests import file_digest
 from transforms.sources.filesystems import filesystem_of, place_of
 from transforms.sources.layout import Wanted

@@ -10,6 +10,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.evaluation import QUERIES
 from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.counts import Count, overlap_count
 from transforms.leaks.decontaminate import CONTAINED, EDITED, EXACT
@@ -17,7 +18,6 @@ from transforms.leaks.decontaminate import CONTAINED, EDITED, EXACT
 #: Where a passage was seen: among the positives of kept rows, or in the corpus that mining draws on.
 POSITIVES, CORPUS = "positives", "corpus"
 #: What is counted beside the kinds: different queries that were found, passages that an evaluation set has.
-QUERIES, PASSAGES = "queries", "passages"
 
 _LEAKS = (EXACT, CONTAINED, EDITED)
 

@@ -10,17 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.reasons import RejectReason
+from schemas.rows import QUERIES
 from transforms.flow.files import read_parquet
 from transforms.flow.parts import DECISIONS
 from transforms.leaks.decontaminate import DecontaminateParams, EvaluationIndex
 from transforms.leaks.evaluation_sightings import SIGHTINGS
 from transforms.text.matching import text_hashes
 from transforms.text.part_texts import first_texts
-
-#: The file of all evaluation queries of a run.
-QUERIES = pa.schema(
-    [pa.field("evaluation_set", pa.string(), nullable=False), pa.field("text", pa.string(), nullable=False)]
-)
 
 
 class Leaks(NamedTuple):

@@ -122,7 +122,13 @@ def test_judgments_of_a_corpus_that_is_not_there_are_missing() -> None:
 
 def _spec(folder: Path) -> ReadSpec:
     entries = {"toy": BEIR.model_dump_json(exclude_unset=True)}
-    return ReadSpec(entries=entries, folder=str(folder), progress=None, clean=CleanParams(), num_partitions=PARTITIONS)
+    return ReadSpec(
+        entries=entries,
+        folder=str(folder),
+        progress=None,
+        clean=dict.fromkeys(entries, CleanParams()),
+        num_partitions=PARTITIONS,
+    )
 
 
 def test_judgments_take_the_text_of_their_row_of_the_part(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def _spec(folder: Path, *located: LocatedEntry, limit: int | None = None) -> Rea
         entries=entries,
         folder=str(folder / "stage"),
         progress=None,
-        clean=CleanParams(),
+        clean=dict.fromkeys(entries, CleanParams()),
         num_partitions=PARTITIONS,
         limit=limit,
     )

@@ -2,14 +2,11 @@
 
 import random
 
-import apache_beam as beam
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.manifest import StageCounts
-from transforms.flow.counts import DISTINCT, KEPT, MERGED, READ, REJECTED, SumCounts, count, stage_counts
+from transforms.flow.counts import DISTINCT, KEPT, MERGED, READ, REJECTED, count, stage_counts
 
 EVENTS = st.lists(
     st.tuples(
@@ -52,10 +49,3 @@ def test_distinct_texts_are_absent_where_nobody_counted_them() -> None:
         "merged",
         "rejected",
     }
-
-
-def test_numbers_of_a_key_are_summed_in_the_graph() -> None:
-    counts = [count("a", READ, 2), count("a", REJECTED, 1, "TIE"), count("b", READ, 5), count("a", READ, 3)]
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        sums = pipeline | beam.Create(counts).with_output_types(tuple[str, int]) | SumCounts()
-        assert_that(sums, equal_to([("a\tread\t", 5), ("a\trejected\tTIE", 1), ("b\tread\t", 5)]))

@@ -1,17 +1,12 @@
 """Stage manifests: order-free, refused when rows are lost, and written after everything that they name."""
 
 import json
-from pathlib import Path
-from typing import Any
 
-import apache_beam as beam
 import pytest
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from schemas.errors import BalanceError, find_message
+from schemas.errors import BalanceError
 from transforms.flow.counts import KEPT, MERGED, READ, REJECTED, count, stage_counts
-from transforms.flow.files import read_json
-from transforms.flow.manifests import MANIFEST, FileRecord, WriteStageManifest, check_balance, stage_manifest
+from transforms.flow.manifests import FileRecord, check_balance, stage_manifest
 
 TOTALS = [count("a", READ, 5), count("a", KEPT, 3), count("a", MERGED, 1), count("a", REJECTED, 1, "TIE")]
 RECORDS = [
@@ -55,29 +50,3 @@ def test_only_what_is_lost_is_named() -> None:
         check_balance("mine", counts)
     assert "(b: 2)" in caught.value.message
     check_balance("mine", {"a": counts["a"]})
-
-
-def _write(folder: Path, totals: list[Any], records: list[str]) -> None:
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        counted = pipeline | "Totals" >> beam.Create(totals, reshuffle=False).with_output_types(tuple[str, int])
-        filed = pipeline | "Records" >> beam.Create(records, reshuffle=False).with_output_types(str)
-        (counted, filed) | WriteStageManifest(str(folder), ["a", "b"], FACTS)
-
-
-def test_the_graph_writes_the_manifest_once_everything_has_come(tmp_path: Path) -> None:
-    _write(tmp_path, TOTALS, RECORDS)
-    assert read_json(f"{tmp_path}/{MANIFEST}") == stage_manifest(TOTALS, RECORDS, ["a", "b"], FACTS)
-
-
-def test_a_stage_without_rows_has_a_manifest_too(tmp_path: Path) -> None:
-    _write(tmp_path, [], [])
-    assert read_json(f"{tmp_path}/{MANIFEST}")["counts"]["b"]["read"] == 0
-
-
-def test_an_unbalanced_run_fails_and_leaves_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="unaccounted") as caught:
-        _write(tmp_path, TOTALS[1:], [])
-    found = find_message(str(caught.value))
-    assert found is not None
-    assert found[1] == BalanceError.exit_code
-    assert not (tmp_path / MANIFEST).exists()

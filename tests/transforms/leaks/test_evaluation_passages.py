@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.transforms.examples.adapters.helpers import make_unit
 from tests.transforms.rows import canonical_rows
 from transforms.examples.read_rows import CORPUS
-from transforms.flow.counts import SumCounts, overlap_count, overlap_counts
+from transforms.flow.accounting import SumCounts
+from transforms.flow.counts import overlap_count, overlap_counts
 from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import write_part
 from transforms.leaks.evaluation_passages import (

@@ -1,0 +1,105 @@
+"""The keys of a configuration: each step's parameters as they stand beside its algorithm, nothing declared twice."""
+
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from mining.policies import MiningParams
+from mining.teacher import BUNDLED, TeacherParams
+from schemas.catalog import Compare
+from schemas.config import Selection
+from transforms.cleaning.clean import CleanParams
+from transforms.duplicates.near import NearDuplicateParams
+from transforms.leaks.decontaminate import DecontaminateParams
+from transforms.sources.hub import HubParams
+from transforms.sources.readers.ranges import RangeParams
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherChoice(TeacherParams):
+    """Which teacher, and how it is asked."""
+
+    name: Annotated[str, Field(description="minilm (bundled) or a sentence-transformers model's path or id")] = BUNDLED
+    languages: Annotated[
+        str | None,
+        Field(description="languages that the teacher knows, with commas; null: en for minilm, all for others"),
+    ] = None
+
+    @property
+    def params(self) -> TeacherParams:
+        """How it is asked, without its name."""
+        return TeacherParams(**{each.name: getattr(self, each.name) for each in fields(TeacherParams)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardParams:
+    """How a dataset's rows are divided into shards; their number follows from the number of kept rows."""
+
+    rows_per_shard: Annotated[int, Field(ge=1, description="rows of a shard, at most")] = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionParams:
+    """How work is divided: by the data, never by the workers, so that no value here changes a result."""
+
+    rows_per_partition: Annotated[int, Field(ge=1, description="rows for each range of a shuffle")] = 50_000
+    passages_per_pool_shard: Annotated[
+        int, Field(ge=1, description="passages that one worker searches at a time, at most")
+    ] = 250_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmParams:
+    """From which loss on a dataset is looked at before anyone trains on it."""
+
+    share: Annotated[
+        float, Field(gt=0, le=1, description="share of a dataset's examples lost to one reason that raises an alarm")
+    ] = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingParams:
+    """How sources are read; no value here changes a row, only what LIMIT takes on the hub."""
+
+    hub: HubParams = field(default_factory=HubParams)
+    ranges: RangeParams = field(default_factory=RangeParams)
+
+
+class DatasetConfig(BaseModel):
+    """What may differ by dataset: its steps' parameters, and what its catalog entry says (null: as the entry does)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clean: Annotated[CleanParams, Field(description="filters and the language check")] = CleanParams()
+    mining: Annotated[MiningParams, Field(description="positives and hard negatives")] = MiningParams()
+    shards: Annotated[ShardParams, Field(description="files of the result")] = ShardParams()
+    alarms: Annotated[AlarmParams, Field(description="losses that stop a run")] = AlarmParams()
+    cap: PositiveInt | None = Field(None, description="rows kept at most, the ones with the smallest ids")
+    priority: int | None = Field(None, description="of duplicates in several datasets the lowest number's row stays")
+    compare: Compare | None = Field(None, description="what makes two rows duplicates: query, positives or both")
+    instruction: str | None = Field(None, description="the task in words, put before queries")
+
+
+#: Keys of a dataset that stand for the same key of its catalog entry.
+ENTRY_KEYS = ("cap", "priority", "compare", "instruction")
+
+
+class CurationConfig(Selection):
+    """Everything that changes what comes out of a run. Unknown keys are refused."""
+
+    reading: Annotated[ReadingParams, Field(description="how sources are read")] = ReadingParams()
+    clean: Annotated[CleanParams, Field(description="filters and the language check")] = CleanParams()
+    near: Annotated[NearDuplicateParams, Field(description="near-duplicates")] = NearDuplicateParams()
+    decontaminate: Annotated[DecontaminateParams, Field(description="evaluation queries")] = DecontaminateParams()
+    teacher: Annotated[TeacherChoice, Field(description="the model that embeds")] = TeacherChoice()
+    mining: Annotated[MiningParams, Field(description="positives and hard negatives")] = MiningParams()
+    shards: Annotated[ShardParams, Field(description="files of the result")] = ShardParams()
+    alarms: Annotated[AlarmParams, Field(description="losses that stop a run")] = AlarmParams()
+    partitions: Annotated[PartitionParams, Field(description="how work is divided; changes no result")] = (
+        PartitionParams()
+    )
+    datasets: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="what differs by dataset: keys are names, globs, task:<task type> or stage:<stage>",
+    )

@@ -1,0 +1,206 @@
+"""What each stage's graph is built from; here Beam and all steps are imported."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+
+from mining.teacher import BUNDLED, Teacher
+from pipelines import embed, mine, pack, prepare
+from pipelines.jobs import Run, scopes_of
+from pipelines.workplace import StageFolder
+from transforms.duplicates.exact import RemoveExactDuplicates
+from transforms.duplicates.near import FindNearDuplicates, NearSpec
+from transforms.examples.read_rows import ReadSpec
+from transforms.keeping.decisions import ApplySpec
+from transforms.leaks.evaluation_passages import PassageSpec
+from transforms.leaks.leak_check import LeakCheck
+from transforms.shards.writing import PackSpec, ShardPlace, num_shards
+from transforms.sources.filesystems import filesystem_of
+from transforms.sources.units import Unit
+from transforms.text.part_texts import Prompts
+from transforms.vectors.embedding import TextSpec, part_element
+from transforms.vectors.mining_input import PoolSpec
+from transforms.vectors.vector_store import num_store_partitions
+
+Manifest = Mapping[str, Any]
+Build = Callable[[beam.Pipeline], None]
+
+_BYTES_PER_ROW = 512
+
+
+def num_partitions(rows: int, rows_per_partition: int) -> int:
+    """Range partitions of a shuffle: one for each ``rows_per_partition`` rows; of fewer rows 128 that are smaller.
+
+    No smaller, though, than a third, and no fewer than 4: every part sends a batch to every range, and of 150,000 rows
+    128 ranges took half as long again as 18, and 18 took a fifteenth more CPU time than 9.
+    """
+    smaller = min(128, 3 * rows // rows_per_partition)
+    return max(4, smaller, -(-rows // rows_per_partition))
+
+
+def prepare_graph(run: Run, folder: StageFolder) -> Build:
+    """The graph of prepare."""
+    units = [unit for plan in run.plans.values() for unit in plan.units]
+    partitions = num_partitions(sum(_rows(unit) for unit in units), run.params.partitions.rows_per_partition)
+    read = ReadSpec(
+        entries={located.entry.name: located.model_dump_json(exclude_unset=True) for located in run.located},
+        folder=folder.path,
+        progress=folder.progress,
+        clean={name: config.clean for name, config in run.datasets.items()},
+        num_partitions=partitions,
+        limit=run.config.limit,
+    )
+    near = NearSpec(
+        folder=read.parts,
+        scopes=scopes_of(run),
+        params=run.params.near,
+        num_partitions=partitions,
+        rows=_most_rows(units, run.config.limit),
+    )
+    caps = {name: entry.cap for name, entry in run.entries.items() if entry.cap is not None}
+    job = prepare.PrepareJob(
+        units=[unit.to_json() for unit in units],
+        read=read,
+        exact=RemoveExactDuplicates(folder=read.parts, scopes=near.scopes, num_partitions=partitions),
+        near=FindNearDuplicates(near),
+        apply=ApplySpec(folder=folder.path, progress=folder.progress, caps=caps, num_partitions=partitions),
+        final_check=_leak_check(run),
+        passages=_passages(run, folder, partitions),
+        facts=_facts(folder, run),
+    )
+    return partial(prepare.build, job=job)
+
+
+def _leak_check(run: Run) -> LeakCheck | None:
+    """The check that prepare makes on surviving rows; None where no evaluation set was given."""
+    queries = run.evaluation.queries
+    return LeakCheck(queries=queries, params=run.params.decontaminate) if queries else None
+
+
+def _passages(run: Run, folder: StageFolder, partitions: int) -> PassageSpec:
+    """How passages of evaluation sets are looked for: in as many ranges as the larger side needs."""
+    needed = num_partitions(run.evaluation.num_passages, run.params.partitions.rows_per_partition)
+    return PassageSpec(units=run.evaluation.corpora, folder=folder.path, num_partitions=max(partitions, needed))
+
+
+def _most_rows(units: Sequence[Unit], limit: int | None) -> int:
+    """Rows that deduplication may meet: those of each dataset, within the limit. Passages of a corpus take no part."""
+    rows: dict[str, int] = {}
+    for unit in units:
+        if unit.role in ("rows", "qrels"):
+            rows[unit.dataset] = rows.get(unit.dataset, 0) + _rows(unit)
+    return sum(number if limit is None else min(number, limit) for number in rows.values())
+
+
+def _rows(unit: Unit) -> int:
+    """Rows of a unit: known of Parquet, guessed from the file's size elsewhere (it only sizes partitions)."""
+    if unit.rows is not None:
+        return unit.rows
+    filesystem, inner = filesystem_of(unit.path)
+    return int(filesystem.size(inner) or 0) * (4 if unit.compression else 1) // _BYTES_PER_ROW
+
+
+def _facts(folder: StageFolder, run: Run) -> dict[str, Any]:
+    return {"stage": folder.name, "key": folder.key, "datasets": sorted(run.entries)}
+
+
+def texts_of(run: Run, prepared: StageFolder, manifest: Manifest, folder: StageFolder) -> TextSpec:
+    """How the texts of a prepared run reach the teacher. Both sides of a symmetric task are queries."""
+    queries = {name: run.teacher.prompt_for_query(entry.instruction) for name, entry in run.entries.items()}
+    passages = {
+        name: queries[name] if entry.symmetric else run.teacher.prompt_for_passage()
+        for name, entry in run.entries.items()
+    }
+    rows = sum(record["rows"] for kind in ("kept", "corpus") for record in manifest["files"].get(kind, []))
+    return TextSpec(
+        kept=f"{prepared.path}/kept",
+        corpus=f"{prepared.path}/corpus",
+        mined=run.mined,
+        prompts=Prompts(queries=queries, passages=passages),
+        store=run.store,
+        dims=run.teacher.dims,
+        num_store_partitions=num_store_partitions(2 * rows),
+        progress=folder.progress,
+    )
+
+
+def parts_of(manifest: Manifest) -> list[str]:
+    """The parts of a prepared run, as they travel to their readers."""
+    return [
+        part_element(kind, _number(record["path"]))
+        for kind in ("kept", "corpus")
+        for record in manifest["files"].get(kind, [])
+    ]
+
+
+def _number(path: str) -> int:
+    return int(path.rsplit("/", 1)[-1].removesuffix(".parquet"), 16)
+
+
+def embed_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest) -> Build:
+    """The graph of embed."""
+    job = embed.EmbedJob(
+        parts=parts_of(manifest),
+        datasets=sorted(run.entries),
+        texts=texts_of(run, prepared, manifest, folder),
+        encode=embed.Encode(name=_teacher_name(run.teacher), params=run.teacher.params, digest=run.teacher.digest),
+        folder=folder.path,
+        facts=_facts(folder, run),
+    )
+    return partial(embed.build, job=job)
+
+
+def _teacher_name(teacher: Teacher) -> str:
+    """What a worker opens the teacher by: bundled weights by name, any other by the folder that was found here."""
+    return teacher.name if teacher.name == BUNDLED else teacher.path
+
+
+def mine_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest) -> Build:
+    """The graph of mine."""
+    texts = texts_of(run, prepared, manifest, folder)
+    pools = PoolSpec(texts=texts, num_shards=_pool_shards(run, manifest), folder=folder.path)
+    job = mine.MineJob(
+        parts=parts_of(manifest),
+        datasets=sorted(run.entries),
+        pools=pools,
+        params=run.params.mining,
+        unjudged=run.unjudged,
+        num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},
+        facts=_facts(folder, run),
+    )
+    return partial(mine.build, job=job)
+
+
+def _pool_shards(run: Run, manifest: Manifest) -> dict[str, int]:
+    """Pool shards of each dataset, from the passages that it has at most: its rows' and its corpus's."""
+    passages = {name: counts["kept"] + counts.get("merged", 0) for name, counts in manifest["counts"].items()}
+    for record in manifest["files"].get("corpus", []):
+        passages[record["dataset"]] = passages.get(record["dataset"], 0) + record["rows"]
+    return {name: num_shards(rows, run.params.partitions.passages_per_pool_shard) for name, rows in passages.items()}
+
+
+def pack_graph(run: Run, folder: StageFolder, prepared: StageFolder, mined: StageFolder, manifest: Manifest) -> Build:
+    """The graph of pack."""
+    places = {
+        name: ShardPlace(
+            stage=entry.stage.value,
+            task_type=entry.task_type.value,
+            instruction=entry.instruction,
+            num_shards=num_shards(manifest["counts"][name]["kept"], run.datasets[name].shards.rows_per_shard),
+        )
+        for name, entry in run.entries.items()
+        if manifest["counts"].get(name, {}).get("kept")
+    }
+    spec = PackSpec(
+        mined=f"{mined.path}/mined",
+        kept=f"{prepared.path}/kept",
+        corpus=f"{prepared.path}/corpus",
+        folder=folder.path,
+        places=places,
+        progress=folder.progress,
+    )
+    parts = [str(_number(record["path"])) for record in manifest["files"].get("mined", [])]
+    job = pack.PackJob(parts=parts, datasets=sorted(run.entries), pack=spec, facts=_facts(folder, run))
+    return partial(pack.build, job=job)

@@ -1,0 +1,64 @@
+"""How a command ends: an exit code, and for what went wrong words that a person can act on."""
+
+import logging
+import re
+import traceback
+import warnings
+from collections.abc import Callable
+
+from pipelines.display import fail
+from schemas.errors import CurationError, find_message
+
+#: What Beam adds to the message of an error that it meets in a step.
+_STEP = re.compile(r"( \[while running '[^']*'\])+$")
+
+
+def report_errors(action: Callable[[], object]) -> int:
+    """Do something and give an exit code. What a person can mend is said in words, a fault of ours with its
+    traceback.
+    """
+    try:
+        action()
+    except CurationError as error:
+        fail(error.message)
+        return error.exit_code
+    except KeyboardInterrupt:
+        fail("interrupted; start again with the same command to go on where this run stopped")
+        return 130
+    except Exception as error:
+        known = worker_error(error)
+        if known is not None:
+            fail(known.message)
+            return known.exit_code
+        traceback.print_exc()
+        fail(f"this is a fault of the program, not of your data: {error}; please report it with the lines above")
+        return 70
+    return 0
+
+
+def worker_error(error: BaseException) -> CurationError | None:
+    """The error that a worker raised, found in whatever the runner made of it; None where it was not one of ours."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and not any(current is met for met in chain):  # a chain may bite its own tail
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    found = find_message("\n".join(str(met) for met in chain))
+    if found is None:
+        return None
+    message, code = found
+    kinds = {cls.exit_code: cls for cls in CurationError.__subclasses__()}
+    return kinds.get(code, CurationError)(_STEP.sub("", message))
+
+
+def quieten() -> None:
+    """Keep from a person's screen what libraries say to their developers; errors are said, once and in our words."""
+    warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR, force=True)
+    logging.getLogger().handlers[0].addFilter(is_news)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record says more than an error of ours will: Beam logs a step's error with its traceback first."""
+    error = record.exc_info[1] if record.exc_info else None
+    return find_message(f"{record.getMessage()} {error}") is None
