@@ -42,6 +42,7 @@ EXTRAS = {
         "datasets>=3",
         "hypothesis>=6.100",
         "import-linter>=2.16",
+        "jsonschema>=4.20",
         "mypy>=1.15",
         "packaging>=24",
         "pandas>=2.2",

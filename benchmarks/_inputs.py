@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from benchmarks._measure import tell
 from benchmarks._stage import completed
 from pipelines.curate import plan
-from pipelines.jobs import Run, parts_of, prepare_job, texts_of
+from pipelines.graphs import parts_of, texts_of
+from pipelines.jobs import Run, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.catalog import Adapter
@@ -51,7 +52,7 @@ def prepared_texts(run: Run) -> pa.Table:
     prepared = prepare_job(run)
     manifest = completed(prepared)
     spec = texts_of(run, prepared.folder, manifest, prepared.folder)
-    return pa.concat_tables([read_texts(spec, part)[3] for part in parts_of(manifest)])
+    return pa.concat_tables([read_texts(spec, part)[3] for part in parts_of(manifest, run.entries)])
 
 
 def distinct_texts(run: Run, folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Beam and the models are imported when a stage must run: a run whose stages are a
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare
 from pipelines.options import Command, parse
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
 from pipelines.reporting import quieten, report_errors
+from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
@@ -142,7 +144,7 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     if found is None:
         progress.reset(job.folder.progress)
         with display.stage(job.folder.name, job.folder.progress, job.expected):
-            _run_pipeline(job, command)
+            _make(run, job, command, display)
         run.workplace.tidy(job.folder)
     manifest = found or job.folder.manifest()
     if manifest is None:
@@ -152,10 +154,18 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     return manifest
 
 
-def _run_pipeline(job: StageJob, command: Command) -> None:
+def _make(run: Run, job: StageJob, command: Command, display: Display) -> None:
+    """Make a stage: what earlier runs made of its datasets is taken over, the rest goes through its pipeline."""
+    reused = take_over(run.workplace, job.folder, job.keys)
+    if reused.counts:
+        of = f"{len(reused.counts)} of {len(job.datasets)} datasets"
+        display.say(f"{job.folder.name:<8} {of} are as an earlier run left them")
+    if not reused.rest(job.datasets):
+        write_reused(job.folder, job.facts, reused)
+        return
     from pipelines.runners import run_pipeline
 
-    run_pipeline(job.build, command)
+    run_pipeline(partial(job.build, reused=reused), command)
 
 
 def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]:

@@ -1,6 +1,6 @@
 """What each stage's graph is built from; here Beam and all steps are imported."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,8 @@ import apache_beam as beam
 
 from mining.teacher import BUNDLED, Teacher
 from pipelines import embed, mine, pack, prepare
-from pipelines.jobs import Run, scopes_of
+from pipelines.jobs import Run, facts_of, scopes_of
+from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
 from transforms.duplicates.exact import RemoveExactDuplicates
 from transforms.duplicates.near import FindNearDuplicates, NearSpec
@@ -68,7 +69,7 @@ def prepare_graph(run: Run, folder: StageFolder) -> Build:
         apply=ApplySpec(folder=folder.path, progress=folder.progress, caps=caps, num_partitions=partitions),
         final_check=_leak_check(run),
         passages=_passages(run, folder, partitions),
-        facts=_facts(folder, run),
+        facts=facts_of(folder, run),
     )
     return partial(prepare.build, job=job)
 
@@ -102,10 +103,6 @@ def _rows(unit: Unit) -> int:
     return int(filesystem.size(inner) or 0) * (4 if unit.compression else 1) // _BYTES_PER_ROW
 
 
-def _facts(folder: StageFolder, run: Run) -> dict[str, Any]:
-    return {"stage": folder.name, "key": folder.key, "datasets": sorted(run.entries)}
-
-
 def texts_of(run: Run, prepared: StageFolder, manifest: Manifest, folder: StageFolder) -> TextSpec:
     """How the texts of a prepared run reach the teacher. Both sides of a symmetric task are queries."""
     queries = {name: run.teacher.prompt_for_query(entry.instruction) for name, entry in run.entries.items()}
@@ -126,12 +123,13 @@ def texts_of(run: Run, prepared: StageFolder, manifest: Manifest, folder: StageF
     )
 
 
-def parts_of(manifest: Manifest) -> list[str]:
-    """The parts of a prepared run, as they travel to their readers."""
+def parts_of(manifest: Manifest, datasets: Collection[str]) -> list[str]:
+    """The parts of some datasets of a prepared run, as they travel to their readers."""
     return [
         part_element(kind, _number(record["path"]))
         for kind in ("kept", "corpus")
         for record in manifest["files"].get(kind, [])
+        if record["dataset"] in datasets
     ]
 
 
@@ -142,12 +140,12 @@ def _number(path: str) -> int:
 def embed_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest) -> Build:
     """The graph of embed."""
     job = embed.EmbedJob(
-        parts=parts_of(manifest),
+        parts=parts_of(manifest, run.entries),
         datasets=sorted(run.entries),
         texts=texts_of(run, prepared, manifest, folder),
         encode=embed.Encode(name=_teacher_name(run.teacher), params=run.teacher.params, digest=run.teacher.digest),
         folder=folder.path,
-        facts=_facts(folder, run),
+        facts=facts_of(folder, run),
     )
     return partial(embed.build, job=job)
 
@@ -157,18 +155,21 @@ def _teacher_name(teacher: Teacher) -> str:
     return teacher.name if teacher.name == BUNDLED else teacher.path
 
 
-def mine_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest) -> Build:
-    """The graph of mine."""
+def mine_graph(
+    run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest, facts: dict[str, Any], reused: Reused
+) -> Build:
+    """The graph of mine, for the datasets that no earlier run has mined so."""
+    datasets = reused.rest(run.entries)
     texts = texts_of(run, prepared, manifest, folder)
     pools = PoolSpec(texts=texts, num_shards=_pool_shards(run, manifest), folder=folder.path)
     job = mine.MineJob(
-        parts=parts_of(manifest),
-        datasets=sorted(run.entries),
+        parts=parts_of(manifest, datasets),
+        datasets=datasets,
         pools=pools,
         params=run.params.mining,
         unjudged=run.unjudged,
         num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},
-        facts=_facts(folder, run),
+        facts=facts | reused.facts(),
     )
     return partial(mine.build, job=job)
 
@@ -181,8 +182,17 @@ def _pool_shards(run: Run, manifest: Manifest) -> dict[str, int]:
     return {name: num_shards(rows, run.params.partitions.passages_per_pool_shard) for name, rows in passages.items()}
 
 
-def pack_graph(run: Run, folder: StageFolder, prepared: StageFolder, mined: StageFolder, manifest: Manifest) -> Build:
-    """The graph of pack."""
+def pack_graph(
+    run: Run,
+    folder: StageFolder,
+    prepared: StageFolder,
+    mined: StageFolder,
+    manifest: Manifest,
+    facts: dict[str, Any],
+    reused: Reused,
+) -> Build:
+    """The graph of pack, for the datasets that no earlier run has packed so."""
+    datasets = reused.rest(run.entries)
     places = {
         name: ShardPlace(
             stage=entry.stage.value,
@@ -191,7 +201,7 @@ def pack_graph(run: Run, folder: StageFolder, prepared: StageFolder, mined: Stag
             num_shards=num_shards(manifest["counts"][name]["kept"], run.datasets[name].shards.rows_per_shard),
         )
         for name, entry in run.entries.items()
-        if manifest["counts"].get(name, {}).get("kept")
+        if name in datasets and manifest["counts"].get(name, {}).get("kept")
     }
     spec = PackSpec(
         mined=f"{mined.path}/mined",
@@ -201,6 +211,7 @@ def pack_graph(run: Run, folder: StageFolder, prepared: StageFolder, mined: Stag
         places=places,
         progress=folder.progress,
     )
-    parts = [str(_number(record["path"])) for record in manifest["files"].get("mined", [])]
-    job = pack.PackJob(parts=parts, datasets=sorted(run.entries), pack=spec, facts=_facts(folder, run))
+    mined_parts = [record for record in manifest["files"].get("mined", []) if record["dataset"] in datasets]
+    parts = [str(_number(record["path"])) for record in mined_parts]
+    job = pack.PackJob(parts=parts, datasets=datasets, pack=spec, facts=facts | reused.facts())
     return partial(pack.build, job=job)

@@ -4,13 +4,14 @@ Beam is imported when a graph is made (``pipelines.graphs``): a run whose stages
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mining.teacher import BUNDLED, Teacher
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from pipelines.configuration.show import parts
 from pipelines.evaluation import EvaluationSets
+from pipelines.reuse import Reused, dataset_key
 from pipelines.workplace import StageFolder, Workplace
 from schemas.catalog import CatalogEntry, LocatedEntry, Stage
 from schemas.config import RunConfig
@@ -64,21 +65,33 @@ class Run:
         return f"{self.workplace.work}/store/{self.teacher.key}"
 
 
+Make = Callable[[Reused], Callable[[Any], None]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageJob:
     """One stage of a run: its folder, how its graph is made, and how many rows it is known to read.
 
-    ``make`` imports Beam and gives a function that adds the stage to a pipeline.
+    ``make`` imports Beam and gives a function that adds the stage to a pipeline. ``keys``: of a stage that is kept by
+    dataset, for each of them a key of what its part of the output follows from.
     """
 
     folder: StageFolder
-    make: Callable[[], Callable[[Any], None]]
+    make: Make
     expected: int | None
-    datasets: int
+    datasets: Sequence[str]
+    facts: dict[str, Any]
+    keys: Mapping[str, str] = field(default_factory=dict)
 
-    def build(self, pipeline: Any) -> None:
-        """Add the stage to a pipeline."""
-        self.make()(pipeline)
+    def build(self, pipeline: Any, reused: Reused | None = None) -> None:
+        """Add the stage to a pipeline, for the datasets that were not taken over."""
+        self.make(reused or Reused())(pipeline)
+
+
+def facts_of(folder: StageFolder, run: Run, keys: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What a stage's manifest says of itself."""
+    facts: dict[str, Any] = {"stage": folder.name, "key": folder.key, "datasets": sorted(run.entries)}
+    return facts | ({"keys": dict(keys)} if keys else {})
 
 
 def prepare_job(run: Run) -> StageJob:
@@ -94,13 +107,26 @@ def prepare_job(run: Run) -> StageJob:
     }
     folder = run.workplace.stage("prepare", facts)
 
-    def make() -> Callable[[Any], None]:
+    def make(_: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
         return graphs.prepare_graph(run, folder)
 
     units = [unit for plan in run.plans.values() for unit in plan.units]
-    return StageJob(folder=folder, make=make, expected=_expected(units, run.config.limit), datasets=len(run.located))
+    return _job(run, folder, make, _expected(units, run.config.limit))
+
+
+def _job(
+    run: Run, folder: StageFolder, make: Make, expected: int | None, keys: Mapping[str, str] | None = None
+) -> StageJob:
+    return StageJob(
+        folder=folder,
+        make=make,
+        expected=expected,
+        datasets=sorted(run.entries),
+        facts=facts_of(folder, run, keys),
+        keys=keys or {},
+    )
 
 
 def scopes_of(run: Run) -> dict[str, DedupScope]:
@@ -121,15 +147,15 @@ def _expected(units: Sequence[Unit], limit: int | None) -> int | None:
 
 
 def embed_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
-    """The embed stage: keyed by the prepared rows and the teacher."""
+    """The embed stage: keyed by the prepared rows and the teacher. The store itself knows which texts it has."""
     folder = run.workplace.stage("embed", {"prepared": manifest["key"], "teacher": run.teacher.key})
 
-    def make() -> Callable[[Any], None]:
+    def make(_: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
         return graphs.embed_graph(run, folder, prepared.folder, manifest)
 
-    return StageJob(folder=folder, make=make, expected=_kept(manifest), datasets=len(run.located))
+    return _job(run, folder, make, _kept(manifest))
 
 
 def _kept(manifest: Manifest) -> int:
@@ -137,32 +163,60 @@ def _kept(manifest: Manifest) -> int:
 
 
 def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
-    """The mine stage: keyed by the prepared rows, the teacher and the mining parameters of each dataset."""
-    key = {
-        "prepared": manifest["key"],
-        "teacher": run.teacher.key,
-        "params": {name: parts(config, "mining") for name, config in run.datasets.items() if name in run.mined},
-        "passages_per_pool_shard": run.params.partitions.passages_per_pool_shard,
-        "unjudged": sorted(run.unjudged),
+    """The mine stage: by dataset, keyed by its prepared rows, its prompts, the teacher and its mining parameters."""
+    parts_of = _parts_by_dataset(manifest)
+    keys = {
+        name: dataset_key(
+            "mine",
+            {
+                "parts": parts_of.get(name, []),
+                "teacher": run.teacher.key,
+                "prompts": [run.teacher.prompt_for_query(entry.instruction), run.teacher.prompt_for_passage()],
+                "symmetric": entry.symmetric,
+                "params": parts(run.datasets[name], "mining") if name in run.mined else None,
+                "unjudged": name in run.unjudged,
+            },
+        )
+        for name, entry in run.entries.items()
     }
-    folder = run.workplace.stage("mine", key)
+    folder = run.workplace.stage("mine", {"datasets": keys})
 
-    def make() -> Callable[[Any], None]:
+    def make(reused: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
-        return graphs.mine_graph(run, folder, prepared.folder, manifest)
+        return graphs.mine_graph(run, folder, prepared.folder, manifest, facts_of(folder, run, keys), reused)
 
-    return StageJob(folder=folder, make=make, expected=_kept(manifest), datasets=len(run.located))
+    return _job(run, folder, make, _kept(manifest), keys)
+
+
+def _parts_by_dataset(manifest: Manifest) -> dict[str, list[str]]:
+    """The parts of each dataset of a prepared run; they are named by what they hold."""
+    found: dict[str, list[str]] = {}
+    for kind in ("kept", "corpus"):
+        for record in manifest["files"].get(kind, []):
+            found.setdefault(record["dataset"], []).append(record["path"])
+    return {name: sorted(paths) for name, paths in found.items()}
 
 
 def pack_job(run: Run, prepared: StageJob, mined: StageJob, manifest: Manifest) -> StageJob:
-    """The pack stage: keyed by the mined rows and by what shards take over from the entries."""
-    rows = {name: config.shards.rows_per_shard for name, config in run.datasets.items()}
-    folder = run.workplace.stage("pack", {"mined": manifest["key"], "rows_per_shard": rows})
+    """The pack stage: by dataset, keyed by its mined rows and by what shards take over from its entry."""
+    keys = {
+        name: dataset_key(
+            "pack",
+            {
+                "mined": manifest["keys"][name],
+                "place": [entry.stage.value, entry.task_type.value, entry.instruction],
+                "shards": parts(run.datasets[name], "shards"),
+            },
+        )
+        for name, entry in run.entries.items()
+    }
+    folder = run.workplace.stage("pack", {"datasets": keys})
 
-    def make() -> Callable[[Any], None]:
+    def make(reused: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
-        return graphs.pack_graph(run, folder, prepared.folder, mined.folder, manifest)
+        facts = facts_of(folder, run, keys)
+        return graphs.pack_graph(run, folder, prepared.folder, mined.folder, manifest, facts, reused)
 
-    return StageJob(folder=folder, make=make, expected=_kept(manifest), datasets=len(run.located))
+    return _job(run, folder, make, _kept(manifest), keys)

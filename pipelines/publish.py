@@ -102,7 +102,7 @@ def publish_run(
         _remove(f"{out}/rejections/{record.name}")
         _remove(f"{out}/{record.stage}/{record.task_type}/{record.name}")
     for path, source in files.items():
-        _place(source, f"{out}/{path}")
+        place(source, f"{out}/{path}")
     return _write(out, _merge(before, manifest))
 
 
@@ -169,7 +169,7 @@ def _remove(place: str) -> None:
         filesystem.rm(inner, recursive=True)
 
 
-def _place(source: str, target: str) -> None:
+def place(source: str, target: str) -> None:
     """Give a stage's file its final name: a hard link where possible (no second copy), else a copy and a rename."""
     filesystem, inner = url_to_fs(target)
     try:

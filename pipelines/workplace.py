@@ -86,6 +86,16 @@ class Workplace:
         path = f"{self.work}/{name}-{key[:16]}"
         return StageFolder(name=name, key=key, path=path, progress=f"{path}/progress" if self.is_local else None)
 
+    def finished(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """``(folder, manifest)`` of every stage of a name that was completed here, by folder."""
+        if not self._filesystem.exists(self._root):
+            return
+        for inner in sorted(self._filesystem.ls(self._root, detail=False)):
+            path = self._place(inner.rstrip("/"))
+            manifest = read_json(f"{path}/{MANIFEST}") if path.rsplit("/", 1)[-1].startswith(f"{name}-") else None
+            if manifest is not None:
+                yield path, manifest
+
     def clear_unfinished(self) -> None:
         """Remove what killed runs left: stages without a manifest, and files that a stage's manifest does not name."""
         if not self._filesystem.exists(self._root):

@@ -71,7 +71,7 @@ def file_layer(name: str) -> Layer:
     try:
         document = read_document(_file_of(name), "a configuration is a mapping of keys (category, clean, mining, ...)")
     except CatalogError as error:
-        raise ConfigError(error.message) from error
+        raise ConfigError(" ".join(error.message.split())) from error
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
     return Layer(values=document.value, where=lambda path: document.where(".".join(path)))
@@ -156,7 +156,7 @@ def find_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     if not isinstance(overrides, Mapping):
         yield (
             (DATASETS,),
-            f"a mapping from names, globs, task:... or stage:... to keys is wanted, not {overrides!r:.60}",
+            f"a mapping from names, globs, task:.. or stage:.. to keys is wanted, not {overrides!r:.60}",
         )
         return
     known = ", ".join(of_dataset.children)
@@ -186,7 +186,7 @@ def _mistakes(values: Mapping[str, Any], at: Key, root: Key, above: Path) -> Ite
 def _why_unknown(path: Path, root: Key) -> str:
     if path[0] in RunConfig.model_fields and path[0] not in root.children and path[0] not in FLAG_KEYS:
         return f"is a place and changes no result, so it is a flag: --{path[0]}"
-    if root is keys_of(DatasetConfig) and path[0] in keys_of(CurationConfig).children:
+    if len(path) == 1 and root is keys_of(DatasetConfig) and path[0] in keys_of(CurationConfig).children:
         return (
             f"{path[0]} holds for the whole run, not for a dataset (rows of several datasets meet in it); known here: "
             f"{', '.join(root.children)}"

@@ -1,5 +1,6 @@
 """The same rows give the same bytes: whoever runs, how often, with how many workers, from whichever files."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import curate as command
+from pipelines.curate import main
 from pipelines.options import parse
 from pipelines.runners import flags_of
 from schemas.manifest import Manifest
@@ -124,6 +125,28 @@ def test_another_seed_draws_other_negatives_of_the_same_rows(small_out: Path, te
     rows, before = shard_rows(tmp_path / "out", "scifact"), shard_rows(small_out, "scifact")
     assert [row["id"] for row in rows] == [row["id"] for row in before]
     assert [row["negatives"] for row in rows] != [row["negatives"] for row in before]
+
+
+def test_another_number_of_one_dataset_makes_that_one_anew(
+    small_out: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other datasets are taken over, and the bytes are those of a run that starts with nothing."""
+    setting = ["datasets.scifact.mining.num_negatives=3"]
+    shutil.copytree(small_out, tmp_path / "out")
+    assert main([*flags(tmp_path / "out", teacher, SMALL, setting)]) == 0
+    said = capsys.readouterr().err
+    assert re.search(r"prepare .*already there", said)
+    assert re.search(r"embed .*already there", said)
+    rest = len(NAMES) - 1
+    assert all(
+        f"{stage:<8} {rest} of {rest + 1} datasets are as an earlier run left them" in said
+        for stage in ("mine", "pack")
+    )
+    curate(tmp_path / "fresh", teacher, SMALL, setting)
+    assert shard_digests(tmp_path / "out") == shard_digests(tmp_path / "fresh")
+    before, after = manifest_of(small_out), manifest_of(tmp_path / "out")
+    assert {r.name for r in after.datasets if r.shards != before.dataset(r.name).shards} == {"scifact"}
+    assert after.dataset("scifact").config["mining"]["num_negatives"] == 3
 
 
 def test_a_second_run_does_nothing(

@@ -10,6 +10,7 @@ from pipelines.curate import plan
 from pipelines.graphs import parts_of
 from pipelines.jobs import StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import parse
+from pipelines.reuse import Reused
 from pipelines.workplace import Workplace
 from transforms.duplicates.scopes import DedupScope
 from transforms.sources.units import Unit
@@ -25,18 +26,18 @@ def _run(out: Path, *flags: str) -> Any:
 
 def _job(job: StageJob) -> Any:
     """What the stage's graph is built from."""
-    return job.make().keywords["job"]  # type: ignore[attr-defined]
+    return job.make(Reused()).keywords["job"]  # type: ignore[attr-defined]
 
 
 def _manifest(kept: int = 3, mined: int = 3) -> dict[str, Any]:
     """A manifest of prepared or mined rows, all of one dataset; the other lost all of its rows."""
     counts = {"banking77": {"read": 5, "kept": kept}, "csl-clustering": {"read": 2, "kept": 0}}
     files = {
-        "kept": [{"path": "kept/00000000000000ff.parquet", "rows": kept}],
+        "kept": [{"path": "kept/00000000000000ff.parquet", "rows": kept, "dataset": "banking77"}],
         "corpus": [{"path": "corpus/0000000000000010.parquet", "rows": 4, "dataset": "banking77"}],
-        "mined": [{"path": "mined/000000000000000a.parquet", "rows": mined}],
+        "mined": [{"path": "mined/000000000000000a.parquet", "rows": mined, "dataset": "banking77"}],
     }
-    return {"key": "k", "counts": counts, "files": files}
+    return {"key": "k", "keys": {"banking77": "b", "csl-clustering": "c"}, "counts": counts, "files": files}
 
 
 def test_a_run_is_keyed_by_what_its_output_follows_from(tmp_path: Path) -> None:
@@ -80,7 +81,29 @@ def _near(run: Any) -> Any:
 
 
 def test_parts_travel_by_kind_and_number() -> None:
-    assert parts_of(_manifest()) == ["kept\t255", "corpus\t16"]
+    assert parts_of(_manifest(), ["banking77"]) == ["kept\t255", "corpus\t16"]
+    assert parts_of(_manifest(), ["csl-clustering"]) == []
+
+
+def test_what_follows_is_keyed_by_dataset(tmp_path: Path) -> None:
+    """Another number of one dataset changes its own keys alone, and nothing before."""
+    run, other = _run(tmp_path), _run(tmp_path, "--set=datasets.banking77.mining.num_negatives=3")
+    one, two = (mine_job(each, prepare_job(each), _manifest()) for each in (run, other))
+    assert prepare_job(run).folder.key == prepare_job(other).folder.key
+    assert {name for name in one.keys if one.keys[name] != two.keys[name]} == {"banking77"}
+    packed, again = (pack_job(each, prepare_job(each), one, _manifest()) for each in (run, other))
+    assert packed.keys == again.keys
+    bigger = _run(tmp_path, "--set=datasets.csl-clustering.shards.rows_per_shard=9")
+    changed = pack_job(bigger, prepare_job(bigger), one, _manifest()).keys
+    assert {name for name in changed if changed[name] != packed.keys[name]} == {"csl-clustering"}
+
+
+def test_only_what_was_not_taken_over_is_made(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    job = mine_job(run, prepare_job(run), _manifest())
+    made = job.make(Reused(counts={"banking77": {"read": 3, "kept": 3}})).keywords["job"]  # type: ignore[attr-defined]
+    assert (list(made.datasets), list(made.parts)) == (["csl-clustering"], [])
+    assert made.facts["reused"]["counts"] == {"banking77": {"read": 3, "kept": 3}}
 
 
 @pytest.mark.parametrize("seed", [0, 7])
@@ -95,7 +118,7 @@ def test_the_seed_reaches_what_is_drawn_and_the_key_of_what_follows(tmp_path: Pa
 
 def test_both_sides_of_a_symmetric_task_are_queries(tmp_path: Path) -> None:
     run = _run(tmp_path, "--category=afqmc,scifact")
-    prompts = _job(embed_job(run, prepare_job(run), _manifest() | {"counts": {}})).texts.prompts
+    prompts = _job(embed_job(run, prepare_job(run), _manifest() | {"counts": {}, "files": {}})).texts.prompts
     assert run.entries["afqmc"].symmetric
     assert prompts.passages["afqmc"] == prompts.queries["afqmc"]
     assert prompts.passages["scifact"] == run.teacher.prompt_for_passage()

@@ -31,7 +31,8 @@ def stage_manifest(
     totals: Sequence[Count], records: Iterable[str], datasets: Iterable[str], facts: dict[str, Any]
 ) -> dict[str, Any]:
     """The stage's manifest as a JSON value: facts about the run, counts by dataset, files by kind, and what was seen of
-    evaluation sets if anything was counted. Order-free.
+    evaluation sets if anything was counted. Order-free. What ``facts`` hold under ``reused`` (counts by dataset,
+    files by kind) was made by an earlier run and stands beside what this one made.
 
     Raises BalanceError when rows of a dataset are neither kept, merged nor rejected.
     """
@@ -41,10 +42,14 @@ def stage_manifest(
     for text in sorted(set(records)):
         record = json.loads(text)
         files.setdefault(record.pop("kind"), []).append({key: value for key, value in record.items() if value != ""})
+    facts, reused = dict(facts), facts.get("reused", {"counts": {}, "files": {}})
+    facts.pop("reused", None)
+    for kind, known in reused["files"].items():
+        files[kind] = sorted([*files.get(kind, []), *known], key=lambda record: str(record["path"]))
     overlaps = overlap_counts(totals)
     found = {"evaluation": overlaps} if overlaps else {}
-    values = {name: c.model_dump(exclude_none=True) for name, c in counts.items()}
-    return facts | {"counts": values, "files": files} | found
+    values = {name: c.model_dump(exclude_none=True) for name, c in counts.items()} | reused["counts"]
+    return facts | {"counts": dict(sorted(values.items())), "files": files} | found
 
 
 def check_balance(stage: str, counts: dict[str, StageCounts]) -> None:

@@ -80,15 +80,17 @@ class ApplySpec:
 
 
 def keep(spec: ApplySpec, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, str | tuple[str, int]]]:
-    """Write a part of kept rows, if there are any; gives its file record and the counts of its datasets."""
-    if not rows.num_rows:
-        return
-    number = write_part(f"{spec.folder}/kept", rows.cast(CANONICAL))
-    progress.report(spec.progress, kept=rows.num_rows)
-    record = FileRecord(kind="kept", path=f"kept/{number:016x}.parquet", rows=rows.num_rows)
-    yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
-    for item in pc.value_counts(rows.column("dataset")).to_pylist():
-        yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
+    """Write kept rows as a part for each dataset; gives their file records and counts.
+
+    Rows of several datasets come together in groups; from here on what becomes of one shall not depend on another.
+    """
+    for dataset in sorted(rows.column("dataset").unique().to_pylist()):
+        own = rows.filter(pc.equal(rows.column("dataset"), dataset))
+        number = write_part(f"{spec.folder}/kept", own.cast(CANONICAL))
+        progress.report(spec.progress, kept=own.num_rows)
+        record = FileRecord(kind="kept", path=f"kept/{number:016x}.parquet", rows=own.num_rows, dataset=dataset)
+        yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
+        yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, KEPT, own.num_rows))
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])

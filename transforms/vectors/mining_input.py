@@ -174,10 +174,11 @@ class GatherPools(beam.DoFn):
 
 
 def publish_mined(spec: PoolSpec, mined: pa.Table) -> Iterator[Any]:
-    """Write mined rows as a part; gives its record and the rows kept, as tagged outputs."""
+    """Write mined rows of one dataset as a part; gives its record and the rows kept, as tagged outputs."""
     part = write_part(f"{spec.folder}/mined", mined)
     progress.report(spec.texts.progress, kept=mined.num_rows)
-    record = FileRecord(kind="mined", path=f"mined/{part:016x}.parquet", rows=mined.num_rows)
+    dataset = mined.column("dataset")[0].as_py()
+    record = FileRecord(kind="mined", path=f"mined/{part:016x}.parquet", rows=mined.num_rows, dataset=dataset)
     yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
     for item in pc.value_counts(mined.column("dataset")).to_pylist():
         yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))

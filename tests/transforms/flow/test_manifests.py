@@ -50,3 +50,13 @@ def test_only_what_is_lost_is_named() -> None:
         check_balance("mine", counts)
     assert "(b: 2)" in caught.value.message
     check_balance("mine", {"a": counts["a"]})
+
+
+def test_what_an_earlier_run_made_stands_beside_the_rest() -> None:
+    known = {"counts": {"c": {"read": 1, "kept": 1}}, "files": {"kept": [{"path": "kept/0.parquet", "rows": 1}]}}
+    found = stage_manifest(TOTALS, RECORDS, ["a", "b"], FACTS | {"reused": known})
+    alone = stage_manifest(TOTALS, RECORDS, ["a", "b"], FACTS)
+    assert "reused" not in found
+    assert found["counts"] == alone["counts"] | known["counts"]
+    assert found["files"]["kept"] == [*known["files"]["kept"], *alone["files"]["kept"]]
+    assert found["files"]["shards"] == alone["files"]["shards"]
