@@ -25,6 +25,7 @@ from tests.e2e.running import (
     start,
 )
 from tests.e2e.sources import shuffled_source
+from tests.pipelines.test_command import HEAVY, imported
 
 pytestmark = pytest.mark.slow
 
@@ -149,13 +150,23 @@ def test_another_number_of_one_dataset_makes_that_one_anew(
     assert after.dataset("scifact").config["mining"]["num_negatives"] == 3
 
 
+def test_a_run_whose_stages_are_there_imports_neither_beam_nor_a_model(
+    small_out: Path, teacher: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(small_out, tmp_path / "out")
+    modules, run = imported("curate", *flags(tmp_path / "out", teacher, SMALL))
+    assert run.returncode == 0
+    assert run.stderr.count("already there") == 4
+    assert modules & HEAVY == set()
+
+
 def test_a_second_run_does_nothing(
     small_out: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(small_out, tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in published(tmp_path / "out")}
-    monkeypatch.setattr(command, "run_pipeline", None)  # calling it would fail
-    assert command.main(flags(tmp_path / "out", teacher, SMALL)) == 0
+    monkeypatch.setattr("pipelines.runners.run_pipeline", None)  # calling it would fail
+    assert main(flags(tmp_path / "out", teacher, SMALL)) == 0
     assert capsys.readouterr().err.count("already there") == 4
     after = {path: path.stat().st_mtime_ns for path in published(tmp_path / "out")}
     manifest = tmp_path / "out" / "manifest.json"

@@ -41,7 +41,7 @@ def imported(*words: str) -> tuple[set[str], subprocess.CompletedProcess[str]]:
         (["config", "--config=strict", "--dataset=fever"], 0),
         (["curate", "--category=trecqa", "--dry_run"], 0),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
 def test_what_a_verb_does_not_need_is_not_imported(words: list[str], code: int) -> None:
     modules, run = imported(*words)
