@@ -4,13 +4,14 @@ Beam and the models are imported when a stage must run: a run whose stages are a
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from catalog import load_evaluation
 from mining.teacher import find_teacher
+from pipelines.alarms import Alarms, merged_alarms, stage_alarms
 from pipelines.configuration.model import ENTRY_KEYS, DatasetConfig
 from pipelines.display import Display
 from pipelines.dry_run import dry_run
@@ -26,7 +27,6 @@ from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import SourceError
 from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
 from transforms.flow import progress
-from transforms.keeping.alarms import check_alarms
 from transforms.sources.opening import Plan, open_source
 
 #: What prepare counted: training dataset -> evaluation set -> what -> number.
@@ -69,32 +69,40 @@ def curate(command: Command) -> Manifest:
         workplace.clear_unfinished()
         clear_temporary(workplace.out)
         clear_unnamed(workplace.out)
-        run, absent = plan(command, workplace)
+        with display.stage("plan") as shown:
+            run, absent = plan(command, workplace, shown.say)
         display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
-        jobs, manifests = run_stages(run, command, display)
-        records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {})), manifests)
-        manifest = publish_run(
-            workplace.out,
-            _manifest(run, records, absent, manifests["prepare"].get("evaluation", {})),
-            {name: job.folder.path for name, job in jobs.items()},
-            manifests,
-        )
+        jobs, manifests, alarms = run_stages(run, command, display)
+        records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {}), alarms), manifests)
+        with display.stage("publish"):
+            manifest = publish_run(
+                workplace.out,
+                _manifest(run, records, absent, manifests["prepare"].get("evaluation", {})),
+                {name: job.folder.path for name, job in jobs.items()},
+                manifests,
+            )
     display.summary(manifest, sorted(run.entries), command.config.out)
     display.next_command(command)
     return manifest
 
 
-def plan(command: Command, workplace: Workplace) -> tuple[Run, list[tuple[str, str]]]:
-    """Select entries and see what their source holds: ``(the run, what is absent)``.
+def plan(
+    command: Command, workplace: Workplace, on_step: Callable[[str], None] = lambda _: None
+) -> tuple[Run, list[tuple[str, str]]]:
+    """Select entries and see what their source holds: ``(the run, what is absent)``; ``on_step`` hears what is in work.
 
     Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
     """
     config, chosen = command.config, choose(command.configuration)
     source = open_source(config.source, limit=config.limit)
-    plans = {entry.entry.name: source.plan(entry) for entry in chosen.located}
+    plans = {}
+    for number, entry in enumerate(chosen.located, start=1):
+        on_step(f"looking for the files of {entry.entry.name} ({number} of {len(chosen.located)} datasets)")
+        plans[entry.entry.name] = source.plan(entry)
     absent = [(name, detail) for name, found in plans.items() for detail in found.absent]
     there = [entry for entry in chosen.located if plans[entry.entry.name].units]
     _require(there, chosen.named, plans)
+    on_step("reading evaluation sets")
     sets = load_evaluation(config.catalog)
     evaluation = open_evaluation(config, sets, workplace)
     run = Run(
@@ -122,20 +130,19 @@ def _require(there: Sequence[LocatedEntry], named: frozenset[str], plans: Mappin
 
 def run_stages(
     run: Run, command: Command, display: Display
-) -> tuple[dict[str, StageJob], dict[str, Mapping[str, Any]]]:
-    """Run the four stages in order; gives their jobs and their manifests."""
+) -> tuple[dict[str, StageJob], dict[str, Mapping[str, Any]], Alarms]:
+    """Run the four stages in order; gives their jobs, their manifests and the alarms that were allowed."""
     jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
     manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
-    alarms = check_alarms(manifests["prepare"]["counts"], run.params.alarms.share, allowed=command.allow_alarms)
-    for line in alarms:
-        display.say(f"alarm: {line}")
+    prepared = stage_alarms(run, jobs["prepare"], manifests["prepare"], allowed=command.allow_alarms)
     jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
     manifests["embed"] = run_stage(run, jobs["embed"], command, display)
     jobs["mine"] = mine_job(run, jobs["prepare"], manifests["prepare"])
     manifests["mine"] = run_stage(run, jobs["mine"], command, display)
+    mined = stage_alarms(run, jobs["mine"], manifests["mine"], allowed=command.allow_alarms)
     jobs["pack"] = pack_job(run, jobs["prepare"], jobs["mine"], manifests["mine"])
     manifests["pack"] = run_stage(run, jobs["pack"], command, display)
-    return jobs, manifests
+    return jobs, manifests, merged_alarms(prepared, mined)
 
 
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:
@@ -143,8 +150,8 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     started, found = time.monotonic(), job.folder.manifest()
     if found is None:
         progress.reset(job.folder.progress)
-        with display.stage(job.folder.name, job.folder.progress, job.expected):
-            _make(run, job, command, display)
+        with display.stage(job.folder.name, job.folder.progress, job.expected, job.units) as shown:
+            _make(run, job, command, display, shown.step)
         run.workplace.tidy(job.folder)
     manifest = found or job.folder.manifest()
     if manifest is None:
@@ -154,7 +161,9 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     return manifest
 
 
-def _make(run: Run, job: StageJob, command: Command, display: Display) -> None:
+def _make(
+    run: Run, job: StageJob, command: Command, display: Display, on_step: Callable[[Sequence[str]], None]
+) -> None:
     """Make a stage: what earlier runs made of its datasets is taken over, the rest goes through its pipeline."""
     reused = take_over(run.workplace, job.folder, job.keys)
     if reused.counts:
@@ -165,10 +174,10 @@ def _make(run: Run, job: StageJob, command: Command, display: Display) -> None:
         return
     from pipelines.runners import run_pipeline
 
-    run_pipeline(partial(job.build, reused=reused), command)
+    run_pipeline(partial(job.build, reused=reused), command, on_step)
 
 
-def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]:
+def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> list[DatasetRecord]:
     checked, scopes = [plan.name for plan in run.evaluation.plans], scopes_of(run)
     return [
         DatasetRecord(
@@ -186,6 +195,7 @@ def _records(run: Run, command: Command, found: Overlaps) -> list[DatasetRecord]
             overlaps=overlap_records(found.get(name, {})),
             training_datasets=sorted(run.training_datasets.get(name, ())),
             config=_effective(run.datasets[name], entry),
+            alarms=alarms.get(name, []),
         )
         for name, entry in run.entries.items()
     ]

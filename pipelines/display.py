@@ -1,27 +1,81 @@
-"""What a person sees of a run: a live line for the stage at work, a line for each that is done, a summary at the
-end.
-"""
+"""What a person sees of a run: a bar for the stage at work, a line for each that is done, a summary at the end."""
 
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from pipelines import summary
 from pipelines.options import Command
-from schemas.manifest import EVALUATION_PREFIX, Manifest, OverlapRecord, StageCounts
+from pipelines.steps import Step, fraction, spoken, step_of, time_left
+from schemas.manifest import Manifest, StageCounts
 from transforms.flow import progress
 
 _PLAIN_INTERVAL = 10.0  # seconds between lines without a terminal
 _PLAIN_WIDTH = 160
 _LIVE_INTERVAL = 0.5
-_ABSENT_SHOWN = 10
+
+
+class Shown:
+    """A stage that is shown while it runs: what it counts, what is in work, and how far it is."""
+
+    def __init__(self, name: str, folder: str | None, expected: int | None, units: int) -> None:
+        self.name = name
+        self._folder, self._expected, self._units = folder, expected, units
+        self._started = time.monotonic()
+        self._step: Step | None = None
+        self._words = ""
+        self._samples: list[tuple[float, float]] = []
+        self.done = threading.Event()
+
+    def step(self, labels: Sequence[str]) -> None:
+        """Transforms with these labels begin to run."""
+        found = step_of(self.name, labels)
+        if found is not None:
+            self._step, self._words = found, found.words
+
+    def say(self, words: str) -> None:
+        """What is in work, in words."""
+        self._words = words
+
+    @property
+    def words(self) -> str:
+        """What is in work."""
+        return self._words or "starting"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self._started
+
+    def numbers(self) -> dict[str, int]:
+        """What its workers counted so far."""
+        return progress.totals(self._folder) if self._folder else {}
+
+    def counted(self, numbers: dict[str, int]) -> str:
+        """``read 12,000 of 50,000, kept 11,200, rejected 800, 3,400 rows/s``."""
+        return counted(numbers, self._expected, self.seconds) if self._folder else ""
+
+    def far(self, numbers: dict[str, int]) -> float | None:
+        """How much is done, from 0 to 1, never less than it was; None where that is not known."""
+        units = {"units_expected": self._units}
+        if self._expected:
+            units = {"units": numbers.get("read", 0), "units_expected": self._expected}
+        found = fraction(self.name, self._step, numbers | units)
+        if found is not None and (not self._samples or found > self._samples[-1][1]):
+            self._samples.append((self.seconds, found))
+        return self._samples[-1][1] if self._samples else None
+
+    def left(self) -> float | None:
+        """Seconds that it will go on, as far as that can be told."""
+        return time_left(self._samples, self.seconds)
 
 
 class Display:
@@ -32,89 +86,62 @@ class Display:
         self._console = Console(stderr=True, quiet=quiet, highlight=False, width=width)
         self._quiet = quiet
 
-    def say(self, text: str) -> None:
-        """One plain line."""
-        self._console.print(escape(text), soft_wrap=True)
+    def say(self, text: str, style: str | None = None) -> None:
+        """One plain line; on a terminal it is broken between words."""
+        self._console.print(escape(text), soft_wrap=not self._console.is_terminal, style=style)
 
     @contextmanager
-    def stage(self, name: str, folder: str | None, expected: int | None = None) -> Iterator[None]:
-        """Show a stage while it runs. ``expected``: rows that it is known to read, if they are known."""
-        started = time.monotonic()
-        done = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(name, folder, expected, started, done), daemon=True)
+    def stage(
+        self, name: str, folder: str | None = None, expected: int | None = None, units: int = 0
+    ) -> Iterator[Shown]:
+        """Show a stage while it runs. ``expected``, ``units``: rows, and pieces of its sources, that it will read."""
+        shown = Shown(name, folder, expected, units)
+        thread = threading.Thread(target=self._watch, args=(shown,), daemon=True)
         if not self._quiet:
             thread.start()
         try:
-            yield
+            yield shown
         finally:
-            done.set()
+            shown.done.set()
             if thread.is_alive():
                 thread.join()
 
-    def _watch(
-        self, name: str, folder: str | None, expected: int | None, started: float, done: threading.Event
-    ) -> None:
-        def line() -> str:
-            numbers = progress.totals(folder) if folder else {}
-            return stage_line(name, numbers, expected, time.monotonic() - started)
-
+    def _watch(self, shown: Shown) -> None:
         if not self._console.is_terminal:
-            while not done.wait(_PLAIN_INTERVAL):
-                self.say(line())
+            while not shown.done.wait(_PLAIN_INTERVAL):
+                self.say(plain_line(shown))
             return
-        with Live(Text(line()), console=self._console, transient=True, auto_refresh=False) as live:
-            while not done.wait(_LIVE_INTERVAL):
-                live.update(Text(line()), refresh=True)
+        with Live(live_lines(shown), console=self._console, transient=True, auto_refresh=False) as live:
+            while not shown.done.wait(_LIVE_INTERVAL):
+                live.update(live_lines(shown), refresh=True)
 
     def stage_done(self, name: str, counts: dict[str, StageCounts], seconds: float, skipped: bool) -> None:
         """The line that stays: totals over datasets, and whether the stage was there already."""
         read, kept, merged = (sum(getattr(c, field) for c in counts.values()) for field in ("read", "kept", "merged"))
         rejected = sum(sum(c.rejected.values()) for c in counts.values())
-        took = "already there" if skipped else f"{seconds:.1f} s, {read / max(seconds, 1e-9):,.0f} rows/s"
+        took = f"{seconds:.1f} s" if seconds < 10 else spoken(seconds)
+        took = "already there" if skipped else f"{took}, {read / max(seconds, 1e-9):,.0f} rows/s"
         merged_text = f", merged {merged:,}" if merged else ""
         self.say(f"{name:<8} read {read:>9,}  kept {kept:,}{merged_text}, rejected {rejected:,}  ({took})")
 
     def summary(self, manifest: Manifest, names: list[str], out: str) -> None:
-        """What became of each dataset's rows, what is absent, where the result is and what to do next."""
-        table = Table(title=None, box=None, pad_edge=False)
-        for column in ("dataset", "read", "kept", "merged", "rejected", "shards"):
-            table.add_column(column, justify="left" if column == "dataset" else "right")
-        table.add_column("why")
-        for record in manifest.datasets:
-            if record.name in names:
-                table.add_row(*_summary_row(record.name, record.stages, len(record.shards)))
-        self._console.print(table)
-        self._overlaps(manifest, names)
-        self._absent(manifest, out)
-        shards = sum(len(record.shards) for record in manifest.datasets if record.name in names)
-        self.say(f"{shards} shards, manifest and rejections are in {out}/ (see {out}/manifest.json, {out}/rejections/)")
-
-    def _absent(self, manifest: Manifest, out: str) -> None:
-        """What was asked for and is not there: some datasets with their reasons, evaluation sets in one line."""
-        sets = sorted({a.name for a in manifest.absent if a.name.startswith(EVALUATION_PREFIX)})
-        datasets = [absent for absent in manifest.absent if absent.name not in sets]
-        for absent in datasets[:_ABSENT_SHOWN]:
-            self.say(f"absent: {absent.name}: {absent.detail}")
-        if len(datasets) > _ABSENT_SHOWN:
-            self.say(f"absent: {len(datasets) - _ABSENT_SHOWN} more; all stand in {out}/manifest.json")
-        if sets:
-            names = ", ".join(name.removeprefix(EVALUATION_PREFIX) for name in sets)
-            self.say(f"absent evaluation sets, each with its reason in {out}/manifest.json: {names}")
-
-    def _overlaps(self, manifest: Manifest, names: list[str]) -> None:
-        """What was found of evaluation sets, and what a model card declares."""
-        records = [record for record in manifest.datasets if record.name in names]
-        checked = {name for record in records for name in record.checked}
-        rows = [(record.name, overlap) for record in records for overlap in record.overlaps]
-        if not checked:
-            self.say("no evaluation sets were kept out")
-        elif not rows:
-            self.say(f"nothing was found of {len(checked)} evaluation sets")
-        else:
-            self._console.print(overlap_table(rows))
-        trained = sorted({name for record in records if record.shards for name in record.training_datasets})
-        if trained:
-            self.say(f"training_datasets of a model card: {', '.join(trained)}")
+        """Totals, alarms, the datasets that lost most with the reasons in words, evaluation sets, what is absent."""
+        records = summary.of_run(manifest, names)
+        worst = summary.most_lost(records)
+        self.say("")
+        self.say(summary.total_line(records, out), "bold")
+        for line in summary.alarms_of(records):
+            self.say(line, "red")
+        if worst:
+            self._console.print(summary.loss_table(worst))
+        self.say(summary.rest_line(records, len(worst), out))
+        card = summary.card_line(records, out)
+        for line in [
+            *summary.evaluation_lines(records),
+            *summary.absent_lines(manifest, out),
+            *([card] if card else []),
+        ]:
+            self.say(line)
 
     def next_command(self, command: Command) -> None:
         """What to try next with what is there now."""
@@ -122,42 +149,43 @@ class Display:
         self.say(f"next: make train MODEL=tiny{out}")
 
 
-def overlap_table(rows: Iterable[tuple[str, OverlapRecord]]) -> Table:
-    """For each training dataset and evaluation set: rejected rows by kind, and the passages that both hold."""
-    table = Table(title=None, box=None, pad_edge=False)
-    for column in ("dataset", "evaluation set"):
-        table.add_column(column)
-    for column in ("rejected", "exact", "contained", "edited", "of queries", "passages in positives", "in corpus"):
-        table.add_column(column, justify="right")
-    for name, found in rows:
-        numbers = (found.rejected, found.exact, found.contained, found.edited)
-        more = (found.queries, found.positives, found.corpus)
-        table.add_row(name, found.evaluation_set, *(f"{number:,}" for number in (*numbers, *more)))
-    return table
-
-
-def _summary_row(name: str, stages: dict[str, StageCounts], shards: int) -> list[str]:
-    rejected: dict[str, int] = {}
-    for counts in stages.values():
-        for reason, rows in counts.rejected.items():
-            rejected[reason] = rejected.get(reason, 0) + rows
-    first, last = stages["prepare"], stages["pack"]
-    numbers = [first.read, last.kept, sum(c.merged for c in stages.values()), sum(rejected.values()), shards]
-    why = ", ".join(f"{reason} {rows:,}" for reason, rows in sorted(rejected.items(), key=lambda item: -item[1]))
-    return [name, *(f"{number:,}" for number in numbers), why]
-
-
-def stage_line(name: str, numbers: dict[str, int], expected: int | None, seconds: float) -> str:
-    """``prepare   read 12,000 of 50,000  kept 11,200  rejected 800  3,400 rows/s  14 s``."""
-    read = numbers.get("read", 0)
+def counted(numbers: dict[str, int], expected: int | None, seconds: float) -> str:
+    """What workers counted, as a line: ``read 12,000 of 50,000, kept 11,200, rejected 800, 3,400 rows/s``."""
     of = f" of {expected:,}" if expected else ""
-    rate = numbers.get("texts", 0) or read
-    unit = "texts" if numbers.get("texts") else "rows"
-    texts = f"  texts {numbers['texts']:,}" if numbers.get("texts") else ""
-    return (
-        f"{name:<8} read {read:,}{of}  kept {numbers.get('kept', 0):,}  rejected {numbers.get('rejected', 0):,}{texts}"
-        f"  {rate / max(seconds, 1e-9):,.0f} {unit}/s  {seconds:.0f} s"
+    parts = [f"read {numbers.get('read', 0):,}{of}"]
+    parts += [f"{name} {numbers[name]:,}" for name in ("kept", "rejected") if numbers.get(name)]
+    texts, known = numbers.get("texts", 0), numbers.get("texts_expected", 0)
+    if known:
+        parts.append(f"texts {texts:,} of {known:,}")
+    rate = (texts if known else numbers.get("read", 0)) / max(seconds, 1e-9)
+    return ", ".join([*parts, *([f"{rate:,.0f} {'texts' if known else 'rows'}/s"] if rate else [])])
+
+
+def plain_line(shown: Shown) -> str:
+    """One line that stays, for a log: ``prepare  34 %, about 40 s left; reading and cleaning; read 12,000, ...``."""
+    numbers = shown.numbers()
+    told = [_time(shown, shown.far(numbers)), shown.words, shown.counted(numbers)]
+    return f"{shown.name:<8} {'; '.join(filter(None, told))}"
+
+
+def _time(shown: Shown, done: float | None) -> str:
+    left = shown.left()
+    rest = f"about {spoken(max(1, left))} left" if left is not None else ""
+    return ", ".join(filter(None, [f"{done:.0%}" if done else "", spoken(shown.seconds), rest]))
+
+
+def live_lines(shown: Shown) -> RenderableType:
+    """A bar with the time that is left, and below it what is in work and what was counted."""
+    numbers = shown.numbers()
+    done = shown.far(numbers)
+    bar = Progress(
+        TextColumn("{task.description:<8}"), BarColumn(30), TextColumn("{task.fields[time]}"), auto_refresh=False
     )
+    total = None if done is None else 1000
+    bar.add_task(shown.name, total=total, completed=round(1000 * (done or 0)), time=_time(shown, done))
+    below = [shown.words, *filter(None, [shown.counted(numbers)])]
+    lines = (Text(f"{'':<9}{line}", "dim", no_wrap=True, overflow="ellipsis") for line in below)
+    return Group(bar, *lines)
 
 
 def fail(message: str) -> None:

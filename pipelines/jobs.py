@@ -4,7 +4,7 @@ Beam is imported when a graph is made (``pipelines.graphs``): a run whose stages
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mining.teacher import BUNDLED, Teacher
@@ -73,7 +73,8 @@ class StageJob:
     """One stage of a run: its folder, how its graph is made, and how many rows it is known to read.
 
     ``make`` imports Beam and gives a function that adds the stage to a pipeline. ``keys``: of a stage that is kept by
-    dataset, for each of them a key of what its part of the output follows from.
+    dataset, for each of them a key of what its part of the output follows from. ``units``: pieces of the sources that
+    prepare reads.
     """
 
     folder: StageFolder
@@ -82,6 +83,7 @@ class StageJob:
     datasets: Sequence[str]
     facts: dict[str, Any]
     keys: Mapping[str, str] = field(default_factory=dict)
+    units: int = 0
 
     def build(self, pipeline: Any, reused: Reused | None = None) -> None:
         """Add the stage to a pipeline, for the datasets that were not taken over."""
@@ -113,7 +115,7 @@ def prepare_job(run: Run) -> StageJob:
         return graphs.prepare_graph(run, folder)
 
     units = [unit for plan in run.plans.values() for unit in plan.units]
-    return _job(run, folder, make, _expected(units, run.config.limit))
+    return replace(_job(run, folder, make, _expected(units, run.config.limit)), units=len(units))
 
 
 def _job(

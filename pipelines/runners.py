@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
 
+from pipelines.engines.watched_runner import OnStep, WatchedRunner
 from pipelines.options import BEAM_FLAGS, Command, unknown_flag
 from pipelines.reporting import worker_error
 from schemas.errors import ConfigError
@@ -29,15 +30,18 @@ def _freeze_imports() -> None:
     gc.freeze()
 
 
-def run_pipeline(build: Build, command: Command) -> None:
-    """Build and run one stage's graph to its end. Raises the worker's own error, in its own words, when it fails."""
+def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: None) -> None:
+    """Build and run one stage's graph to its end; ``on_step`` hears what is in work, on the direct runner.
+
+    Raises the worker's own error, in its own words, when it fails.
+    """
     limit_threads(command.workers)
     _freeze_imports()
     check_beam_flags(command.beam_flags)
     options = PipelineOptions(flags_of(command))
     if command.runner == "direct":
         _refuse_threads(options)
-    pipeline = beam.Pipeline(runner=_runner(command, options), options=options)
+    pipeline = beam.Pipeline(runner=_runner(command, options, on_step), options=options)
     build(pipeline)
     try:
         result = pipeline.run()
@@ -139,7 +143,7 @@ _DEFAULTS: dict[str, Callable[[Command], list[str]]] = {
 }
 
 
-def _runner(command: Command, options: PipelineOptions) -> Any:
+def _runner(command: Command, options: PipelineOptions, on_step: OnStep) -> Any:
     """Beam's in-process runner, pinned: ``DirectRunner`` would prefer Prism wherever it can fetch it."""
     if command.runner != "direct":
         return None
@@ -150,7 +154,8 @@ def _runner(command: Command, options: PipelineOptions) -> Any:
     environment = _quiet_processes(options)
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return fn_runner.FnApiRunner(environment, provision_info=fn_runner.ExtendedProvisionInfo(provision_info=info))
+    provision = fn_runner.ExtendedProvisionInfo(provision_info=info)
+    return WatchedRunner(on_step, environment, provision_info=provision)
 
 
 def _quiet_processes(options: PipelineOptions) -> Environment | None:

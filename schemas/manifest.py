@@ -86,12 +86,27 @@ class EvaluationSetRecord(_Record):
     passages: NonNegativeInt = 0
 
 
+class AlarmRecord(_Record):
+    """An alarming loss that a person allowed: the kind of alarm, and the stage and reject reason of the loss.
+
+    ``rows`` of ``of`` rows were lost (all of them, where nothing was kept); ``example``: one of them, its file and row.
+    """
+
+    alarm: str
+    stage: str
+    reason: str | None = None
+    rows: NonNegativeInt
+    of: NonNegativeInt
+    example: str | None = None
+
+
 class DatasetRecord(_Record):
     """One dataset of a run: where it came from, what happened to its rows, and the shards that hold the rest.
 
     ``compare``, ``priority``: what made two of its rows duplicates, and whose rows survived (the lowest number's).
     ``checked``: the evaluation sets that its rows were compared with; ``overlaps``: those of which anything was found.
-    ``training_datasets``: mteb's names of what it is. ``config``: what held for it, as a configuration says it.
+    ``training_datasets``: mteb's names of what it is. ``alarms``: alarming losses of its rows, which were allowed.
+    ``config``: what held for it, as a configuration says it.
     """
 
     name: str
@@ -110,6 +125,7 @@ class DatasetRecord(_Record):
     overlaps: list[OverlapRecord] = Field(default_factory=list)
     training_datasets: list[str] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
+    alarms: list[AlarmRecord] = Field(default_factory=list)
 
 
 #: How an absent evaluation set is named beside absent datasets.

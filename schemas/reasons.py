@@ -73,3 +73,42 @@ DESCRIPTIONS: dict[RejectReason, str] = {
     RejectReason.INCONSISTENT: "the teacher ranks the positive below the consistency rank",
     RejectReason.LONELY_LABEL: "no other text of the dataset has this label, so there is no positive",
 }
+
+#: The same in two to five words, for a column of a table: ``35 score too low``.
+WORDS: dict[RejectReason, str] = {
+    RejectReason.MALFORMED_ROW: "not a row of the format",
+    RejectReason.INVALID_UTF8: "not UTF-8",
+    RejectReason.WRONG_TYPE: "no text where one belongs",
+    RejectReason.EMPTY_QUERY: "empty query",
+    RejectReason.EMPTY_POSITIVE: "empty positive",
+    RejectReason.NO_LEAD: "no first line for a query",
+    RejectReason.UNANSWERABLE: "question without answer",
+    RejectReason.ANSWER_NOT_IN_CONTEXT: "answer not in the passages",
+    RejectReason.TIE: "answers of equal score",
+    RejectReason.NO_POSITIVE: "query without a positive",
+    RejectReason.NEUTRAL: "neutral hypothesis",
+    RejectReason.UNLABELLED: "no label",
+    RejectReason.BELOW_THRESHOLD: "score too low",
+    RejectReason.UNUSED_GRADE: "grade of no use",
+    RejectReason.DANGLING_ID: "judged text not there",
+    RejectReason.LOW_QUALITY: "poor translation",
+    RejectReason.NO_TURN: "dialogue without an answer",
+    RejectReason.TOO_SHORT: "too short",
+    RejectReason.TOO_LONG: "too long",
+    RejectReason.REPETITIVE: "repetitive",
+    RejectReason.QUERY_IS_POSITIVE: "query equals its positive",
+    RejectReason.WRONG_LANGUAGE: "wrong language",
+    RejectReason.CONFLICTING_LABEL: "same text, other label",
+    RejectReason.EXACT_DUPLICATE: "duplicate",
+    RejectReason.NEAR_DUPLICATE: "near-duplicate",
+    RejectReason.LEAKED_EVALUATION: "holds an evaluation query",
+    RejectReason.CAPPED: "beyond the cap",
+    RejectReason.INCONSISTENT: "positive ranked too low",
+    RejectReason.LONELY_LABEL: "only text of its label",
+}
+
+
+def words_of(reason: str | None) -> str:
+    """A reason in a few words; one that this version does not know is spelt out."""
+    known = next((words for name, words in WORDS.items() if name == reason), None)
+    return known or (reason or "").lower().replace("_", " ")

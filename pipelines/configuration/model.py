@@ -11,6 +11,7 @@ from schemas.catalog import Compare
 from schemas.config import Selection
 from transforms.cleaning.clean import CleanParams
 from transforms.duplicates.near import NearDuplicateParams
+from transforms.keeping.alarms import AlarmParams
 from transforms.leaks.decontaminate import DecontaminateParams
 from transforms.sources.hub import HubParams
 from transforms.sources.readers.ranges import RangeParams
@@ -47,15 +48,6 @@ class PartitionParams:
     passages_per_pool_shard: Annotated[
         int, Field(ge=1, description="passages that one worker searches at a time, at most")
     ] = 250_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlarmParams:
-    """From which loss on a dataset is looked at before anyone trains on it."""
-
-    share: Annotated[
-        float, Field(gt=0, le=1, description="share of a dataset's examples lost to one reason that raises an alarm")
-    ] = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

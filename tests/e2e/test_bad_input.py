@@ -299,10 +299,40 @@ def test_a_dataset_of_copies_stops_the_run_until_a_person_allows_it(place: Place
     copy, *others = well_formed()
     place.lines(copy, copy, copy, copy, *others[:1])
     message = refused(place.arguments(), AlarmError)
-    assert message.startswith("mine lost 3 of 5 examples (60%) to EXACT_DUPLICATE\nMore than 50% is alarming.")
+    first, look, example, remedy = message.splitlines()
+    assert first == "mine lost 3 of 5 examples (60%) to EXACT_DUPLICATE (duplicate)"
+    assert look.startswith("  look at: `compare` and `columns` of the entry")
+    assert "train-00000-of-00001.jsonl#" in example
+    assert remedy.startswith("Nothing was published.")
     assert published(place.out) == []
     assert main([*place.arguments(), "-q", "--allow_alarms"]) == 0
-    assert manifest_of(place.out).dataset("mine").stages["prepare"].kept == 2
+    record = manifest_of(place.out).dataset("mine")
+    assert record.stages["prepare"].kept == 2
+    (alarm,) = record.alarms
+    assert (alarm.alarm, alarm.stage, alarm.reason, alarm.rows, alarm.of) == (
+        "LOST",
+        "prepare",
+        "EXACT_DUPLICATE",
+        3,
+        5,
+    )
+
+
+def test_a_dataset_in_another_encoding_keeps_nothing_and_stops_the_run(place: Place, refused: Refused) -> None:
+    rows = [
+        {"question": f"北京第{n}个公园今天开门吗？", "answer": f"第{n}个公园每天早上六点开门，晚上十点关门。"}
+        for n in range(9)
+    ]
+    place.lines(*(json.dumps(row, ensure_ascii=False).encode("gb18030") for row in rows))
+    message = refused(place.arguments(), AlarmError)
+    assert message.startswith("The run keeps no row at all.\nmine keeps none of 9 rows after prepare")
+    assert "INVALID_UTF8" in message
+    assert "the rows look like gb18030" in message
+    assert published(place.out) == []
+    assert main([*place.arguments(), "--allow_alarms"]) == 0
+    record = manifest_of(place.out).dataset("mine")
+    assert [alarm.alarm for alarm in record.alarms] == ["NOTHING_KEPT"]
+    assert record.shards == []
 
 
 def test_another_answer_is_another_row_unless_the_entry_compares_queries(place: Place) -> None:

@@ -19,6 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from mining.policies import MiningParams
 from mining.teacher import TeacherParams
 from pipelines import embed, mine, pack, prepare
+from pipelines.steps import STEPS
 from pipelines.wiring import batches, same
 from tests.transforms.examples.adapters.helpers import locate
 from transforms.cleaning.clean import CleanParams
@@ -284,3 +285,10 @@ def test_a_tagged_output_that_is_given_its_type_is_not_pickled() -> None:
     assert pickled(build) == []
     assert _num_keyed_batches(build) == 1
     assert same(3) == 3
+
+
+@pytest.mark.parametrize("stage", STEPS)
+def test_every_step_that_is_shown_stands_in_the_graph(stage: str) -> None:
+    components, _ = _graph(STAGES[stage](2))
+    labels = {transform.unique_name for transform in components.transforms.values()}
+    assert [step.label for step in STEPS[stage] if step.label not in labels] == []

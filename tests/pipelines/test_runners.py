@@ -176,3 +176,15 @@ def test_an_error_that_is_not_ours_is_raised_as_it_is() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         run_pipeline(build, parse([]))
     assert worker_error(caught.value) is None
+
+
+def test_what_is_in_work_is_heard_of_on_the_direct_runner() -> None:
+    heard: list[list[str]] = []
+
+    def build(pipeline: beam.Pipeline) -> None:
+        keyed = pipeline | "Numbers" >> beam.Create([(1, 2), (1, 3)])
+        keyed | "Together" >> beam.GroupByKey() | "Look" >> beam.Map(repr)
+
+    run_pipeline(build, parse([]), lambda labels: heard.append(list(labels)))
+    last = next(labels for labels in heard if "Look" in labels)
+    assert any(label.startswith("Numbers/") for labels in heard[: heard.index(last)] for label in labels)

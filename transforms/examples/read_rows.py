@@ -143,6 +143,7 @@ class ReadRows(OverlappingDoFn):
         yield from passages.close()
         yield from publish_rejections(self._spec.rejections, rejected)
         yield from publish_rejections(self._spec.rejections, unusable, "corpus/")
+        progress.report(self._spec.progress, units=1)
 
     def _announce(self, parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, pa.RecordBatch]]:
         for part, size in parts:

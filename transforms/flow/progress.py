@@ -12,7 +12,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-FIELDS = ("read", "kept", "rejected", "texts")
+#: Rows, texts through the teacher and how many are to come, units of the sources that are done.
+FIELDS = ("read", "kept", "rejected", "texts", "texts_expected", "units")
 _LAYOUT = struct.Struct(f"<{len(FIELDS)}q")
 _INTERVAL = 0.2  # seconds between two writes of one process
 
@@ -21,13 +22,15 @@ _totals: dict[str, Counter[str]] = {}
 _written: dict[str, float] = {}
 
 
-def report(folder: str | None, *, read: int = 0, kept: int = 0, rejected: int = 0, texts: int = 0) -> None:
-    """Add to this process's numbers and write them, at most a few times a second."""
+def report(folder: str | None, **numbers: int) -> None:
+    """Add to this process's numbers (of FIELDS) and write them, at most a few times a second."""
+    if unknown := numbers.keys() - set(FIELDS):
+        raise ValueError(f"no such numbers of a stage: {', '.join(sorted(unknown))}; there are {', '.join(FIELDS)}")
     if folder is None:
         return
     with _lock:
         totals = _totals.setdefault(folder, Counter())
-        totals.update(read=read, kept=kept, rejected=rejected, texts=texts)
+        totals.update(numbers)
         if time.monotonic() - _written.get(folder, 0.0) >= _INTERVAL:
             _written[folder] = time.monotonic()
             _write(Path(folder), totals)
@@ -56,7 +59,8 @@ def _write(folder: Path, totals: Counter[str]) -> None:
 
 
 def totals(folder: str) -> dict[str, int]:
-    """The sum over all processes that report into a folder."""
+    """The sum over all processes that report into a folder; what this one still holds back is written first."""
+    flush(folder)
     sums = dict.fromkeys(FIELDS, 0)
     for path in Path(folder).glob("*.rows"):
         try:

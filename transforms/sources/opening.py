@@ -38,15 +38,18 @@ def open_source(name: str, *, limit: int | None = None, sample_root: str | None 
     if name == HUB:
         return HubSource(limit=limit)
     root = (sample_root or str(SAMPLE_ROOT)) if name == SAMPLE else name
-    return DirectorySource(root, name, digests=digests)
+    return DirectorySource(root, name, digests=digests, partial=name == SAMPLE)
 
 
 class DirectorySource:
-    """A directory in hub layout: ``<root>/datasets/<dataset>/<config>/<split>-*.<ending>``."""
+    """A directory in hub layout: ``<root>/datasets/<dataset>/<config>/<split>-*.<ending>``.
 
-    def __init__(self, root: str, shown: str, *, digests: bool = True) -> None:
+    ``partial``: it leaves configurations out on purpose, as the bundled sample does, so that they are not absent.
+    """
+
+    def __init__(self, root: str, shown: str, *, digests: bool = True, partial: bool = False) -> None:
         self._shown = shown
-        self._digests = digests
+        self._digests, self._partial = digests, partial
         self._filesystem, self._root = filesystem_of(root)
         if is_local(self._filesystem):
             self._root = str(Path(self._root).resolve())
@@ -83,6 +86,7 @@ class DirectorySource:
         if absent and located.entry.adapter is Adapter.BEIR:
             return Plan(place=place, absent=tuple(absent))
         pairs = [pair for files in found.values() for pair in files]
+        absent = [] if self._partial and pairs else absent
         chosen = [self._source_file(folder, wanted, path, sizes[path]) for wanted, path in pairs]
         return self._planned(located, place, chosen, absent)
 

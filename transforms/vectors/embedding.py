@@ -81,6 +81,7 @@ class GatherTexts(beam.DoFn):
         seen = pc.binary_join_element_wise(texts.column("prompt"), texts.column("text"), "")
         wanted = pa.table([texts.column("key"), texts.column("dataset"), seen], schema=TO_ENCODE)
         distinct = _each_once(wanted)
+        progress.report(self._spec.progress, texts_expected=distinct.num_rows)
         partitions = partitions_of(first_words(distinct.column("key")), self._spec.num_store_partitions)
         yield from by_partition(distinct, partitions)
 
@@ -117,7 +118,9 @@ class EncodePartition(beam.DoFn):
 
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         partition, batches = keyed
-        distinct, lacking = to_encode(self._spec, partition, pa.Table.from_batches(list(batches), schema=TO_ENCODE))
+        texts = pa.Table.from_batches(list(batches), schema=TO_ENCODE)
+        distinct, lacking = to_encode(self._spec, partition, texts)
+        progress.report(self._spec.progress, texts_expected=lacking.num_rows - texts.num_rows)
         for item in pc.value_counts(distinct.column("dataset")).to_pylist():
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], DISTINCT, item["counts"]))
         vectors = [self._vectors(block) for block in split_batches(lacking, self._block)]

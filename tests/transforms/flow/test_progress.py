@@ -7,7 +7,7 @@ import pytest
 
 from transforms.flow import progress
 
-NOTHING = {"read": 0, "kept": 0, "rejected": 0, "texts": 0}
+NOTHING = dict.fromkeys(progress.FIELDS, 0)
 
 
 def _report_elsewhere(folder: str) -> None:
@@ -21,7 +21,7 @@ def test_numbers_of_a_process_add_up(tmp_path: Path) -> None:
         progress.report(folder, read=rows, kept=1)
     progress.report(folder, texts=7)
     progress.flush(folder)
-    assert progress.totals(folder) == {"read": 6, "kept": 3, "rejected": 0, "texts": 7}
+    assert progress.totals(folder) == NOTHING | {"read": 6, "kept": 3, "texts": 7}
 
 
 def test_numbers_of_all_processes_are_summed(tmp_path: Path) -> None:
@@ -50,14 +50,24 @@ def test_numbers_of_folders_are_apart_and_can_be_forgotten(tmp_path: Path) -> No
 def test_the_first_report_is_written_at_once_and_the_rest_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, clock = str(tmp_path), [100.0]
+    folder, clock, writes = str(tmp_path), [100.0], []
     monkeypatch.setattr("transforms.flow.progress.time.monotonic", lambda: clock[0])
-    seen = []
+    monkeypatch.setattr("transforms.flow.progress._write", lambda _, totals: writes.append(totals["read"]))
     for step in (0.0, 0.01, 0.01, 1.0):
         clock[0] += step
         progress.report(folder, read=1)
-        seen.append(progress.totals(folder)["read"])
-    assert seen == [1, 1, 1, 4]
+    assert writes == [1, 4]
+
+
+def test_who_asks_sees_also_what_this_process_has_not_written_yet(tmp_path: Path) -> None:
+    for _ in range(5):
+        progress.report(str(tmp_path), read=1)
+    assert progress.totals(str(tmp_path))["read"] == 5
+
+
+def test_a_number_of_another_name_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such numbers of a stage: rows; there are read, kept"):
+        progress.report(str(tmp_path), rows=1)
 
 
 @pytest.mark.parametrize("content", [b"", b"12345", b"x" * 1000])

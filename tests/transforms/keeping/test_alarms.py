@@ -1,70 +1,143 @@
-"""Alarms: who loses an alarming share of its rows is named, and the run stops unless that was allowed."""
+"""Alarms: who loses an alarming share of its rows is found, for every reason, and no sound dataset is."""
 
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import CurationError
-from transforms.keeping.alarms import AlarmError, check_alarms, find_alarms
+from schemas.manifest import AlarmRecord
+from schemas.reasons import RejectReason
+from transforms.keeping.alarms import OF_EXAMPLES, UNREADABLE, AlarmError, AlarmParams, find_alarms
 
 
 def _counts(read: int, **rejected: int) -> dict[str, Any]:
     return {"read": read, "kept": read - sum(rejected.values()), "rejected": rejected}
 
 
-COUNTS = {
-    "calm": _counts(100, NEAR_DUPLICATE=50, EXACT_DUPLICATE=30),
-    "copied": _counts(1000, EXACT_DUPLICATE=900, TIE=10),
-    "leaky": _counts(10, LEAKED_EVALUATION=6),
-    "short": _counts(10, TOO_SHORT=9),
-    "empty": _counts(0),
-    "contradictory": _counts(10, CONFLICTING_LABEL=7),
-}
+def _found(counts: dict[str, Any], stage: str = "prepare", **params: Any) -> list[tuple[str, str | None, int, int]]:
+    """``(alarm, reason, rows, of)`` of each alarm of one dataset."""
+    alarms = find_alarms(stage, {"toy": counts}, lambda _: AlarmParams(**params)).get("toy", [])
+    assert all(alarm.stage == stage for alarm in alarms)
+    return [(alarm.alarm, alarm.reason, alarm.rows, alarm.of) for alarm in alarms]
 
 
-def test_only_duplicates_contradictions_and_leaks_beyond_the_share_raise_an_alarm() -> None:
-    assert find_alarms(COUNTS, 0.5) == [
-        "contradictory lost 7 of 10 examples (70%) to CONFLICTING_LABEL",
-        "copied lost 900 of 990 examples (91%) to EXACT_DUPLICATE",
-        "leaky lost 6 of 10 examples (60%) to LEAKED_EVALUATION",
-    ]
+@pytest.mark.parametrize("reason", [r for r in RejectReason if r not in (*UNREADABLE, "DANGLING_ID", "CAPPED")])
+def test_every_reason_has_a_share_beyond_which_it_is_alarming(reason: RejectReason) -> None:
+    allowed = round(1000 * AlarmParams().share_of(reason))
+    assert _found(_counts(1000, **{reason: allowed})) == []
+    assert _found(_counts(1000, **{reason: allowed + 1})) == [("LOST", reason, allowed + 1, 1000)]
+
+
+def test_a_cap_is_never_alarming() -> None:
+    assert _found(_counts(1_000_000, CAPPED=999_999)) == []
+
+
+def test_what_cannot_be_read_is_one_alarm_whatever_is_wrong_with_it() -> None:
+    assert _found(_counts(100, MALFORMED_ROW=7, INVALID_UTF8=7, WRONG_TYPE=6)) == []
+    counts = _counts(100, MALFORMED_ROW=7, INVALID_UTF8=8, WRONG_TYPE=6)
+    assert _found(counts) == [("UNREADABLE", "INVALID_UTF8", 21, 100)]
+    assert _found(counts, unreadable=0.5) == []
+
+
+def test_judgments_that_dangle_are_an_alarm() -> None:
+    assert _found(_counts(100, DANGLING_ID=21)) == [("DANGLING", "DANGLING_ID", 21, 100)]
+    assert _found(_counts(100, DANGLING_ID=21), dangling=0.3) == []
+
+
+@pytest.mark.parametrize("read", [1, 2, 401])
+def test_a_dataset_that_keeps_nothing_is_one_alarm_however_small_it_is(read: int) -> None:
+    assert _found(_counts(read, INVALID_UTF8=read)) == [("NOTHING_KEPT", "INVALID_UTF8", read, read)]
+
+
+def test_of_several_reasons_that_left_nothing_the_worst_is_named() -> None:
+    assert _found(_counts(10, DANGLING_ID=6, NO_POSITIVE=4)) == [("NOTHING_KEPT", "DANGLING_ID", 10, 10)]
+
+
+def test_a_dataset_without_a_row_is_an_alarm_once() -> None:
+    nothing = _counts(0)
+    assert _found(nothing) == [("NOTHING_KEPT", None, 0, 0)]
+    assert _found(nothing, "mine") == [], "prepare said so"
+
+
+def test_what_mining_leaves_nothing_of_is_an_alarm() -> None:
+    assert _found(_counts(9, LONELY_LABEL=9), "mine") == [("NOTHING_KEPT", "LONELY_LABEL", 9, 9)]
+    assert _found(_counts(100, INCONSISTENT=51), "mine") == [("LOST", "INCONSISTENT", 51, 100)]
 
 
 def test_each_reason_is_held_to_the_share_by_itself() -> None:
-    assert find_alarms({"a": _counts(10, NEAR_DUPLICATE=4, EXACT_DUPLICATE=4)}, 0.3) == [
-        "a lost 4 of 10 examples (40%) to NEAR_DUPLICATE",
-        "a lost 4 of 10 examples (40%) to EXACT_DUPLICATE",
-    ]
+    counts = _counts(10, NEAR_DUPLICATE=4, EXACT_DUPLICATE=4)
+    assert _found(counts) == []
+    assert [found[1] for found in _found(counts, share=0.3)] == ["NEAR_DUPLICATE", "EXACT_DUPLICATE"]
 
 
 def test_rows_that_were_no_examples_do_not_hide_a_loss() -> None:
     """Judgments that went into the example of their query, rows that a filter took, and those beyond a cap."""
     grouped = {"read": 1000, "kept": 4, "merged": 900, "rejected": {"NEAR_DUPLICATE": 16, "NO_POSITIVE": 80}}
+    assert _found(grouped) == [("LOST", "NEAR_DUPLICATE", 16, 20)]
     capped = _counts(100, NEAR_DUPLICATE=40, CAPPED=50, CONFLICTING_LABEL=1, TOO_SHORT=5)
-    assert find_alarms({"capped": capped, "grouped": grouped}, 0.5) == [
-        "grouped lost 16 of 20 examples (80%) to NEAR_DUPLICATE"
-    ]
-    assert find_alarms({"capped": capped}, 0.4) == ["capped lost 40 of 95 examples (42%) to NEAR_DUPLICATE"]
+    assert _found(capped) == []
+    assert _found(capped, share=0.4) == [("LOST", "NEAR_DUPLICATE", 40, 95)]
+
+
+def test_a_few_rows_are_chance() -> None:
+    assert _found(_counts(3, TIE=2), by_reason={"TIE": 0.5}) == []
+    assert _found(_counts(5, TIE=3), by_reason={"TIE": 0.5}) == [("LOST", "TIE", 3, 5)]
+    assert _found(_counts(3, TIE=2), by_reason={"TIE": 0.5}, min_rows=1) == [("LOST", "TIE", 2, 3)]
 
 
 def test_a_dataset_that_lost_nothing_needs_no_reasons() -> None:
-    assert find_alarms({"a": {"read": 3, "kept": 3}}, 0.5) == []
+    assert _found({"read": 3, "kept": 3}) == []
 
 
-def test_an_alarm_stops_the_run_with_what_to_do() -> None:
-    with pytest.raises(AlarmError) as error:
-        check_alarms(COUNTS, 0.5, allowed=False)
-    *lines, remedy = error.value.message.splitlines()
-    assert lines == find_alarms(COUNTS, 0.5)
-    assert remedy.startswith("More than 50% is alarming.")
-    assert remedy.endswith("ARGS=--allow_alarms")
+def test_each_dataset_may_have_shares_of_its_own_and_they_come_by_name() -> None:
+    strict, mild = AlarmParams(share=0.1), AlarmParams()
+    counts = {"b": _counts(100, TOO_LONG=20), "a": _counts(100, TOO_LONG=20), "c": _counts(100, TOO_LONG=20)}
+    assert list(find_alarms("prepare", counts, lambda name: mild if name == "c" else strict)) == ["a", "b"]
 
 
-def test_an_alarm_that_is_allowed_is_said_and_goes_on() -> None:
-    assert check_alarms(COUNTS, 0.5, allowed=True) == find_alarms(COUNTS, 0.5)
-    assert check_alarms({"calm": COUNTS["calm"]}, 0.5, allowed=False) == []
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("nli-zh", _counts(5231, BELOW_THRESHOLD=3856, QUERY_IS_POSITIVE=48)),
+        ("afqmc", _counts(20000, BELOW_THRESHOLD=13848, REPETITIVE=2)),
+        ("multinli", _counts(3000, NO_POSITIVE=1922, NEUTRAL=12, QUERY_IS_POSITIVE=7, TOO_SHORT=3)),
+        ("trecqa", {"read": 4718, "kept": 96, "merged": 4529, "rejected": {"NO_POSITIVE": 93}}),
+        ("trecqa with LIMIT=60", {"read": 60, "kept": 3, "merged": 6, "rejected": {"NO_POSITIVE": 51}}),
+        ("ocnli with LIMIT=60", _counts(60, NO_POSITIVE=42)),
+    ],
+)
+def test_a_sound_dataset_that_loses_much_by_design_raises_none(name: str, counts: dict[str, Any]) -> None:
+    assert _found(counts) == [], name
+
+
+def test_of_a_reason_that_is_not_known_the_default_holds() -> None:
+    assert _found(_counts(10, OF_A_LATER_VERSION=6)) == [("LOST", "OF_A_LATER_VERSION", 6, 10)]
+
+
+def test_shares_by_reason_add_to_the_defaults_and_survive_a_file() -> None:
+    params = AlarmParams(by_reason={RejectReason.TIE: 0.1})
+    assert (params.share_of("TIE"), params.share_of("NO_POSITIVE"), params.share_of("TOO_LONG")) == (0.1, 0.95, 0.5)
+    adapter = TypeAdapter(AlarmParams)
+    assert adapter.validate_json(adapter.dump_json(params)) == params
+    with pytest.raises(ValidationError, match="by_reason"):
+        adapter.validate_python({"by_reason": {"TIES": 0.1}})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"share": 0.0}, {"unreadable": 1.1}, {"dangling": -0.1}, {"by_reason": {"TIE": 2.0}}, {"min_rows": 0}]
+)
+def test_shares_are_shares(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(ValueError, match=rf"^{name}"):
+        AlarmParams(**wrong)
 
 
 def test_an_alarm_has_an_exit_code_of_its_own() -> None:
     codes = [kind.exit_code for kind in CurationError.__subclasses__()]
     assert codes.count(AlarmError.exit_code) == 1
+
+
+def test_reasons_of_reading_are_not_of_examples() -> None:
+    assert not set(UNREADABLE) & set(OF_EXAMPLES)
+    assert AlarmRecord(alarm="LOST", stage="mine", rows=1, of=2).example is None

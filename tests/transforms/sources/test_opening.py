@@ -64,6 +64,14 @@ def test_an_absent_configuration_is_told_and_the_others_are_read(root: Path) -> 
     )
 
 
+def test_what_the_sample_leaves_out_of_a_dataset_on_purpose_is_not_absent(root: Path) -> None:
+    source = open_source("sample", sample_root=str(root))
+    plan = source.plan(located(configs=("en", "fr"), split="train"))
+    assert ({unit.config for unit in plan.units}, plan.absent) == ({"en"}, ())
+    assert source.plan(located(configs=("fr",), split="train")).absent
+    assert source.plan(located(hub="org/tay")).absent
+
+
 def test_an_absent_dataset_is_told_with_those_that_are_there(root: Path) -> None:
     (line,) = open_source(str(root)).plan(located(hub="org/tay")).absent
     assert line == (
