@@ -22,6 +22,7 @@ from pipelines.publish import absent_records, clear_unnamed, merged_records, pub
 from pipelines.reporting import quieten, report_errors
 from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose
+from pipelines.verify import damage_elsewhere, shard_faults
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import SourceError
@@ -66,11 +67,16 @@ def curate(command: Command) -> Manifest:
     display = Display(command.quiet)
     workplace = Workplace(command.config.out, command.config.work)
     with workplace.locked():
-        workplace.clear_unfinished()
+        damage = workplace.clear_unfinished()
         clear_temporary(workplace.out)
         clear_unnamed(workplace.out)
         with display.stage("plan") as shown:
+            shown.say("looking at what is in OUT")
+            faults = shard_faults(workplace.out)
             run, absent = plan(command, workplace, shown.say)
+            mended = workplace.mend_store(run.store)
+        for line in [*damage, *damage_elsewhere(faults, run.entries), *mended]:
+            display.say(line)
         display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
         jobs, manifests, alarms = run_stages(run, command, display)
         records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {}), alarms), manifests)
@@ -80,6 +86,8 @@ def curate(command: Command) -> Manifest:
                 _manifest(run, records, absent, manifests["prepare"].get("evaluation", {})),
                 {name: job.folder.path for name, job in jobs.items()},
                 manifests,
+                damaged=faults,
+                say=display.say,
             )
     display.summary(manifest, sorted(run.entries), command.config.out)
     display.next_command(command)
@@ -147,7 +155,10 @@ def run_stages(
 
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:
     """Run one stage unless its output is there; gives its manifest."""
-    started, found = time.monotonic(), job.folder.manifest()
+    started = time.monotonic()
+    found, damage = run.workplace.sound_manifest(job.folder, run.store)
+    for line in damage:
+        display.say(line)
     if found is None:
         progress.reset(job.folder.progress)
         with display.stage(job.folder.name, job.folder.progress, job.expected, job.units) as shown:

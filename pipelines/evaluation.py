@@ -17,7 +17,8 @@ from schemas.errors import ConfigError, SourceError
 from schemas.evaluation import PASSAGES, EvaluationCatalog
 from schemas.manifest import EVALUATION_PREFIX, EvaluationSetRecord, OverlapRecord
 from schemas.rows import QUERIES
-from transforms.flow.files import parquet_bytes, publish, read_parquet
+from transforms.flow.content import made_once
+from transforms.flow.files import read_parquet
 from transforms.leaks.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set, read_queries
 from transforms.sources.opening import DATASETS, SAMPLE_ROOT, open_source
 
@@ -118,7 +119,7 @@ def open_evaluation(config: RunConfig, catalog: EvaluationCatalog, workplace: Wo
     _require(planned.missing)
     plans = planned.there
     key = digest([code_digest(), {plan.name: plan.digests for plan in plans}])
-    queries = _write_queries(plans, f"{workplace.work}/evaluation/{key}.parquet") if plans else None
+    queries = _write_queries(plans, f"{workplace.work}/evaluation/{key}") if plans else None
     return EvaluationSets(plans=plans, queries=queries, absent=planned.absent, digest=key)
 
 
@@ -203,12 +204,9 @@ def _refuse_twins(plans: Sequence[SetPlan]) -> None:
         places[plan.name] = plan.place
 
 
-def _write_queries(plans: Sequence[SetPlan], path: str) -> str:
-    """All queries in one file, named by what they were read from: written once, and read by each worker."""
-    filesystem, inner = url_to_fs(path)
-    if not filesystem.exists(inner):
-        publish(path, parquet_bytes(pa.concat_tables([QUERIES.empty_table(), *map(read_queries, plans)])))
-    return path
+def _write_queries(plans: Sequence[SetPlan], stem: str) -> str:
+    """All queries in one file, named by what they were read from and what it holds: written once."""
+    return made_once(stem, lambda: pa.concat_tables([QUERIES.empty_table(), *map(read_queries, plans)]))
 
 
 def _queries_by_set(path: str | None) -> dict[str, int]:

@@ -8,7 +8,7 @@ that are there as it says. Other datasets of OUT stay: a second category adds to
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
+from pipelines.workplace import shown_some
 from schemas.catalog import Stage
 from schemas.config import explain
 from schemas.errors import OutputError
@@ -28,10 +29,12 @@ from schemas.manifest import (
     ShardRecord,
     StageCounts,
 )
+from transforms.flow.content import KnownFile, find_faults
 from transforms.flow.files import TEMPORARY_PREFIX, output_error, read_json, write_json
 from transforms.flow.manifests import MANIFEST
 
 STAGES = ("prepare", "embed", "mine", "pack")
+REJECTIONS = "rejections"
 
 
 _SHARD_NAME = re.compile(r"part-\d{5}-of-\d{5}\.parquet")
@@ -76,7 +79,7 @@ def read_manifest(out: str) -> Manifest | None:
     try:
         value = read_json(path)
         return None if value is None else Manifest.model_validate(value)
-    except ValueError as error:  # pydantic's and json's errors, and text that is not UTF-8
+    except (ValueError, RecursionError) as error:  # of pydantic, of json, and for text that is not UTF-8
         why = explain(error, path) if isinstance(error, ValidationError) else str(error)
         raise OutputError(
             f"{path} is not a manifest that this version can read ({why}); move it away or choose another OUT=<folder>"
@@ -84,22 +87,33 @@ def read_manifest(out: str) -> Manifest | None:
 
 
 def publish_run(
-    out: str, manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapping[str, Any]
+    out: str,
+    manifest: Manifest,
+    folders: Mapping[str, str],
+    stage_manifests: Mapping[str, Any],
+    damaged: Mapping[str, str] | None = None,
+    say: Callable[[str], object] = str,
 ) -> Manifest:
     """Put a run's files in place and merge its manifest into OUT's. Idempotent; gives the manifest that OUT then
     has.
+
+    ``damaged``: shards below OUT that are known not to be as the manifest says, with what is wrong. What is put back is
+    told to ``say``.
     """
     before = read_manifest(out)
     files = _files(manifest, folders, stage_manifests)
-    if before is not None and _same_files(before, manifest) and _all_there(out, files):
-        return _write(out, _merge(before, manifest))
+    if before is not None and _same_files(before, manifest):
+        faults = _faults(out, files, damaged or {})
+        if not faults:
+            return _write(out, _merge(before, manifest))
+        say(f"damaged in OUT: {shown_some(faults)}; put back")
     names = {record.name for record in manifest.datasets}
     replaced = [record for record in before.datasets if record.name in names] if before is not None else []
     if before is not None and replaced:
         rest = [record for record in before.datasets if record.name not in names]
         _write(out, before.model_copy(update={"datasets": rest}))
     for record in [*replaced, *manifest.datasets]:
-        _remove(f"{out}/rejections/{record.name}")
+        _remove(f"{out}/{REJECTIONS}/{record.name}")
         _remove(f"{out}/{record.stage}/{record.task_type}/{record.name}")
     for path, source in files.items():
         place(source, f"{out}/{path}")
@@ -112,7 +126,7 @@ def _files(manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapp
     files = {path: f"{folders['pack']}/{path}" for path in shards}
     for stage in STAGES:
         for item in stage_manifests[stage]["files"].get("rejections", []):
-            path = f"rejections/{item['path']}"
+            path = f"{REJECTIONS}/{item['path']}"
             files[path] = f"{folders[stage]}/{path}"
     return files
 
@@ -158,9 +172,15 @@ def _same_files(before: Manifest, manifest: Manifest) -> bool:
     return all(there.get(record.name) == record for record in manifest.datasets)
 
 
-def _all_there(out: str, paths: Iterable[str]) -> bool:
+def _faults(out: str, paths: Iterable[str], damaged: Mapping[str, str]) -> list[str]:
+    """The files that are gone or damaged, each with what is wrong; rejections hold what their names say."""
+    rejections = [KnownFile(path=f"{out}/{path}", shown=path) for path in paths if path.startswith(f"{REJECTIONS}/")]
     filesystem, root = url_to_fs(out)
-    return all(filesystem.exists(f"{root}/{path}") for path in paths)
+    shards = {path: damaged.get(path, "is gone") for path in paths if not path.startswith(f"{REJECTIONS}/")}
+    wrong = [
+        f"{path} {what}" for path, what in shards.items() if path in damaged or not filesystem.exists(f"{root}/{path}")
+    ]
+    return [*wrong, *map(str, find_faults(rejections))]
 
 
 def _remove(place: str) -> None:

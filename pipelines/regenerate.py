@@ -29,6 +29,7 @@ from schemas.errors import CurationError
 from schemas.manifest import Manifest
 from transforms.flow.files import parquet_bytes, publish, read_json, write_json
 from transforms.sources.opening import SAMPLE_ROOT
+from transforms.vectors.vector_store import write_vectors
 
 GOLDEN = SAMPLE_ROOT / "golden"
 #: Datasets whose vectors are committed: small ones of four kinds, under a megabyte together.
@@ -50,7 +51,7 @@ def regenerate(update: bool, out: Path) -> None:
     teacher = find_teacher(command.config.teacher)
     store = out / ".work" / "store" / teacher.key
     if not update:
-        publish(f"{store}/00-ff/committed.parquet", parquet_bytes(pq.read_table(GOLDEN / "vectors.parquet")))
+        write_vectors(str(store), 0, 1, pq.read_table(GOLDEN / "vectors.parquet"))
     manifest = curate(command)
     found = description(manifest)
     if update:

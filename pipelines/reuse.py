@@ -3,14 +3,15 @@
 So another number for one dataset makes that one anew, and a dataset more costs itself alone.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.publish import place
+from pipelines.publish import REJECTIONS, place
 from pipelines.workplace import StageFolder, Workplace, code_digest, digest
+from transforms.flow.content import find_faults
 from transforms.flow.files import write_json
-from transforms.flow.manifests import MANIFEST, stage_manifest
+from transforms.flow.manifests import MANIFEST, sealed, stage_files, stage_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +36,32 @@ def dataset_key(stage: str, facts: Mapping[str, Any]) -> str:
 
 
 def take_over(workplace: Workplace, folder: StageFolder, keys: Mapping[str, str]) -> Reused:
-    """Put the files that earlier runs made of datasets with these keys into a stage's folder."""
+    """Put the files that earlier runs made of datasets with these keys into a stage's folder.
+
+    A dataset of which a file is gone, or is not as it was written, is left to be made anew.
+    """
     counts: dict[str, Any] = {}
     files: dict[str, list[dict[str, Any]]] = {}
     for path, manifest in workplace.finished(folder.name):
         there = manifest.get("keys", {})
         wanted = {name for name, key in keys.items() if name not in counts and there.get(name) == key}
-        for kind, records in manifest["files"].items():
-            for record in records:
-                if record.get("dataset") in wanted:
-                    inner = f"rejections/{record['path']}" if kind == "rejections" else record["path"]
+        for name in sorted(wanted):
+            records = {kind: _of(name, every) for kind, every in manifest["files"].items()}
+            if find_faults(stage_files(path, {"files": records}, store="")):
+                continue
+            for kind, own in records.items():
+                for record in own:
+                    inner = f"{REJECTIONS}/{record['path']}" if kind == REJECTIONS else record["path"]
                     place(f"{path}/{inner}", f"{folder.path}/{inner}")
-                    files.setdefault(kind, []).append(record)
-        counts |= {name: manifest["counts"][name] for name in wanted}
+                files.setdefault(kind, []).extend(own)
+            counts[name] = manifest["counts"][name]
     return Reused(counts=counts, files=files)
+
+
+def _of(dataset: str, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [record for record in records if record.get("dataset") == dataset]
 
 
 def write_reused(folder: StageFolder, facts: dict[str, Any], reused: Reused) -> None:
     """The manifest of a stage for which nothing is left to be made."""
-    write_json(f"{folder.path}/{MANIFEST}", stage_manifest([], [], [], facts | reused.facts()))
+    write_json(f"{folder.path}/{MANIFEST}", sealed(stage_manifest([], [], [], facts | reused.facts())))

@@ -1,10 +1,14 @@
-"""The work folder: one folder for each stage and configuration, kept clean, locked while a run works in it."""
+"""The work folder: one folder for each stage and configuration, kept clean, locked while a run works in it, and looked
+at before anything in it is used again.
+"""
 
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,12 +18,20 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import OutputError
-from transforms.flow.files import TEMPORARY_PREFIX, output_error, publish, read_json
-from transforms.flow.manifests import MANIFEST
+from transforms.flow.content import find_faults
+from transforms.flow.files import TEMPORARY_PREFIX, output_error, publish
+from transforms.flow.manifests import MANIFEST, DamagedManifest, read_stage_manifest, stage_files
+from transforms.vectors.vector_store import remove_damaged
 
 _PACKAGES = ("catalog", "schemas", "transforms", "mining", "pipelines")
 #: Folders of a stage that only matter while it runs.
 _SCRATCH = ("parts", "survivors", "progress")
+#: The work folder of an OUT where no other is given; its lock is held by every run that publishes there.
+_INSIDE = ".work"
+_LOCK = ".lock"
+#: Folders of stages; anything else in a work folder is left alone.
+_STAGE = re.compile(r"(?:prepare|embed|mine|pack)-[0-9a-f]{16}")
+_SHOWN = 5
 
 
 def digest(value: Any) -> str:
@@ -51,8 +63,7 @@ class StageFolder:
 
     def manifest(self) -> dict[str, Any] | None:
         """The stage's manifest, or None while it has not been completed."""
-        found: dict[str, Any] | None = read_json(f"{self.path}/{MANIFEST}")
-        return found
+        return read_stage_manifest(self.path)
 
 
 class Workplace:
@@ -60,24 +71,20 @@ class Workplace:
 
     def __init__(self, out: str, work: str | None) -> None:
         self.out = absolute(out)
-        self.work = absolute(work) if work else f"{self.out}/.work"
+        self.work = absolute(work) if work else f"{self.out}/{_INSIDE}"
         self._filesystem, self._root = url_to_fs(self.work)
         self.is_local = isinstance(self._filesystem, LocalFileSystem)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the work folder; a killed run lets go of it by itself. Raises OutputError while another run holds it."""
+        """Hold the work folder and OUT, which may have others; a killed run lets go of them by itself.
+
+        Raises OutputError while another run holds either.
+        """
         publish(f"{self.work}/.writable", b"")
-        if not self.is_local:
-            yield
-            return
-        with open(f"{self._root}/.lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise OutputError(
-                    f"another run is at work in {self.work}; wait for it, or choose another place with OUT=<folder>"
-                ) from error
+        with ExitStack() as held:
+            for folder, what in {f"{self.out}/{_INSIDE}": self.out, self.work: self.work}.items():
+                held.enter_context(_locked(folder, what))
             yield
 
     def stage(self, name: str, facts: Mapping[str, Any]) -> StageFolder:
@@ -92,23 +99,51 @@ class Workplace:
             return
         for inner in sorted(self._filesystem.ls(self._root, detail=False)):
             path = self._place(inner.rstrip("/"))
-            manifest = read_json(f"{path}/{MANIFEST}") if path.rsplit("/", 1)[-1].startswith(f"{name}-") else None
+            manifest = read_stage_manifest(path) if path.rsplit("/", 1)[-1].startswith(f"{name}-") else None
             if manifest is not None:
                 yield path, manifest
 
-    def clear_unfinished(self) -> None:
-        """Remove what killed runs left: stages without a manifest, and files that a stage's manifest does not name."""
+    def clear_unfinished(self) -> list[str]:
+        """Remove what killed runs left: stages without a manifest, and files that a stage's manifest does not name.
+
+        A stage whose manifest is damaged is removed too; gives a line for each of these.
+        """
+        lines: list[str] = []
         if not self._filesystem.exists(self._root):
-            return
+            return lines
         for folder in self._filesystem.ls(self._root, detail=False):
             name = folder.rstrip("/").rsplit("/", 1)[-1]
-            if name.partition("-")[0] not in ("prepare", "embed", "mine", "pack") or not self._filesystem.isdir(folder):
+            if not _STAGE.fullmatch(name) or not self._filesystem.isdir(folder):
                 continue
-            manifest = read_json(f"{self._place(folder)}/{MANIFEST}")
+            try:
+                manifest = read_stage_manifest(self._place(folder))
+            except DamagedManifest as error:
+                lines.append(f"damaged: {name}: {error}; the stage was removed and is made again where it is needed")
+                manifest = None
             if manifest is None:
                 self._filesystem.rm(folder, recursive=True)
             else:
                 self._clear_unnamed(folder, manifest)
+        return lines
+
+    def sound_manifest(self, stage: StageFolder, store: str) -> tuple[dict[str, Any] | None, list[str]]:
+        """``(manifest, lines)``: the manifest of a stage that is there with every file as it was written, else None.
+
+        A damaged stage is removed, so that it is made again, and the line says so. ``store``: where its vectors lie.
+        """
+        manifest = stage.manifest()
+        faults = find_faults(stage_files(stage.path, manifest, store)) if manifest is not None else []
+        if not faults:
+            return manifest, []
+        self._filesystem.rm(url_to_fs(stage.path)[1], recursive=True)
+        return None, [f"damaged: {stage.name}: {shown_some(faults)}; the stage is made again"]
+
+    def mend_store(self, store: str) -> list[str]:
+        """Remove damaged files of a vector store; a line says which, and that their texts are encoded anew."""
+        faults = remove_damaged(store)
+        if not faults:
+            return []
+        return [f"damaged: vector store: {shown_some(faults)}; removed, their texts are encoded anew where needed"]
 
     def tidy(self, stage: StageFolder) -> None:
         """Remove what a completed stage only needed while it ran."""
@@ -128,6 +163,42 @@ class Workplace:
 
     def _place(self, inner: str) -> str:
         return inner if self.is_local else self._filesystem.unstrip_protocol(inner)
+
+
+@contextmanager
+def _locked(folder: str, what: str) -> Iterator[None]:
+    """Hold the lock of a local folder; a place elsewhere has none."""
+    filesystem, inner = url_to_fs(folder)
+    if not isinstance(filesystem, LocalFileSystem):
+        yield
+        return
+    try:
+        Path(inner).mkdir(parents=True, exist_ok=True)
+        lock = os.open(f"{inner}/{_LOCK}", os.O_WRONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    try:
+        _take(lock, folder, what)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, folder: str, what: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another run is at work in {what}; wait for it, or choose another place with OUT=<folder>"
+        ) from error
+    except OSError as error:
+        raise output_error(f"{folder}/{_LOCK}", error) from error
+
+
+def shown_some(things: Sequence[object]) -> str:
+    """The first few things, and how many more there are."""
+    more = f" and {len(things) - _SHOWN} more" if len(things) > _SHOWN else ""
+    return ", ".join(map(str, things[:_SHOWN])) + more
 
 
 def clear_temporary(out: str) -> None:

@@ -50,6 +50,12 @@ class OutputError(CurationError):
     exit_code = 5
 
 
+class DamageError(CurationError):
+    """A file that we wrote and that is no longer as we wrote it; what is damaged can be made again."""
+
+    exit_code = 9
+
+
 class BalanceError(CurationError):
     """Rows that were read and are neither kept, merged nor rejected: a fault of this program, never of the data."""
 

@@ -4,16 +4,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines import workplace
 from pipelines.workplace import StageFolder, Workplace, absolute, clear_temporary, code_digest, digest
 from schemas.errors import OutputError
+from transforms.flow.content import content_name
+from transforms.flow.files import sha256
+from transforms.flow.manifests import sealed
+from transforms.flow.parts import write_part
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +37,7 @@ def _complete(folder: Path, **files: list[str]) -> None:
     """A stage's manifest that names files by kind."""
     folder.mkdir(parents=True, exist_ok=True)
     named = {kind: [{"path": path, "rows": 1} for path in paths] for kind, paths in files.items()}
-    (folder / "manifest.json").write_text(json.dumps({"counts": {}, "files": named}))
+    (folder / "manifest.json").write_text(json.dumps(sealed({"counts": {}, "files": named})))
 
 
 @pytest.fixture
@@ -98,7 +103,7 @@ def test_a_stage_is_there_once_its_manifest_is(tmp_path: Path) -> None:
     stage = Workplace(str(tmp_path), None).stage("mine", {})
     assert stage.manifest() is None
     _complete(Path(stage.path))
-    assert stage.manifest() == {"counts": {}, "files": {}}
+    assert stage.manifest() == sealed({"counts": {}, "files": {}})
 
 
 _HOLD = """
@@ -131,6 +136,22 @@ def test_a_folder_that_another_process_holds_is_refused_until_that_is_killed(tmp
         pass
 
 
+@pytest.mark.parametrize(("out", "work"), [("a", "other"), ("other", "a/.work"), ("a", None)])
+def test_two_runs_share_neither_out_nor_a_work_folder(tmp_path: Path, out: str, work: str | None) -> None:
+    first = Workplace(str(tmp_path / "a"), None)
+    second = Workplace(str(tmp_path / out), work and str(tmp_path / work))
+    with first.locked(), pytest.raises(OutputError, match=f"another run is at work in {tmp_path}/a"), second.locked():
+        pass
+    with second.locked():
+        pass
+
+
+def test_two_runs_with_work_folders_of_their_own_and_one_out_are_refused(tmp_path: Path) -> None:
+    one, two = (Workplace(str(tmp_path / "out"), str(tmp_path / name)) for name in ("one", "two"))
+    with one.locked(), pytest.raises(OutputError, match=f"at work in {tmp_path}/out;"), two.locked():
+        pass
+
+
 def test_a_folder_is_free_again_when_its_run_ends_or_fails(tmp_path: Path) -> None:
     place = Workplace(str(tmp_path), None)
     with pytest.raises(KeyError), place.locked():
@@ -157,10 +178,17 @@ def test_a_place_without_permission_is_refused_before_anything_runs(tmp_path: Pa
 
 def test_stages_without_a_manifest_are_removed_and_nothing_else(tmp_path: Path) -> None:
     work = tmp_path / ".work"
-    _write(work, "mine-1/mined/a.parquet", "prepare-2/parts/b.parquet", "store/key/00-ff/v.parquet", "notes/x", ".lock")
-    _write(work, "packed/x", "mine.txt")
-    _complete(work / "pack-3", shards=["finetune/a.parquet"])
-    _write(work, "pack-3/finetune/a.parquet")
+    _write(
+        work,
+        "mine-1111111111111111/mined/a.parquet",
+        "prepare-2222222222222222/parts/b.parquet",
+        "store/key/00-ff/v.parquet",
+        "notes/x",
+        ".lock",
+    )
+    _write(work, "packed/x", "mine.txt", "mine-copy/x")
+    _complete(work / "pack-3333333333333333", shards=["finetune/a.parquet"])
+    _write(work, "pack-3333333333333333/finetune/a.parquet")
     Workplace(str(tmp_path), None).clear_unfinished()
     assert _files(work) == {
         "store/key/00-ff/v.parquet",
@@ -168,13 +196,14 @@ def test_stages_without_a_manifest_are_removed_and_nothing_else(tmp_path: Path) 
         ".lock",
         "packed/x",
         "mine.txt",
-        "pack-3/manifest.json",
-        "pack-3/finetune/a.parquet",
+        "mine-copy/x",
+        "pack-3333333333333333/manifest.json",
+        "pack-3333333333333333/finetune/a.parquet",
     }
 
 
 def test_of_a_completed_stage_what_its_manifest_does_not_name_is_removed(tmp_path: Path) -> None:
-    stage = tmp_path / ".work" / "prepare-1"
+    stage = tmp_path / ".work" / "prepare-1111111111111111"
     _complete(stage, kept=["kept/1.parquet"], rejections=["toy/r.parquet"], vectors=["00-ff/v.parquet"])
     _write(stage, "kept/1.parquet", "kept/2.parquet", "rejections/toy/r.parquet", "rejections/toy/s.parquet")
     _write(stage, "kept/.tmp-3", "parts/4.parquet", "toy/r.parquet")
@@ -182,9 +211,103 @@ def test_of_a_completed_stage_what_its_manifest_does_not_name_is_removed(tmp_pat
     assert _files(stage) == {"manifest.json", "kept/1.parquet", "rejections/toy/r.parquet"}
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "cannot be read (Expecting value"),
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ("\xff", "cannot be read"),
+        ("[]", "is not what was written"),
+        ("{}", "is not what was written"),
+        ("null", "is not what was written"),
+        ('{"counts": {}, "files": {}}', "is not what was written"),
+        (json.dumps(sealed({"counts": {}, "files": {}}) | {"counts": {"a": 1}}), "is not what was written"),
+    ],
+)
+def test_a_stage_whose_manifest_is_damaged_is_removed_and_named(tmp_path: Path, text: str, why: str) -> None:
+    place = Workplace(str(tmp_path), None)
+    stage = place.stage("mine", {})
+    _write(Path(stage.path), "mined/a.parquet")
+    (Path(stage.path) / "manifest.json").write_bytes(text.encode("latin-1"))
+    (line,) = place.clear_unfinished()
+    assert line.startswith(f"damaged: {Path(stage.path).name}: manifest.json {why}")
+    assert stage.manifest() is None
+    assert not Path(stage.path).exists()
+
+
+_KINDS = ("kept", "corpus", "mined", "rejections", "vectors", "shards")
+
+
+def _finish(place: Workplace, store: Path) -> tuple[StageFolder, dict[str, Path]]:
+    """A finished stage with a file of each kind, by kind."""
+    stage, rows = place.stage("mine", {}), pa.table({"a": list(range(1000))})
+    part = f"{write_part(f'{stage.path}/kept', rows):016x}.parquet"
+    paths = {kind: f"{kind}/{part}" for kind in ("kept", "corpus", "mined")}
+    whole = content_name((Path(stage.path) / "kept" / part).read_bytes())
+    paths |= {"rejections": f"toy/{whole}.parquet", "vectors": f"00-ff/{whole}.parquet", "shards": "finetune/x.parquet"}
+    below = {"rejections": Path(stage.path, "rejections"), "vectors": store}
+    files = {kind: below.get(kind, Path(stage.path)) / path for kind, path in paths.items()}
+    for path in files.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((Path(stage.path) / "kept" / part).read_bytes())
+    records = {kind: [{"path": path, "rows": 1000}] for kind, path in paths.items()}
+    records["shards"][0]["sha256"] = sha256(files["shards"].read_bytes())
+    Path(stage.path, "manifest.json").write_text(json.dumps(sealed({"counts": {}, "files": records})))
+    return stage, files
+
+
+def _flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 1
+    path.write_bytes(data)
+
+
+_DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a bit in the data": lambda path: _flip(path, 100),
+    "a bit in the footer": lambda path: _flip(path, -100),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("damage", _DAMAGES.values(), ids=_DAMAGES)
+def test_a_stage_with_a_damaged_file_is_removed_and_the_line_names_the_file(
+    tmp_path: Path, kind: str, damage: Callable[[Path], object]
+) -> None:
+    place, store = Workplace(str(tmp_path), None), tmp_path / "store"
+    stage, files = _finish(place, store)
+    manifest, lines = place.sound_manifest(stage, str(store))
+    assert (manifest, lines) == (stage.manifest(), [])
+    damage(files[kind])
+    manifest, (line,) = place.sound_manifest(stage, str(store))
+    assert manifest is None
+    assert line.startswith("damaged: mine: ")
+    assert files[kind].name in line
+    assert line.endswith("; the stage is made again")
+    assert not Path(stage.path).exists()
+
+
+def test_damaged_vectors_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    place, store = Workplace(str(tmp_path), None), tmp_path / "store"
+    _, files = _finish(place, store)
+    _write(store, "README", "00-ff/notes.txt", "00-ff/copy.parquet", "old-er/0123456789abcdef.parquet")
+    before = _files(store)
+    assert place.mend_store(str(store)) == []
+    assert place.mend_store(str(tmp_path / "none")) == []
+    _flip(files["vectors"], 50)
+    (line,) = place.mend_store(str(store))
+    assert line.startswith(f"damaged: vector store: 00-ff/{files['vectors'].name} holds other bytes")
+    assert _files(store) == before - {f"00-ff/{files['vectors'].name}"}
+
+
 def test_vectors_lie_in_the_store_and_stay(tmp_path: Path) -> None:
     work = tmp_path / ".work"
-    _complete(work / "embed-1", vectors=["00-ff/v.parquet"])
+    _complete(work / "embed-1111111111111111", vectors=["00-ff/v.parquet"])
     _write(work, "store/key/00-ff/v.parquet", "store/key/00-ff/w.parquet")
     Workplace(str(tmp_path), None).clear_unfinished()
     assert _files(work / "store") == {"key/00-ff/v.parquet", "key/00-ff/w.parquet"}
@@ -230,10 +353,15 @@ def test_on_an_object_store_there_is_no_lock_and_no_progress(memory: str) -> Non
 
 def test_an_object_store_is_cleared_alike(memory: str) -> None:
     work = "/workplace/.work"
-    filesystem = _put(f"{work}/mine-1/a", f"{work}/pack-2/s.parquet", f"{work}/pack-2/t.parquet", f"{work}/store/v")
+    filesystem = _put(
+        f"{work}/mine-1111111111111111/a",
+        f"{work}/pack-2222222222222222/s.parquet",
+        f"{work}/pack-2222222222222222/t.parquet",
+        f"{work}/store/v",
+    )
     manifest = {"counts": {}, "files": {"shards": [{"path": "s.parquet"}]}}
-    filesystem.pipe_file(f"{work}/pack-2/manifest.json", json.dumps(manifest).encode())
+    filesystem.pipe_file(f"{work}/pack-2222222222222222/manifest.json", json.dumps(sealed(manifest)).encode())
     Workplace(memory, None).clear_unfinished()
-    assert set(filesystem.find(work)) == {f"{work}/pack-2/{name}" for name in ("s.parquet", "manifest.json")} | {
-        f"{work}/store/v"
-    }
+    assert set(filesystem.find(work)) == {
+        f"{work}/pack-2222222222222222/{name}" for name in ("s.parquet", "manifest.json")
+    } | {f"{work}/store/v"}

@@ -8,7 +8,7 @@ from apache_beam.pvalue import PCollection
 
 from transforms.flow.counts import Count
 from transforms.flow.files import write_json
-from transforms.flow.manifests import MANIFEST, stage_manifest
+from transforms.flow.manifests import MANIFEST, sealed, stage_manifest
 
 
 def total(numbers: Iterable[int]) -> int:
@@ -32,7 +32,7 @@ class _Write(beam.DoFn):
 
     def process(self, _: str, totals: list[Count], records: list[str]) -> Iterable[str]:
         manifest = stage_manifest(totals, records, self._datasets, self._facts)
-        write_json(f"{self._folder}/{MANIFEST}", manifest)
+        write_json(f"{self._folder}/{MANIFEST}", sealed(manifest))
         yield f"{self._folder}/{MANIFEST}"
 
 

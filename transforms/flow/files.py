@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.errors import OutputError
+from schemas.errors import DamageError, OutputError
 
 #: Rows of a row group in every Parquet file we write; part of the contract that equal rows give equal bytes.
 ROW_GROUP_ROWS = 8192
@@ -79,17 +79,33 @@ def parquet_bytes(table: pa.Table, fast: bool = False) -> pa.Buffer:
 
 
 def read_parquet(path: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file that we wrote, whole or some columns."""
+    """Read a Parquet file that we wrote, whole or some columns.
+
+    Raises DamageError for one that is gone or cannot be decoded: whatever rests was looked at when the run began, so it
+    was damaged since.
+    """
     filesystem, inner = url_to_fs(path)
-    if isinstance(filesystem, LocalFileSystem):
-        return pq.ParquetFile(inner, memory_map=False).read(columns=columns)
-    with filesystem.open(inner, "rb") as source:
-        return pq.ParquetFile(source).read(columns=columns)
+    try:
+        if isinstance(filesystem, LocalFileSystem):
+            return pq.ParquetFile(inner, memory_map=False).read(columns=columns)
+        with filesystem.open(inner, "rb") as source:
+            return pq.ParquetFile(source).read(columns=columns)
+    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise DamageError(
+            f"{path} was written by this program and cannot be read any more: {error}; it was damaged or removed while "
+            "the run was at work. Start again with the same command: what is damaged is found and made again"
+        ) from error
 
 
 def sha256(data: bytes | pa.Buffer) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     return hashlib.sha256(memoryview(data)).hexdigest()
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything of that name."""
+    filesystem, inner = url_to_fs(path)
+    return bool(filesystem.exists(inner))
 
 
 def write_json(path: str, value: Any) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import xxhash
 
+from transforms.flow.content import part_number
 from transforms.flow.files import parquet_bytes, publish, read_parquet
 
 MAX_PART_ROWS = 65_536
@@ -37,7 +37,7 @@ def part_path(folder: str, part: int) -> str:
 def write_part(folder: str, table: pa.Table) -> int:
     """Write rows as a part and give its number: 63 bits of the xxh3 hash of the file's bytes."""
     data = parquet_bytes(table, fast=True)
-    part = xxhash.xxh3_64_intdigest(memoryview(data)) >> 1
+    part = part_number(data)
     publish(part_path(folder, part), data)
     return part
 

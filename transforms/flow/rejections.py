@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 
 from schemas.rows import REJECTIONS
+from transforms.flow.content import content_name
 from transforms.flow.counts import REJECTED, Count, count
 from transforms.flow.files import parquet_bytes, publish
 from transforms.flow.manifests import FileRecord
@@ -50,7 +50,7 @@ def write_rejections(folder: str, rejected: pa.Table, below: str = "") -> Iterat
     for dataset in sorted(pc.unique(rejected.column("dataset")).to_pylist()):
         rows = rejected.filter(pc.equal(rejected.column("dataset"), dataset))
         data = parquet_bytes(rows)
-        name = f"{dataset}/{below}{xxhash.xxh3_64_hexdigest(memoryview(data))}.parquet"
+        name = f"{dataset}/{below}{content_name(data)}.parquet"
         publish(f"{folder}/{name}", data)
         yield FileRecord(kind="rejections", path=name, rows=rows.num_rows, dataset=dataset)
         for item in pc.value_counts(rows.column("reason")).to_pylist() if not below else ():

@@ -15,7 +15,7 @@ from transforms.flow.counts import DISTINCT, KEPT, READ, count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import read_part
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
-from transforms.vectors.vector_store import read_vectors, unique_by, vector_schema, write_vectors
+from transforms.vectors.vector_store import read_vectors, stored_files, unique_by, vector_schema, write_vectors
 
 #: A text to be encoded: its key in the store, the dataset that counts it, and what the teacher sees (prompt and text).
 TO_ENCODE = pa.schema(
@@ -110,7 +110,8 @@ class EncodePartition(beam.DoFn):
     """All texts of a range of keys -> vectors in the store for those that it lacks.
 
     ``encode`` takes a list of texts to their packed 16-bit vectors, ``fixed_size_binary(2 * dims)``; it is given by the
-    pipeline, since only ``mining`` knows models.
+    pipeline, since only ``mining`` knows models. The records name every file of the store that holds a text of the
+    range, so that one that is missing later is missed.
     """
 
     def __init__(self, spec: TextSpec, encode: Any, block: int = 128) -> None:
@@ -118,16 +119,18 @@ class EncodePartition(beam.DoFn):
 
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         partition, batches = keyed
+        spec = self._spec
         texts = pa.Table.from_batches(list(batches), schema=TO_ENCODE)
-        distinct, lacking = to_encode(self._spec, partition, texts)
-        progress.report(self._spec.progress, texts_expected=lacking.num_rows - texts.num_rows)
+        distinct, lacking = to_encode(spec, partition, texts)
+        progress.report(spec.progress, texts_expected=lacking.num_rows - texts.num_rows)
         for item in pc.value_counts(distinct.column("dataset")).to_pylist():
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], DISTINCT, item["counts"]))
         vectors = [self._vectors(block) for block in split_batches(lacking, self._block)]
         if vectors:
             table = pa.concat_tables(vectors).sort_by("key")
-            name = write_vectors(self._spec.store, partition, self._spec.num_store_partitions, table)
-            record = FileRecord(kind="vectors", path=name, rows=table.num_rows)
+            write_vectors(spec.store, partition, spec.num_store_partitions, table)
+        for name, rows in stored_files(spec.store, partition, spec.num_store_partitions):
+            record = FileRecord(kind="vectors", path=name, rows=rows)
             yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
 
     def _vectors(self, texts: pa.RecordBatch) -> pa.Table:

@@ -2,22 +2,25 @@
 
 The teacher's output is fixed here in 16 bits and everything after it is exact (see ``mining.fixed_point``). Files are
 named by the range of keys they hold and by their content, so that runs add to a store and a retry changes nothing:
-``<store>/<first byte>-<last byte>/<content>.parquet``.
+``<store>/<first byte>-<last byte>/<content>.parquet``. Anything of another name there is somebody else's and is left
+alone.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 from fsspec.core import url_to_fs
 
 from schemas.rows import ID
+from transforms.flow.content import Fault, KnownFile, content_name, find_faults, is_named_by_content
 from transforms.flow.files import parquet_bytes, publish, read_parquet
 
 #: Key ranges are cut at whole first bytes, so that stores written with other numbers of partitions fit together.
 MAX_PARTITIONS = 256
+_RANGE = re.compile(r"([0-9a-f]{2})-([0-9a-f]{2})")
 
 
 def vector_schema(dims: int) -> pa.Schema:
@@ -41,21 +44,45 @@ def write_vectors(store: str, partition: int, num_partitions: int, vectors: pa.T
     """Write vectors of one partition; gives the file's path below the store."""
     data = parquet_bytes(vectors)
     low, high = key_range(partition, num_partitions)
-    name = f"{low:02x}-{high:02x}/{xxhash.xxh3_64_hexdigest(memoryview(data))}.parquet"
+    name = f"{low:02x}-{high:02x}/{content_name(data)}.parquet"
     publish(f"{store}/{name}", data)
     return name
 
 
 def _files(store: str, low: int, high: int) -> Iterator[str]:
+    """Names below the store of all files that may hold keys of a range of first bytes, in order."""
     filesystem, root = url_to_fs(store)
-    if not filesystem.exists(root):
+    if not filesystem.isdir(root):
         return
-    for folder in sorted(filesystem.ls(root, detail=False)):
-        first, _, last = folder.rstrip("/").rsplit("/", 1)[-1].partition("-")
-        if last and int(first, 16) <= high and low <= int(last, 16):
-            for path in sorted(filesystem.ls(folder, detail=False)):
-                if path.endswith(".parquet"):
-                    yield filesystem.unstrip_protocol(path)
+    for folder in sorted(_names(filesystem.ls(root, detail=False))):
+        span = _RANGE.fullmatch(folder)
+        if span and int(span[1], 16) <= high and low <= int(span[2], 16) and filesystem.isdir(f"{root}/{folder}"):
+            found = sorted(filter(is_named_by_content, _names(filesystem.ls(f"{root}/{folder}", detail=False))))
+            yield from (f"{folder}/{name}" for name in found)
+
+
+def _names(paths: Iterable[str]) -> Iterator[str]:
+    return (path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
+
+def stored_files(store: str, partition: int, num_partitions: int) -> list[tuple[str, int]]:
+    """``(name below the store, vectors in it)`` of all files that a partition is read from."""
+    return [
+        (name, read_parquet(f"{store}/{name}", ["key"]).num_rows)
+        for name in _files(store, *key_range(partition, num_partitions))
+    ]
+
+
+def remove_damaged(store: str) -> list[Fault]:
+    """Remove the store's files that hold other bytes than their names say; gives them. What they held is encoded anew
+    where it is needed.
+    """
+    names = _files(store, 0, MAX_PARTITIONS - 1)
+    faults = find_faults([KnownFile(path=f"{store}/{name}", shown=name) for name in names])
+    filesystem, root = url_to_fs(store)
+    for fault in faults:
+        filesystem.rm_file(f"{root}/{fault.file.shown}")
+    return faults
 
 
 def read_vectors(
@@ -64,7 +91,7 @@ def read_vectors(
     """All vectors of a partition, sorted by key, each key once (the first file in the order of names wins)."""
     low, high = key_range(partition, num_partitions)
     schema = vector_schema(dims)
-    tables = [read_parquet(path, columns) for path in _files(store, low, high)]
+    tables = [read_parquet(f"{store}/{name}", columns) for name in _files(store, low, high)]
     names = columns or schema.names
     table = pa.concat_tables([*tables, pa.schema([schema.field(n) for n in names]).empty_table()])
     first = pc.binary_slice(table.column("key"), 0, 1)

@@ -13,7 +13,7 @@ from tests.transforms.flow.test_manifests import FACTS, RECORDS, TOTALS
 from transforms.flow.accounting import SumCounts, WriteStageManifest
 from transforms.flow.counts import READ, REJECTED, count
 from transforms.flow.files import read_json
-from transforms.flow.manifests import MANIFEST, stage_manifest
+from transforms.flow.manifests import MANIFEST, sealed, stage_manifest
 
 
 def test_numbers_of_a_key_are_summed_in_the_graph() -> None:
@@ -32,7 +32,7 @@ def _write(folder: Path, totals: list[Any], records: list[str]) -> None:
 
 def test_the_graph_writes_the_manifest_once_everything_has_come(tmp_path: Path) -> None:
     _write(tmp_path, TOTALS, RECORDS)
-    assert read_json(f"{tmp_path}/{MANIFEST}") == stage_manifest(TOTALS, RECORDS, ["a", "b"], FACTS)
+    assert read_json(f"{tmp_path}/{MANIFEST}") == sealed(stage_manifest(TOTALS, RECORDS, ["a", "b"], FACTS))
 
 
 def test_a_stage_without_rows_has_a_manifest_too(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""Files that are known by their content: what a file's bytes must be stands in its name or in its record.
+
+Every file that rests in a work folder or in OUT is looked at before it is used again. One that is gone, or that holds
+other bytes than it should, is a fault with its place; whoever finds one makes the file again.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import xxhash
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from transforms.flow.files import parquet_bytes, publish
+
+#: A name that says what the content is: 16 hexadecimal digits at the end of the stem.
+_NAMED = re.compile(r"(?:.*-)?([0-9a-f]{16})\.parquet")
+_CHUNK_BYTES = 4 << 20
+_THREADS = 8
+#: Below so many files threads cost more than they save.
+_FEW = 4
+
+
+def content_name(data: bytes | pa.Buffer) -> str:
+    """The stem of a file that is named by its content: 16 hexadecimal digits of xxh3-64."""
+    return xxhash.xxh3_64_hexdigest(memoryview(data))
+
+
+def part_number(data: bytes | pa.Buffer) -> int:
+    """The number of a part, 63 bits of xxh3-64, so that it is a key below 2^63; 16 digits of it name the file."""
+    return xxhash.xxh3_64_intdigest(memoryview(data)) >> 1
+
+
+def is_named_by_content(name: str) -> bool:
+    """Whether a file's name is one of those that say what the content is; others in our folders are somebody else's."""
+    return _NAMED.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownFile:
+    """A file that should be there.
+
+    ``path``: a local path or an fsspec URL. ``shown``: what a person is told of it. ``sha256``: of its bytes; where it
+    is empty the file's name says what they are, if it is such a name.
+    """
+
+    path: str
+    shown: str
+    sha256: str = ""
+
+
+class Fault(NamedTuple):
+    """A file that is not as it should be, and what is wrong with it."""
+
+    file: KnownFile
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file.shown} {self.what}"
+
+
+def find_faults(files: Sequence[KnownFile]) -> list[Fault]:
+    """What is wrong with files, in their order: those that are gone, and local ones whose bytes are others.
+
+    Local files are read once, at the speed of the disk. Of objects in a store, which checks its own, only those that
+    are gone are found.
+    """
+    if len(files) < _FEW:
+        found: Iterable[str | None] = map(_fault_of, files)
+    else:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = list(pool.map(_fault_of, files, chunksize=16))
+    return [Fault(file, what) for file, what in zip(files, found, strict=True) if what is not None]
+
+
+def made_once(stem: str, make: Callable[[], pa.Table]) -> str:
+    """The path ``<stem>-<content>.parquet`` of a table that follows from ``stem``: of the file that is there already
+    and whole, else of one that is written now. A damaged one is removed.
+    """
+    folder, _, key = stem.rpartition("/")
+    filesystem, inner = url_to_fs(folder)
+    listed = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
+    for name in sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in listed):
+        if name.startswith(f"{key}-") and is_named_by_content(name):
+            file = KnownFile(path=f"{folder}/{name}", shown=name)
+            if not find_faults([file]):
+                return file.path
+            filesystem.rm_file(f"{inner}/{name}")
+    data = parquet_bytes(make())
+    path = f"{stem}-{content_name(data)}.parquet"
+    publish(path, data)
+    return path
+
+
+def _fault_of(file: KnownFile) -> str | None:
+    if "://" in file.path:
+        filesystem, inner = url_to_fs(file.path)
+        if not isinstance(filesystem, LocalFileSystem):
+            return None if filesystem.exists(inner) else "is gone"
+        return _local_fault(Path(inner), file.sha256)
+    return _local_fault(Path(file.path), file.sha256)
+
+
+def _local_fault(path: Path, sha256: str) -> str | None:
+    try:
+        same = _sha256(path) == sha256 if sha256 else _says(path.name, _xxh3(path))
+    except FileNotFoundError:
+        return "is gone"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    return None if same else f"holds other bytes than it was written with ({path.stat().st_size:,} bytes)"
+
+
+def _says(name: str, digest: int) -> bool:
+    """Whether a name says this digest, whole or as the number of a part, or says nothing of the content."""
+    match = _NAMED.fullmatch(name)
+    return match is None or match[1] in (f"{digest:016x}", f"{digest >> 1:016x}")
+
+
+def _xxh3(path: Path) -> int:
+    digest = xxhash.xxh3_64()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.intdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
