@@ -1,4 +1,8 @@
-"""Loading entries from YAML, keeping the line of every key so that a mistake is reported where it stands."""
+"""Loading entries from YAML, keeping the line of every key so that a mistake is reported where it stands.
+
+Entries come from anybody: what could make a small file cost much (aliases that multiply, brackets without end) is
+refused before anything is built from it.
+"""
 
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
@@ -18,6 +22,11 @@ _WORD = "tag:yaml.org,2002:str"
 #: libyaml where PyYAML was built with it, as its wheels are: six times as fast for the same values and lines.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Model = TypeVar("_Model", bound=BaseModel)
+#: Levels of brackets and indentation; entries have four.
+_MAX_DEPTH = 32
+_MAX_BYTES = 1 << 20
+#: What PyYAML raises, beside its own errors, for a value that is none: ``2001-13-45``, ``!!int ''``, ``!!bool x``.
+_NO_VALUE = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
 
 
 def load_catalog(extra_folder: str | None = None) -> dict[str, LocatedEntry]:
@@ -76,14 +85,46 @@ def read_document(path: Path, rule: str) -> Document:
     """Read a YAML file with the line of every key. Raises CatalogError; ``rule`` says what the file should be."""
     shown = _shown(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        node, value = yaml.compose(text, Loader=_Loader), yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = _read_text(path, shown)
+        _refuse_costly(text, shown)
+        node, value = _loaded(text)
+    except (yaml.YAMLError, *_NO_VALUE) as error:
         raise CatalogError(f"{shown}: not a YAML document: {error}") from error
     if not isinstance(value, dict) or node is None:
         raise CatalogError(f"{shown}: {rule}, not {type(value).__name__}")
     _check_keys(node, shown)
     return Document(value, shown, dict(_lines(node)))
+
+
+def _read_text(path: Path, shown: str) -> str:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CatalogError(f"{shown}: a file of {path.stat().st_size:,} bytes is no entry of a catalog")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CatalogError(f"{shown}: cannot be read: {error.strerror or error}") from error
+
+
+def _refuse_costly(text: str, shown: str) -> None:
+    """Refuse aliases and deep nesting, seen in the stream of events, of which nothing is built yet."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        where = f"{shown}:{event.start_mark.line + 1}" if event.start_mark else shown
+        if isinstance(event, yaml.AliasEvent):
+            raise CatalogError(f"{where}: *{event.anchor}: aliases are not read in a catalog; write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise CatalogError(f"{where}: lists and mappings stand in each other {depth} deep; an entry has a few")
+
+
+def _loaded(text: str) -> tuple[Any, Any]:
+    """``(node, value)`` of a document, which is read once for both."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        return node, None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def validated(document: Document, model: type[_Model], what: str) -> _Model:
@@ -135,7 +176,7 @@ def _lines(node: Any, prefix: str = "") -> list[tuple[str, int]]:
 def _explain(error: ValidationError, document: Document, model: type[BaseModel], what: str) -> str:
     lines, messages = document.lines, []
     for item in error.errors():
-        path = [str(part) for part in item["loc"]]
+        path = [str(part) for part in item["loc"]] or item.get("ctx", {}).get("key", "").split(".")
         line = next((lines[key] for n in range(len(path), 0, -1) if (key := ".".join(path[:n])) in lines), 1)
         allowed = ""
         if item["type"] == "extra_forbidden":

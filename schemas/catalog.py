@@ -7,6 +7,9 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from schemas.names import Glob, HubId, Name, Revision, Slug, checked_glob, checked_name
 
 Columns = str | tuple[str, ...] | dict[str, Any]
 #: Which texts must be the same for two rows to be duplicates.
@@ -67,6 +70,14 @@ COLUMNS: dict[Adapter, tuple[frozenset[str], frozenset[str]]] = {
 }
 #: Columns that any adapter may be given: a language per row, and columns named for the reader of the entry alone.
 COMMON_COLUMNS = frozenset({"language", "extra"})
+#: For each role of a ``beir`` entry: the keys it must have, and those it may have.
+BEIR_KEYS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "corpus": (frozenset({"id", "text"}), frozenset()),
+    "queries": (frozenset({"id", "text"}), frozenset()),
+    "qrels": (frozenset({"query_id", "corpus_id"}), frozenset({"score"})),
+}
+#: Keys of a ``beir`` role that say where it lies, with what each must be.
+BEIR_PLACES = {"config": checked_name, "split": checked_name, "files": checked_glob}
 
 #: For each adapter: the options that mean something to it.
 OPTIONS: dict[Adapter, frozenset[str]] = {
@@ -116,11 +127,11 @@ class SourceSpec(_Entry):
     folder.
     """
 
-    hub: str | None = None
-    revision: str | None = None
-    configs: tuple[str, ...] = ("default",)
-    split: str = "train"
-    files: str | None = Field(None, description="glob below the dataset's folder; may hold {config} and {split}")
+    hub: HubId | None = None
+    revision: Revision | None = None
+    configs: tuple[Name, ...] = Field(("default",), min_length=1)
+    split: Name = "train"
+    files: Glob | None = Field(None, description="glob below the dataset's folder; may hold {config} and {split}")
     access: Literal["open_files", "open_raw_script", "git", "http_file", "manual", "manual_or_hf_copy"] = "open_files"
     obtain: str | None = Field(None, description="what a person must do to get the files, and where they go")
     substitute: str | None = Field(None, description="what can be used where that is not possible")
@@ -129,7 +140,7 @@ class SourceSpec(_Entry):
 class CatalogEntry(_Entry):
     """One dataset of the catalog: one YAML file."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: Slug
     title: str
     stage: Stage
     task_type: TaskType
@@ -161,10 +172,20 @@ class CatalogEntry(_Entry):
         unknown = self.columns.keys() - required - optional - COMMON_COLUMNS
         if missing or unknown:
             allowed = sorted(optional | COMMON_COLUMNS)
-            raise ValueError(
+            raise _mistake(
+                "columns",
                 f"adapter {self.adapter} needs columns {sorted(required)} and may have {allowed}; "
-                f"missing: {sorted(missing) or 'none'}, unknown: {sorted(unknown) or 'none'}"
+                f"missing: {sorted(missing) or 'none'}, unknown: {sorted(unknown) or 'none'}",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_paths(self) -> Self:
+        for key, spec in self.columns.items():
+            if self.adapter is Adapter.BEIR and key in BEIR_KEYS:
+                _check_role(key, spec)
+            elif key != "extra":
+                _check_paths(f"columns.{key}", spec)
         return self
 
     @model_validator(mode="after")
@@ -172,13 +193,13 @@ class CatalogEntry(_Entry):
         unknown = self.options.model_fields_set - OPTIONS[self.adapter] - {"records"}
         if unknown:
             known = sorted(OPTIONS[self.adapter] | {"records"})
-            raise ValueError(f"adapter {self.adapter} knows the options {known}, not {sorted(unknown)}")
+            raise _mistake("options", f"adapter {self.adapter} knows the options {known}, not {sorted(unknown)}")
         return self
 
     @model_validator(mode="after")
     def _compares_what_rows_have(self) -> Self:
         if self.adapter is Adapter.LABELED and self.compare is not None:
-            raise ValueError("compare is for rows with positives; labelled rows have one text: leave it out")
+            raise _mistake("compare", "compare is for rows with positives; labelled rows have one text: leave it out")
         return self
 
     @property
@@ -191,6 +212,42 @@ class CatalogEntry(_Entry):
     def language_of(self, config: str) -> str:
         """The language of a configuration's rows, or empty where the entry declares several and does not say which."""
         return self.config_languages.get(config, self.languages[0] if len(self.languages) == 1 else "")
+
+
+def _mistake(key: str, message: str) -> PydanticCustomError:
+    """What is wrong with an entry as a whole, told at the line of the key that is to be mended."""
+    return PydanticCustomError("entry", "{message}", {"message": message, "key": key})
+
+
+def _check_role(role: str, spec: Any) -> None:
+    """Refuse a role of a ``beir`` entry without the keys that it needs, or with others."""
+    required, optional = BEIR_KEYS[role]
+    keys = spec.keys() if isinstance(spec, dict) else set()
+    missing, unknown = required - keys, keys - required - optional - BEIR_PLACES.keys()
+    if not isinstance(spec, dict) or missing or unknown:
+        may = sorted(optional | BEIR_PLACES.keys())
+        raise _mistake(
+            f"columns.{role}",
+            f"adapter beir needs a mapping with the keys {sorted(required)} here, and {may} where they are wanted; "
+            f"missing: {sorted(missing) or 'none'}, unknown: {sorted(unknown) or 'none'}",
+        )
+    for key, value in spec.items():
+        _check_paths(f"columns.{role}.{key}", value)
+        try:
+            BEIR_PLACES.get(key, str)(value)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _mistake(f"columns.{role}.{key}", str(error)) from error
+
+
+def _check_paths(key: str, spec: Any) -> None:
+    """Refuse what names no column: a path is a text, and lists and mappings of paths are not empty."""
+    if not isinstance(spec, str | list | tuple | dict):
+        raise _mistake(key, f"a path is a text such as 'title' or 'answers.text[]', not {spec!r}")
+    if not spec:
+        raise _mistake(key, "must name a column, or several in a list or a mapping; here is none")
+    if not isinstance(spec, str):
+        for name, value in spec.items() if isinstance(spec, dict) else enumerate(spec):
+            _check_paths(f"{key}.{name}", value)
 
 
 class LocatedEntry(_Entry):

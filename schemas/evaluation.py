@@ -7,6 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.names import MAX_NAME, HubId, Name, Revision, Slug
+
 #: What of an evaluation set is looked for in training data: its queries are kept out, its passages are reported.
 QUERIES, PASSAGES = "queries", "passages"
 
@@ -23,10 +25,10 @@ class EvaluationSet(_Record):
     ``de-queries``, ``de-qrels``).
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    hub: str
-    revision: str | None = None
-    splits: tuple[str, ...] = Field(min_length=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_NAME)
+    hub: HubId
+    revision: Revision | None = None
+    splits: tuple[Name, ...] = Field(min_length=1)
     languages: tuple[str, ...] = Field(min_length=1)
     subsets: bool = False
 
@@ -34,7 +36,7 @@ class EvaluationSet(_Record):
 class Benchmark(_Record):
     """One file of the catalog: a benchmark, the sets that it describes, and those that other files describe."""
 
-    benchmark: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    benchmark: Slug
     title: str
     sets: tuple[EvaluationSet, ...] = Field(min_length=1)
     shared: tuple[str, ...] = ()

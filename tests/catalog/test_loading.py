@@ -1,5 +1,6 @@
 """Loading entries: every bundled one loads, and a mistake is reported where it stands, with what is allowed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,173 @@ def test_what_is_written_of_an_entry_is_read_again(tmp_path: Path) -> None:
         value = located.entry.model_dump(mode="json", exclude_unset=True)
         path = _write(tmp_path, yaml.safe_dump(value, allow_unicode=True), f"{located.entry.name}.yaml")
         assert load_entry(path).entry == CatalogEntry.model_validate(value) == located.entry
+
+
+OUTSIDE = [
+    "../../other",
+    "/etc/passwd",
+    "..",
+    ".",
+    "",
+    "~",
+    "~/x",
+    "a/../b",
+    "a/./b",
+    "a//b",
+    "a/b/c",
+    "-a/b",
+    "a.",
+    "a\\b",
+]
+
+
+@pytest.mark.parametrize("value", [*OUTSIDE, "https://x.org/a", "a/" + "b" * 97])
+def test_a_hub_id_is_no_other_path(tmp_path: Path, value: str) -> None:
+    path = _write(tmp_path, ENTRY.replace("hub: org/toy", f"hub: '{value}'"))
+    with pytest.raises(CatalogError, match=r"toy\.yaml:7: source\.hub: .*must be a dataset's id, owner/name or name"):
+        load_entry(path)
+
+
+@pytest.mark.parametrize("value", ["org/toy", "toy", "_x/y_", "a.b/c-d.e", "org/" + "b" * 96])
+def test_a_hub_id_may_be_what_the_hub_takes(tmp_path: Path, value: str) -> None:
+    assert load_entry(_write(tmp_path, ENTRY.replace("hub: org/toy", f"hub: {value}"))).entry.folder == value
+
+
+@pytest.mark.parametrize("value", ["../x", "/x", "a/b", "..", ".", "", "~", "a\\b", "x" * 129, "a\tb"])
+@pytest.mark.parametrize("key", ["configs", "split"])
+def test_a_configuration_and_a_split_are_one_name(tmp_path: Path, key: str, value: str) -> None:
+    given = json.dumps([value] if key == "configs" else value)
+    path = _write(tmp_path, ENTRY.replace("  configs: [default]", f"  {key}: {given}"))
+    with pytest.raises(CatalogError, match=rf"toy\.yaml:8: source\.{key}.*must be one name of at most 128"):
+        load_entry(path)
+
+
+def test_an_entry_without_configurations_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"toy\.yaml:8: source\.configs: .*at least 1 item"):
+        load_entry(_write(tmp_path, ENTRY.replace("[default]", "[]")))
+
+
+@pytest.mark.parametrize("value", ["../x/*.jsonl", "/x/*.jsonl", "a/../../x", "~/x", "", "a//b", "./x", "a\\b"])
+def test_a_glob_stays_below_the_folder_of_its_dataset(tmp_path: Path, value: str) -> None:
+    path = _write(tmp_path, ENTRY.replace("  configs: [default]", f"  files: '{value}'"))
+    with pytest.raises(CatalogError, match=r"toy\.yaml:8: source\.files: .*must be a glob below the dataset's folder"):
+        load_entry(path)
+
+
+@pytest.mark.parametrize("value", ["../x", "a b", "", "/main", "a//b"])
+def test_a_revision_is_a_branch_a_tag_or_a_commit(tmp_path: Path, value: str) -> None:
+    path = _write(tmp_path, ENTRY.replace("  configs: [default]", f"  revision: '{value}'"))
+    with pytest.raises(CatalogError, match=r"toy\.yaml:8: source\.revision: .*must be a branch, tag or commit"):
+        load_entry(path)
+
+
+def test_a_name_that_no_file_could_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"toy\.yaml:1: name: .*at most 128 characters"):
+        load_entry(_write(tmp_path, ENTRY.replace("name: toy", f"name: {'x' * 256}")))
+    assert load_entry(_write(tmp_path, ENTRY.replace("name: toy", f"name: {'x' * 128}")))
+
+
+BEIR = """\
+name: toy
+title: Toy
+stage: finetune
+task_type: retrieval
+languages: [en]
+source:
+  hub: org/toy
+adapter: beir
+columns:
+  corpus: {id: _id, text: [title, text]}
+  queries: {id: _id, text: text}
+  qrels: {query_id: query-id, corpus_id: corpus-id, score: score}
+"""
+
+
+def test_a_beir_entry_has_a_mapping_for_each_role(tmp_path: Path) -> None:
+    places = BEIR.replace("{id: _id, text: text}", "{id: _id, text: text, config: queries, files: 'queries.jsonl'}")
+    for text in (BEIR, places, BEIR.replace(", score: score", "")):
+        assert load_entry(_write(tmp_path, text)).entry.columns["qrels"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "query_id: query-id, corpus_id",
+            "query: query-id, corpus",
+            [
+                "12: columns.qrels: ",
+                "['corpus_id', 'query_id'] here",
+                "missing: ['corpus_id', 'query_id'], unknown: ['corpus', 'query']",
+            ],
+        ),
+        (
+            "{id: _id, text: text}",
+            "{_id: _id, text: text}",
+            ["11: columns.queries: ", "missing: ['id'], unknown: ['_id']"],
+        ),
+        (
+            "{id: _id, text: [title, text]}",
+            "corpus.jsonl",
+            ["10: columns.corpus: ", "needs a mapping with the keys ['id', 'text']"],
+        ),
+        ("{id: _id, text: text}", "{id: _id, text: ''}", ["11: columns.queries.text: ", "must name a column"]),
+        ("[title, text]", "[]", ["10: columns.corpus.text: ", "must name a column"]),
+        ("[title, text]", "[title, 3]", ["10: columns.corpus.text.1: ", "a path is a text such as", "not 3"]),
+        ("text: text}", "text: text, files: ../x}", ["11: columns.queries.files: ", "must be a glob below"]),
+        ("text: text}", "text: text, split: a/b}", ["11: columns.queries.split: ", "must be one name"]),
+        ("text: text}", "text: text, config: [a]}", ["11: columns.queries.config: "]),
+        ("  queries: {id: _id, text: text}\n", "", ["9: columns: ", "missing: ['queries']"]),
+    ],
+)
+def test_a_wrong_key_of_a_beir_role_is_told_with_those_it_wants(
+    tmp_path: Path, old: str, new: str, expected: list[str]
+) -> None:
+    assert old in BEIR
+    path = _write(tmp_path, BEIR.replace(old, new))
+    with pytest.raises(CatalogError) as caught:
+        load_entry(path)
+    assert caught.value.message.startswith(f"{path}:{expected[0]}")
+    assert all(part in caught.value.message for part in expected[1:]), caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (ENTRY + "label_names: &a [x, y]\nnote: *a\n", 14),
+        (ENTRY + "note: &a [*a]\n", 13),
+        (ENTRY + "columns2: &a\n  <<: *a\n", 14),
+        (
+            "a: &a [x,x]\n"
+            + "".join(f"a{i}: &a{i} [*a{i - 1 if i else ''},*a{i - 1 if i else ''}]\n" for i in range(40)),
+            2,
+        ),
+    ],
+)
+def test_aliases_are_refused_before_they_multiply(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(CatalogError, match=rf"toy\.yaml:{line}: \*a\w*: aliases are not read in a catalog"):
+        load_entry(_write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["note: " + "[" * 20_000, "note: " + "{a: " * 20_000, "note:\n" + "- " * 20_000, "note: " + "[" * 40 + "]" * 40],
+)
+def test_deep_nesting_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(CatalogError, match=r"toy\.yaml:1[34]: lists and mappings stand in each other 33 deep"):
+        load_entry(_write(tmp_path, ENTRY + text))
+
+
+@pytest.mark.parametrize("value", ["2001-13-45", "9" * 5000, "!!float x", "!!int ''", "!!bool x", "!!timestamp x"])
+def test_a_value_that_yaml_itself_cannot_read_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(CatalogError, match=r"toy\.yaml: not a YAML document: "):
+        load_entry(_write(tmp_path, ENTRY.replace("title: Toy", f"title: {value}")))
+
+
+def test_what_is_no_file_or_far_too_large_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").mkdir()
+    with pytest.raises(CatalogError, match=r"toy\.yaml: cannot be read: Is a directory"):
+        load_catalog(str(tmp_path))
+    (tmp_path / "toy.yaml").rmdir()
+    with pytest.raises(CatalogError, match=r"toy\.yaml: a file of 1,200,\d+ bytes is no entry"):
+        load_entry(_write(tmp_path, ENTRY + "# " + "x" * 1_200_000))

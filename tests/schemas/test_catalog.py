@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.catalog import COLUMNS, COMMON_COLUMNS, OPTIONS, Adapter, AdapterOptions, CatalogEntry, LocatedEntry
+from schemas.catalog import (
+    BEIR_KEYS,
+    COLUMNS,
+    COMMON_COLUMNS,
+    OPTIONS,
+    Adapter,
+    AdapterOptions,
+    CatalogEntry,
+    LocatedEntry,
+)
 
 COMMON = ("records",)
 #: A value of the right type for each option.
@@ -41,8 +50,12 @@ def _fields(adapter: Adapter, **more: Any) -> dict[str, Any]:
         "languages": ["en"],
         "source": {},
         "adapter": adapter.value,
-        "columns": dict.fromkeys(required | optional, "x"),
+        "columns": {key: _column(adapter, key) for key in required | optional},
     } | more
+
+
+def _column(adapter: Adapter, key: str) -> Any:
+    return dict.fromkeys(BEIR_KEYS[key][0], "x") if adapter is Adapter.BEIR else "x"
 
 
 def _entry(adapter: Adapter, **more: Any) -> CatalogEntry:
