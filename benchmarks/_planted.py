@@ -29,9 +29,15 @@ LETTERS = {
     "de": "abcdefghijklmnopqrstuvwxyzäöü",
     "ar": "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
 }
+#: Frames of prompts that training data carry.
+PROMPTS = (
+    "Instruct: Given a question, retrieve passages that answer it.\nQuery: {}",
+    "query: {}",
+    "Represent this sentence for searching relevant passages: {}",
+)
 #: A query of fewer words (characters in Chinese) is not looked for inside longer texts.
-LONG = {"zh": 20}
-LONG_WORDS, RUN, RUN_CHARACTERS = 10, 5, 10
+LONG = {"zh": 8}
+LONG_WORDS, RUN, RUN_CHARACTERS = 4, 5, 10
 _CHINESE_WORD = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")
 
 
@@ -177,8 +183,19 @@ def is_long(query: Query) -> bool:
 
 
 def framed(query: Query, _: random.Random) -> str | None:
-    """A long query with a sentence before and one behind it."""
+    """A query of four words and more (eight characters) with a sentence before and one behind it."""
     return FRAMES[query.language].format(query.text) if is_long(query) else None
+
+
+def framed_abroad(query: Query, rng: random.Random) -> str | None:
+    """The same in another language."""
+    others = sorted(FRAMES.keys() - {query.language})
+    return FRAMES[rng.choice(others)].format(query.text) if is_long(query) else None
+
+
+def prompted(query: Query, rng: random.Random) -> str:
+    """A query behind the prompt of a model."""
+    return rng.choice(PROMPTS).format(query.text)
 
 
 def other_word(query: Query, rng: random.Random) -> str | None:
@@ -238,7 +255,9 @@ PLANTED: Mapping[str, Edit] = {
     "two words exchanged": exchanged,
     "a word split": split,
     "two words joined": run_together,
-    "inside a longer text": framed,
+    "inside a longer text (4 words, 8 characters and more)": framed,
+    "inside a text in another language (the same)": framed_abroad,
+    "behind a prompt": prompted,
 }
 ORDINARY: Mapping[str, Edit] = {
     "another content word": other_word,

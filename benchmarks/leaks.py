@@ -4,8 +4,10 @@
 
 Evaluation queries are real: ``<set>/queries.parquet`` below ``--evaluation``; a set ``name-de`` is German, one without
 a language English. Of each language some queries are planted, verbatim and with a light edit, and rows are made that
-share a phrase with one. Genuine rows are those of the source that share a run of five words (in Chinese ten
-characters) with an evaluation query and do not hold it, found by looking at every run of every row.
+share a phrase with one. Inside longer texts those are counted that have four words or eight Chinese characters and
+more, since a shorter query is looked for only as a whole. Queries are planted as second and third positive of a row,
+too. Genuine rows are those of the source that share a run of five words (in Chinese ten characters) with an evaluation
+query and do not hold it, found by looking at every run of every row.
 """
 
 import argparse
@@ -29,13 +31,16 @@ from pipelines.jobs import prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.config import SAMPLE
+from schemas.rows import TEXTS
 from transforms.cleaning.clean import first_texts
 from transforms.leaks.decontaminate import EvaluationIndex
+from transforms.leaks.leak_check import matches_of
 from transforms.sources.opening import SAMPLE_ROOT
 from transforms.text.matching import matching_form, matching_forms
 
 HEADER = ("copies of evaluation queries", "language", "rows", "found")
 ORDINARY_HEADER = ("ordinary rows that share a phrase with one", "language", "rows", "kept")
+POSITIVE = "as second or third positive"
 GENUINE = "rows of the source that share five words"
 ENGLISH = "en"
 
@@ -113,6 +118,22 @@ def look(index: EvaluationIndex, kind: str, language: str, rows: Sequence[str]) 
     return Line(kind, language, len(rows), len(held)), held
 
 
+def look_at_positives(index: EvaluationIndex, language: str, queries: Sequence[str], rng: random.Random) -> Line:
+    """Rows that have a query as second or third positive."""
+    fillers = ["The ferry leaves at noon.", "Nobody knows."]
+    positives = [[*fillers[: rng.randrange(1, 3)], query] for query in queries]
+    size = len(positives)
+    rows = pa.table(
+        {
+            "query": pa.array(["what about it"] * size),
+            "positives": pa.array(positives, TEXTS),
+            "negatives": pa.array([[]] * size, TEXTS),
+            "score": pa.nulls(size, pa.float32()),
+        }
+    )
+    return Line(POSITIVE, language, size, len(matches_of(rows, index)))
+
+
 def measure(sets: Mapping[str, pa.Array], kept: Path, wanted: int, show: int = 0) -> tuple[list[Line], list[Line]]:
     """The lines of planted and of ordinary rows. ``show`` errors of each line go to stderr, to be read."""
     index, queries, rng = EvaluationIndex.build(sets), by_language(sets), random.Random(0)
@@ -125,6 +146,9 @@ def measure(sets: Mapping[str, pa.Array], kept: Path, wanted: int, show: int = 0
             planted.append(line)
             missed = set(rows) - {row for row, _ in held}
             _show(line, [(row, "") for row in sorted(missed)], show)
+    for language, own in queries.items():
+        chosen = rng.sample(own, min(wanted, len(own)))
+        planted.append(look_at_positives(index, language, chosen, rng))
     for kind, edit in ORDINARY.items():
         for language, own in queries.items():
             rows = [row for row in made(edit, language, own, wanted, rng) if matching_form(row) not in forms]

@@ -3,7 +3,7 @@
 Evaluation sets are read to keep their queries out of training data and to report what else overlaps, never trained on.
 """
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,20 +17,55 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EvaluationSet(_Record):
-    """A retrieval task of mteb, under mteb's own name.
+#: mteb's task types.
+EvaluationType = Literal[
+    "Retrieval",
+    "Reranking",
+    "InstructionReranking",
+    "STS",
+    "PairClassification",
+    "Classification",
+    "MultilabelClassification",
+    "Clustering",
+    "BitextMining",
+    "Summarization",
+]
 
-    ``splits``: those that are scored. Queries that none of them judges belong to training and are not kept out.
-    ``subsets``: whether the dataset has a corpus, queries and judgments for each language (``de-corpus``,
-    ``de-queries``, ``de-qrels``).
+
+class EvaluationSet(_Record):
+    """A task of mteb, under mteb's own name.
+
+    ``type``: mteb's task type. ``splits``: those that are scored. Of retrieval and reranking, queries that none of them
+    judges belong to training and are not kept out. ``subsets``: whether there is a corpus, queries and judgments for
+    each language (``de-corpus``, ``de-queries``, ``de-qrels``). ``columns``: where a row of a split holds what is
+    scored, the columns with these texts, or lists of texts (globs over their names: ``sentence_*``); then ``configs``
+    are the configurations that are scored (globs too).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_NAME)
     hub: HubId
     revision: Revision | None = None
+    type: EvaluationType = "Retrieval"
     splits: tuple[Name, ...] = Field(min_length=1)
     languages: tuple[str, ...] = Field(min_length=1)
     subsets: bool = False
+    columns: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_one_layout(self) -> Self:
+        if self.columns and self.subsets:
+            raise ValueError("columns are for texts in rows, subsets for corpora with queries: give one of them")
+        if self.configs and not self.columns:
+            raise ValueError("configs are read where columns say what is scored: give columns too")
+        if not self.columns and self.type not in ("Retrieval", "Reranking", "InstructionReranking"):
+            raise ValueError(f"a set of type {self.type} has no judged queries: give the columns that are scored")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether its texts are looked for as wholes only: all but queries of retrieval."""
+        return self.type != "Retrieval"
 
 
 class Benchmark(_Record):
@@ -38,11 +73,13 @@ class Benchmark(_Record):
 
     benchmark: Slug
     title: str
-    sets: tuple[EvaluationSet, ...] = Field(min_length=1)
+    sets: tuple[EvaluationSet, ...] = ()
     shared: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
+        if not self.sets and not self.shared:
+            raise ValueError("a benchmark needs sets of its own, or names of others under shared")
         names = [*(found.name for found in self.sets), *self.shared]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -85,9 +85,13 @@ SHARD = pa.schema(
 
 _SEPARATOR = b"\x1f"
 
-#: The file of all evaluation queries of a run.
+#: The file of all evaluation texts of a run. ``whole``: looked for as a whole only, not inside longer texts.
 QUERIES = pa.schema(
-    [pa.field("evaluation_set", pa.string(), nullable=False), pa.field("text", pa.string(), nullable=False)]
+    [
+        pa.field("evaluation_set", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("whole", pa.bool_(), nullable=False),
+    ]
 )
 
 

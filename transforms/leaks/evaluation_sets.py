@@ -6,8 +6,10 @@ layout. A folder of collections holds ``<set>/queries.parquet`` and, for the rep
 
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -16,7 +18,7 @@ from fsspec.core import url_to_fs
 
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import SourceError
-from schemas.evaluation import LocatedSet
+from schemas.evaluation import EvaluationSet, LocatedSet
 from schemas.rows import QUERIES
 from transforms.cleaning.normalise import normalise_texts
 from transforms.sources.file_digests import file_digest
@@ -36,9 +38,13 @@ class SetPlan(Plan):
     """What reading an evaluation set comes to; without units it is absent, and ``absent`` says why.
 
     ``splits``: of which splits the units of a role are; a role that is read whatever its split is called has none.
+    ``columns``: of rows that hold what is scored; without them there are queries and judgments. ``whole``: whether its
+    texts are looked for as wholes only.
     """
 
     name: str
+    columns: tuple[str, ...] = ()
+    whole: bool = False
     splits: Mapping[Role, str] = field(default_factory=dict)
 
     def of(self, role: Role) -> list[Unit]:
@@ -48,7 +54,7 @@ class SetPlan(Plan):
 
 def plan_set(source: Source, located: LocatedSet) -> SetPlan:
     """The units of a set of the catalog. Raises SourceError where the source is broken or cannot be reached."""
-    plans = [source.plan(entry) for entry in entries_of(located)]
+    plans = _plans_of(source, located)
     judged = [split for split, plan in zip(located.entry.splits, plans, strict=True) if plan.units]
     there = [plan for plan in plans if plan.units]
     first = (there or plans)[0]
@@ -60,8 +66,20 @@ def plan_set(source: Source, located: LocatedSet) -> SetPlan:
         absent=_absent(plans),
         digests={file: text for plan in there for file, text in plan.digests.items()},
         sizes={file: size for plan in there for file, size in plan.sizes.items()},
-        splits={"qrels": ",".join(judged)},
+        splits={"rows" if located.entry.columns else "qrels": ",".join(judged)},
+        columns=located.entry.columns,
+        whole=located.entry.whole,
     )
+
+
+def _plans_of(source: Source, located: LocatedSet) -> list[Plan]:
+    """A plan for each scored split. Some repositories keep all languages in one file, and name them in a column."""
+    plans = [source.plan(entry) for entry in entries_of(located)]
+    if located.entry.configs and not any(plan.units for plan in plans):
+        whole = located.model_copy(update={"entry": located.entry.model_copy(update={"configs": ()})})
+        merged = [source.plan(entry) for entry in entries_of(whole)]
+        return merged if any(plan.units for plan in merged) else plans
+    return plans
 
 
 def _absent(plans: list[Plan]) -> tuple[str, ...]:
@@ -73,34 +91,41 @@ def _named(unit: Unit, name: str) -> Unit:
 
 
 def entries_of(located: LocatedSet) -> Iterator[LocatedEntry]:
-    """A set as entries with a corpus, one for each split that is scored: where its files lie, in mteb's layout.
+    """A set as entries, one for each split that is scored: where its files lie, in mteb's layout.
 
-    Corpus and queries lie in configurations of their own whatever their splits are called, judgments in ``default`` or
-    ``qrels`` (of a language: ``de-corpus``, ``de-queries``, ``de-qrels``).
+    Texts in rows lie in the set's configurations. Else corpus and queries lie in configurations of their own whatever
+    their splits are called, judgments in ``default`` or ``qrels`` (of a language: ``de-corpus``, ``de-queries``, ``de-
+    qrels``).
     """
     found = located.entry
+    for split in found.splits:
+        shape = _shape_of_rows(found, split) if found.columns else _shape_of_queries(found, split)
+        entry = {
+            "name": re.sub("[^a-z0-9]+", "-", found.name.lower()).strip("-"),
+            "title": found.name,
+            "stage": "finetune",
+            "task_type": "retrieval",
+            "languages": found.languages,
+        }
+        yield LocatedEntry(entry=CatalogEntry.model_validate(entry | shape), file=located.where)
+
+
+def _shape_of_rows(found: EvaluationSet, split: str) -> dict[str, Any]:
+    configs = {"configs": found.configs} if found.configs else {}
+    source = {"hub": found.hub, "revision": found.revision, "split": split, **configs}
+    return {"source": source, "adapter": "labeled", "columns": {"text": found.columns[0], "label": found.columns[0]}}
+
+
+def _shape_of_queries(found: EvaluationSet, split: str) -> dict[str, Any]:
     roles = {"corpus": ("corpus", "corpus/**"), "queries": ("queries", "quer*/**"), "qrels": ("default", None)}
     if found.subsets:
         roles = {role: (f"*-{role}", "{config}/**" if role != "qrels" else None) for role in roles}
-    for split in found.splits:
-        columns = {
-            "corpus": _place(*roles["corpus"], "corpus") | {"id": _ID, "text": _TEXT},
-            "queries": _place(*roles["queries"], "queries") | {"id": _ID, "text": _TEXT},
-            "qrels": _place(*roles["qrels"], split) | {"query_id": _JUDGED, "corpus_id": "corpus-id", "score": "score"},
-        }
-        entry = CatalogEntry.model_validate(
-            {
-                "name": re.sub("[^a-z0-9]+", "-", found.name.lower()).strip("-"),
-                "title": found.name,
-                "stage": "finetune",
-                "task_type": "retrieval",
-                "languages": found.languages,
-                "source": {"hub": found.hub, "revision": found.revision},
-                "adapter": "beir",
-                "columns": columns,
-            }
-        )
-        yield LocatedEntry(entry=entry, file=located.where)
+    columns = {
+        "corpus": _place(*roles["corpus"], "corpus") | {"id": _ID, "text": _TEXT},
+        "queries": _place(*roles["queries"], "queries") | {"id": _ID, "text": _TEXT},
+        "qrels": _place(*roles["qrels"], split) | {"query_id": _JUDGED, "corpus_id": "corpus-id", "score": "score"},
+    }
+    return {"source": {"hub": found.hub, "revision": found.revision}, "adapter": "beir", "columns": columns}
 
 
 def _place(config: str, files: str | None, split: str) -> dict[str, str]:
@@ -140,16 +165,38 @@ def _file_of(role: Role, filesystem: fsspec.AbstractFileSystem, path: str) -> So
 
 
 def read_queries(plan: SetPlan) -> pa.Table:
-    """QUERIES of a set: those that its judgments name, or all of them where it has no judgments.
+    """QUERIES of a set: the texts of its columns, else those that its judgments name, else all of its queries.
 
     Raises SourceError for a file that is damaged or has other columns, and where no query is judged.
     """
-    judged = set(_judged(plan.of("qrels"))) if plan.of("qrels") else None
-    texts = [text for unit in plan.of("queries") for text in _query_texts(unit, judged)]
-    if judged is not None and not texts:
-        raise SourceError(f"evaluation set {plan.name}: {plan.place}: none of its queries is judged; is it whole?")
-    normalised = normalise_texts(pa.array(texts, pa.string()))
-    return pa.table([pa.array([plan.name] * len(texts), pa.string()), normalised], schema=QUERIES)
+    if plan.columns:
+        texts = [text for unit in plan.of("rows") for text in _row_texts(unit, plan.columns)]
+    else:
+        judged = set(_judged(plan.of("qrels"))) if plan.of("qrels") else None
+        found = [text for unit in plan.of("queries") for text in _query_texts(unit, judged)]
+        if judged is not None and not found:
+            raise SourceError(f"evaluation set {plan.name}: {plan.place}: none of its queries is judged; is it whole?")
+        texts = [pa.array(found, pa.string())]
+    own = normalise_texts(pa.chunked_array(texts, pa.string()).combine_chunks())
+    return pa.table([pa.repeat(plan.name, len(own)), own, pa.repeat(plan.whole, len(own))], schema=QUERIES)
+
+
+def _row_texts(unit: Unit, patterns: Sequence[str]) -> Iterator[pa.Array]:
+    """The texts of the columns that some globs name, each once in its batch."""
+    known = column_names(unit) if unit.format == "parquet" else frozenset(patterns)
+    wanted = sorted(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
+    if not wanted:
+        raise SourceError(
+            f"evaluation set {unit.dataset}: {unit.path} has no column {' or '.join(patterns)}; it has "
+            f"{', '.join(sorted(known))}"
+        )
+    for raw in read_unit(unit, dict.fromkeys(wanted, unit.path)):
+        for name in wanted:
+            texts = raw.rows.column(name)
+            while pa.types.is_list(texts.type) or pa.types.is_large_list(texts.type):
+                texts = pc.list_flatten(texts)
+            said = pc.drop_null(_strings(texts)).unique()
+            yield said.filter(pc.not_equal(said, ""))
 
 
 def _judged(units: Collection[Unit]) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,8 @@ Candidate = tuple[int, int, float]
 
 
 @kernel
-def _is_unspaced(code_point):  # type: ignore[no-untyped-def]
+def is_unspaced(code_point):  # type: ignore[no-untyped-def]
+    """Whether a character belongs to a script that is written without spaces."""
     if code_point < 0x3005:
         thai_or_lao = 0x0E00 <= code_point < 0x0F00
         return thai_or_lao or 0x1000 <= code_point < 0x10A0 or 0x1780 <= code_point < 0x1800
@@ -55,7 +56,7 @@ def _hash_grams(data, start, end, out):  # type: ignore[no-untyped-def]
     while at < end:
         code_point, at = next_code_point(data, at)
         sums[length + 1] = sums[length] * _BASE + np.uint64(code_point)
-        unspaced[length] = _is_unspaced(code_point)
+        unspaced[length] = is_unspaced(code_point)
         length += 1
     count = 0
     for first in range(length - 1):

@@ -10,13 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.reasons import RejectReason
-from schemas.rows import QUERIES
+from schemas.rows import QUERIES, TEXTS
 from transforms.flow.files import read_parquet
 from transforms.flow.parts import DECISIONS
-from transforms.leaks.decontaminate import DecontaminateParams, EvaluationIndex
+from transforms.leaks.decontaminate import EXACT, DecontaminateParams, EvaluationIndex
 from transforms.leaks.evaluation_sightings import SIGHTINGS
 from transforms.text.matching import text_hashes
-from transforms.text.part_texts import first_texts
+
+#: Characters of an evaluation text that a rejection shows at most.
+_SHOWN = 300
+#: What a text is to its row.
+SIDES = ("query", "positive", "other text")
 
 
 class Leaks(NamedTuple):
@@ -28,32 +32,63 @@ class Leaks(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LeakCheck:
-    """Canonical rows -> the rows whose query, or first positive, holds an evaluation query.
+    """Canonical rows -> the rows of which a text holds an evaluation query.
 
-    ``queries``: a Parquet file of QUERIES. The index is built once in each worker process.
+    Looked at are the query and all positives, and of a row with a score its negatives too: they are the other half of a
+    pair that was judged. ``queries``: a Parquet file of QUERIES. The index is built once in each worker process.
     """
 
     queries: str
     params: DecontaminateParams
 
     def __call__(self, rows: pa.Table) -> Leaks:
-        index = _index(self.queries, self.params)
-        found = [index.find(texts) for texts in (rows.column("query").combine_chunks(), _first_positives(rows))]
-        matches: dict[int, dict[str, Any]] = {}
-        for side, matched in zip(("query", "positive"), found, strict=True):
-            for row in np.flatnonzero(matched.column("matched").to_numpy(zero_copy_only=False)).tolist():
-                matches.setdefault(row, {"side": side} | matched.slice(row, 1).to_pylist()[0])
+        matches = matches_of(rows, _index(self.queries, self.params))
         return Leaks(_decisions(matches), _sightings(matches, rows.column("dataset")))
 
 
-def _first_positives(rows: pa.Table) -> pa.Array:
-    return pc.fill_null(first_texts(rows.column("positives").combine_chunks()), "")
+def _texts_of(rows: pa.Table) -> pa.Table:
+    """``row, side, text`` of all texts that are looked at, each row's query first."""
+    scores = pc.is_valid(rows.column("score")).combine_chunks()
+    sides = [
+        (0, np.arange(rows.num_rows), rows.column("query").combine_chunks()),
+        (1, *_listed(rows.column("positives").combine_chunks())),
+        (2, *_listed(pc.if_else(scores, rows.column("negatives").combine_chunks(), pa.scalar([], TEXTS)))),
+    ]
+    tables = [
+        pa.table({"row": owners, "side": np.full(len(owners), side, np.int8), "text": texts})
+        for side, owners, texts in sides
+    ]
+    return pa.concat_tables(tables)
+
+
+def _listed(lists: pa.ListArray) -> tuple[np.ndarray[Any, Any], pa.Array]:
+    return pc.list_parent_indices(lists).to_numpy().astype(np.int64), pc.list_flatten(lists)
+
+
+def matches_of(rows: pa.Table, index: EvaluationIndex) -> dict[int, dict[str, Any]]:
+    """For each row that holds an evaluation query the match that decides: an equal one, else the first."""
+    texts = _texts_of(rows)
+    encoded = pc.dictionary_encode(texts.column("text").combine_chunks())
+    codes = encoded.indices.to_numpy()
+    found = index.find(encoded.dictionary)
+    places = np.flatnonzero(found.column("matched").combine_chunks().to_numpy(zero_copy_only=False)[codes])
+    matched = found.take(pa.array(codes[places])).to_pylist()
+    addresses = texts.select(["row", "side"]).take(pa.array(places)).to_pylist()
+    said = [address | match for address, match in zip(addresses, matched, strict=True)]
+    matches: dict[int, dict[str, Any]] = {}
+    for match in sorted(said, key=lambda match: match["kind"] != EXACT):  # stable: queries before positives
+        matches.setdefault(match["row"], match)
+    return matches
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _detail(match: dict[str, Any]) -> str:
     sets = match["evaluation_sets"]
     return (
-        f"the {match['side']} holds the query {match['evaluation_query']!r} of evaluation set"
+        f"the {SIDES[match['side']]} holds the query {_shown(match['evaluation_query'])!r} of evaluation set"
         f"{'s' if len(sets) > 1 else ''} {', '.join(sets)} ({match['kind']}, containment {match['containment']:.2f})"
     )
 
@@ -95,8 +130,18 @@ def _index(queries: str, params: DecontaminateParams) -> EvaluationIndex:
 @lru_cache(maxsize=2)
 def _built(queries: str, params: DecontaminateParams) -> EvaluationIndex:
     rows = read_parquet(queries, QUERIES.names)
-    names = rows.column("evaluation_set")
-    sets = {
-        name: rows.filter(pc.equal(names, name)).column("text").combine_chunks() for name in names.unique().to_pylist()
-    }
-    return EvaluationIndex.build(sets, params)
+    is_whole = rows.column("whole")
+    return EvaluationIndex.build(_by_set(rows.filter(pc.invert(is_whole))), params, _by_set(rows.filter(is_whole)))
+
+
+def _by_set(rows: pa.Table) -> dict[str, pa.Array]:
+    """The texts of each set; those of a set lie one behind the other."""
+    names = rows.column("evaluation_set").combine_chunks()
+    encoded = pc.run_end_encode(names) if len(names) else None
+    if encoded is None:
+        return {}
+    texts, start, found = rows.column("text").combine_chunks(), 0, dict[str, list[pa.Array]]()
+    for name, end in zip(encoded.values.to_pylist(), encoded.run_ends.to_pylist(), strict=True):
+        found.setdefault(name, []).append(texts.slice(start, end - start))
+        start = end
+    return {name: pa.concat_arrays(pieces) for name, pieces in found.items()}

@@ -153,14 +153,14 @@ def holds(form: str, other: str) -> bool:
     """Whether a text in the form for matching holds another one word for word."""
     start = form.find(other)
     while start >= 0:
-        if _is_edge(form, start) and _is_edge(form, start + len(other)):
+        if is_edge(form, start) and is_edge(form, start + len(other)):
             return True
         start = form.find(other, start + 1)
     return False
 
 
-def _is_edge(form: str, place: int) -> bool:
-    """Whether a token may end and another begin there."""
+def is_edge(form: str, place: int) -> bool:
+    """Whether a token may end and another begin at a place of a form."""
     return (
         place in (0, len(form))
         or " " in form[place - 1 : place + 1]

@@ -87,6 +87,39 @@ def test_a_long_passage_is_found_by_the_query_that_it_holds() -> None:
     holding = f"{passage[:middle]} {QUERIES['questions'][0].upper()} {passage[middle:]}"
     assert found([passage, holding]) == [None, ("claims, questions", QUERIES["questions"][0])]
     assert found([f"{passage} who designed the lighthouse {passage}"]) == [None]
+    assert found([f"{passage}. Who designed the lighthouse? {passage}"]) == [("questions", QUERIES["questions"][3])]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "I have been wondering about this for years: {} Thanks for any help!",
+        "Das frage ich mich seit langem: {} Vielen Dank im Voraus.",
+        "昨天有人这样问我：{}请用一段话回答。",
+        "昨天有人这样问我 {} 请用一段话回答",
+        "سألني أحدهم بالأمس {} من فضلك أجب",
+        "Hello all,\n{}\nBest wishes, Anna",
+        "He asked “{}” and left.",
+    ],
+)
+@pytest.mark.parametrize(
+    "query", [QUERIES["questions"][3], QUERIES["questions"][3].upper(), "上海的第一座灯塔是谁设计的"]
+)
+def test_a_short_query_is_found_as_a_sentence_of_a_message_in_any_language(message: str, query: str) -> None:
+    index = EvaluationIndex.build({"questions": pa.array([*QUERIES["questions"], "上海的第一座灯塔是谁设计的？"])})
+    asked = f"{query}。" if message.startswith("昨天") and query[0] == "上" else query  # the script does not change
+    (match,) = found([message.format(asked)], index)
+    assert match is not None
+    assert matching_form(match[1]) == matching_form(query)
+
+
+def test_a_query_that_says_little_is_not_found_inside() -> None:
+    queries = ["how are you all", "how to do it now", *(f"how are you all {n} to do it now" for n in range(60))]
+    index = EvaluationIndex.build({"small": pa.array(queries)})
+    assert found(["Hello! How are you all? I am fine.", "how are you all?"], index) == [
+        None,
+        ("small", "how are you all"),
+    ]
 
 
 def test_a_query_of_many_common_words_is_found_inside_a_longer_text_too() -> None:
@@ -211,6 +244,10 @@ def test_ordinary_public_questions_are_kept_and_a_test_split_is_found() -> None:
         ({"common_share": 2.0}, "common_share is 2.0"),
         ({"min_embedded_weight": 0.0}, "min_embedded_weight is 0.0"),
         ({"min_embedded_words": 0.0}, "min_embedded_words is 0.0"),
+        ({"min_sentence_words": 0.0}, "min_sentence_words is 0.0"),
+        ({"min_telling_words": 0.0}, "min_telling_words is 0.0"),
+        ({"min_closing_weight": 0.0}, "min_closing_weight is 0.0"),
+        ({"frames": ("(",)}, "frames: .*give regular expressions of RE2"),
     ],
 )
 def test_wrong_params_are_refused(wrong: dict[str, float], message: str) -> None:

@@ -174,3 +174,46 @@ def test_a_collection_that_is_damaged_or_has_no_text_is_an_error(tmp_path: Path,
     (tmp_path / "broken" / "queries.parquet").write_bytes(data)
     with pytest.raises(SourceError, match=r"broken/queries\.parquet"):
         read_queries(plan_folder(str(tmp_path), "eval")[0])
+
+
+def _rows_plan(root: Path, files: Mapping[str, bytes], **changes: Any) -> SetPlan:
+    return _plan(root, files, **{"type": "STS", "columns": ["sentence1", "sentence2"]} | changes)
+
+
+@pytest.mark.parametrize("folder", ["default/", "data/", ""])
+def test_texts_of_the_scored_columns_are_kept_out_as_wholes(tmp_path: Path, folder: str) -> None:
+    rows = {"sentence1": ["a boat", "a boat", None], "sentence2": ["a&amp;b", "", "a ship"], "score": [1.0, 2.0, 3.0]}
+    files = {
+        f"{folder}test-00000-of-00001.parquet": _parquet(rows),
+        f"{folder}train-00000-of-00001.parquet": _parquet({"sentence1": ["mine"], "sentence2": ["own"]}),
+    }
+    found = read_queries(_rows_plan(tmp_path, files))
+    assert sorted(found.column("text").to_pylist()) == ["a boat", "a ship", "a&b"]
+    assert set(found.column("whole").to_pylist()) == {True}
+
+
+def test_lists_of_texts_and_globs_over_columns_are_read(tmp_path: Path) -> None:
+    rows = {"sentence_deu": [["ein", "zwei"]], "sentence_eng": [["one", "two"]], "other": [["no"]]}
+    plan = _rows_plan(tmp_path, {"test.parquet": _parquet(rows)}, type="BitextMining", columns=["sentence_*"])
+    assert sorted(_texts(plan)) == ["ein", "one", "two", "zwei"]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (("de/test.parquet", "fr/test.parquet", "es/test.parquet"), 2),
+        (("test.parquet",), 1),
+    ],
+)
+def test_configurations_are_read_or_else_the_file_that_holds_all_of_them(
+    tmp_path: Path, files: tuple[str, ...], expected: int
+) -> None:
+    data = {name: _parquet({"text": [name]}) for name in files}
+    plan = _plan(tmp_path, data, type="Classification", columns=["text"], configs=["de", "fr"])
+    assert _texts(plan) == list(files[:expected])
+
+
+def test_a_set_without_its_columns_is_an_error_that_names_them(tmp_path: Path) -> None:
+    plan = _rows_plan(tmp_path, {"test.parquet": _parquet({"words": ["w"]})})
+    with pytest.raises(SourceError, match=r"Toy.v2: .*has no column sentence1 or sentence2; it has words"):
+        read_queries(plan)

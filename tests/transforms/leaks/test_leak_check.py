@@ -8,21 +8,24 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from schemas.rows import QUERIES
 from tests.transforms.rows import canonical_rows
 from transforms.flow.counts import overlap_counts
 from transforms.flow.files import parquet_bytes, publish
 from transforms.leaks.decontaminate import DecontaminateParams, EvaluationIndex
 from transforms.leaks.evaluation_sightings import count_sightings
-from transforms.leaks.leak_check import QUERIES, LeakCheck, Leaks
+from transforms.leaks.leak_check import LeakCheck, Leaks
 
 RIVER = "Which river flows through the old harbour of Antwerp?"
 FERRY = "How long does it take to charge an electric ferry?"
+INTENT = "I lost my card on the ferry this morning"
 ASKED = [("claims", RIVER), ("questions", RIVER), ("questions", FERRY)]
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> LeakCheck:
-    rows = [{"evaluation_set": name, "text": text} for name, text in ASKED]
+    rows = [{"evaluation_set": name, "text": text, "whole": False} for name, text in ASKED]
+    rows += [{"evaluation_set": "intents", "text": INTENT, "whole": True}]
     publish(str(tmp_path / "queries.parquet"), parquet_bytes(pa.Table.from_pylist(rows, QUERIES)))
     return LeakCheck(queries=str(tmp_path / "queries.parquet"), params=DecontaminateParams())
 
@@ -32,7 +35,7 @@ def _decided(leaks: Leaks) -> dict[int, str]:
     return {row["row"]: row["detail"] for row in leaks.decisions.to_pylist()}
 
 
-def test_a_row_is_rejected_by_its_query_or_its_first_positive(check: LeakCheck) -> None:
+def test_a_row_is_rejected_by_its_query_or_any_positive(check: LeakCheck) -> None:
     rows = canonical_rows(
         [
             {"query": "WHICH river flows through the old harbour of Antwerp"},
@@ -47,10 +50,52 @@ def test_a_row_is_rejected_by_its_query_or_its_first_positive(check: LeakCheck) 
     assert details == {
         0: f"the query holds the query {RIVER!r} of evaluation sets claims, questions (exact, containment 1.00)",
         2: f"the positive holds the query {FERRY!r} of evaluation set questions (exact, containment 1.00)",
+        3: f"the positive holds the query {FERRY!r} of evaluation set questions (exact, containment 1.00)",
         4: details[4],
         5: f"the query holds the query {FERRY!r} of evaluation set questions (contained, containment 1.00)",
     }
     assert "of evaluation set questions (edited, containment 0." in details[4]
+
+
+def test_an_equal_text_goes_before_one_that_holds_a_query(check: LeakCheck) -> None:
+    row = {"query": f"{FERRY} I ask since last week, and nobody knows.", "positives": ["no", RIVER]}
+    (detail,) = _decided(check(canonical_rows([row]))).values()
+    assert detail.startswith(f"the positive holds the query {RIVER!r} of evaluation sets claims, questions (exact")
+
+
+def test_both_texts_of_a_judged_pair_are_looked_at_and_given_negatives_are_not(check: LeakCheck) -> None:
+    pair = {"query": "boats", "positives": ["ships"], "negatives": [FERRY]}
+    assert _decided(check(canonical_rows([pair]))) == {}
+    assert "the other text holds the query" in _decided(check(canonical_rows([pair | {"score": 0.1}])))[0]
+
+
+def test_texts_of_other_tasks_are_found_as_wholes_only(check: LeakCheck) -> None:
+    rows = [
+        {"query": INTENT.upper(), "positives": [], "label": "lost"},
+        {"query": "where to?", "positives": ["I lost the card on the ferry this morning"]},
+        {"query": "where to?", "positives": [f"Listen. {INTENT}. What now?"]},
+    ]
+    details = _decided(check(canonical_rows(rows)))
+    assert details[0] == f"the query holds the query {INTENT!r} of evaluation set intents (exact, containment 1.00)"
+    assert "of evaluation set intents (edited" in details[1]
+    assert 2 not in details
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "Instruct: Given a question, retrieve passages.\nQuery: {}",
+        "Instruct: Given a question, retrieve passages. Query: {}",
+        "query: {}",
+        "Represent this sentence for searching relevant passages: {}",
+        "为这个句子生成表示以用于检索相关文章：{}",
+        "task: search result | query: {}",
+    ],
+)
+def test_a_prompt_frame_is_taken_off_before_texts_are_compared(check: LeakCheck, frame: str) -> None:
+    rows = canonical_rows([{"query": frame.format(INTENT)}, {"query": frame.format(FERRY)}])
+    details = _decided(check(rows))
+    assert [detail.partition("(")[2][:5] for detail in details.values()] == ["exact", "exact"]
 
 
 def test_each_set_that_has_the_query_saw_it(check: LeakCheck) -> None:

@@ -1,0 +1,34 @@
+"""Prompts that embedding models put before a text: taken off before texts are compared with evaluation queries.
+
+A dataset may bring its queries ready for one model (``Instruct: ... Query: ...``). What the model's frame holds is the
+query all the same.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: RE2, at the beginning of a text, in any case: E5 instruct and its kin, Instructor and BGE (English, Chinese), the
+#: prefixes of E5, nomic and EmbeddingGemma.
+PROMPT_FRAMES = (
+    r"instruct(?:ion)?\s*:.*?\bquery\s*:",
+    r"represent (?:this|the) [^:\n]+:",
+    r"为这个(?:句子|段落)生成表示以用于检索相关(?:文章|文档|段落)?\s*[:：]",
+    r"task:[^|\n]+\|\s*query\s*:",
+    r"title:[^|\n]+\|\s*text\s*:",
+    r"(?:search_query|search_document|classification|clustering|query|passage)\s*:\s",
+)
+
+
+def without_frames(texts: pa.Array, frames: Sequence[str]) -> pa.Array:
+    """Texts without the frame that they begin with; one that is nothing but a frame stays as it is."""
+    if not frames:
+        return texts
+    pattern = rf"(?is)^\s*(?:{'|'.join(frames)})\s*"
+    framed = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+    if not pc.any(framed).as_py():
+        return texts
+    bare = pc.replace_substring_regex(texts.filter(framed), pattern, "")
+    said = pc.if_else(pc.equal(bare, ""), texts.filter(framed), bare)
+    return pc.replace_with_mask(texts, framed, said)
