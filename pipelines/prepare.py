@@ -55,12 +55,12 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
     """Add the whole prepare stage to a pipeline."""
     units = pipeline | "Units" >> beam.Create(job.units).with_output_types(str) | "Spread units" >> beam.Reshuffle()
     read = units | "Read" >> _read(units, job.read)
-    members = (
+    judged = (
         batches(read[JUDGMENTS_TAG], "Judgments"),
         batches(read[PASSAGES_TAG], "Passage addresses"),
     ) | "Judge" >> JoinPassages(job.read)
     grouped = (
-        (batches(read[MEMBERS_TAG], "Members"), members)
+        (batches(read[MEMBERS_TAG], "Members"), judged["members"])
         | "All members" >> beam.Flatten()
         | "By group" >> beam.GroupByKey()
         | "Group" >> beam.ParDo(GroupRows(job.read)).with_outputs(COUNTS_TAG, FILES_TAG, main="rows")
@@ -88,7 +88,13 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
     steps = [read, grouped, applied, kept]
     records = file_records([read, applied, kept], "Written")
     overlap = (records, batches(applied[SIGHTINGS_TAG], "Leaks")) | "Overlap" >> CountOverlap(spec=job.passages)
-    write_manifest([*steps, {COUNTS_TAG: overlap}], steps, job.read.folder, job.read.entries, job.facts)
+    write_manifest(
+        [*steps, {COUNTS_TAG: judged[COUNTS_TAG]}, {COUNTS_TAG: overlap}],
+        steps,
+        job.read.folder,
+        job.read.entries,
+        job.facts,
+    )
 
 
 def _read(units: PCollection[str], spec: ReadSpec) -> beam.PTransform[Any, Any]:
@@ -106,18 +112,19 @@ def _read(units: PCollection[str], spec: ReadSpec) -> beam.PTransform[Any, Any]:
 
 
 class JoinPassages(beam.PTransform[Any, Any]):
-    """(judgments, passage addresses) by range of ids -> members with text, by group."""
+    """(judgments, passage addresses) by range of ids -> ``members`` with text, by group, and counts."""
 
     def __init__(self, spec: ReadSpec) -> None:
         super().__init__()
         self._spec = spec
 
-    def expand(self, inputs: Any) -> Keyed:
+    def expand(self, inputs: Any) -> dict[str, Any]:
         found = (
             inputs
             | beam.Flatten()
             | "By passage" >> beam.GroupByKey()
-            | "Find" >> beam.ParDo(FindPassages(self._spec.num_partitions)).with_outputs(MISSING_TAG, main="found")
+            | "Find"
+            >> beam.ParDo(FindPassages(self._spec.num_partitions)).with_outputs(MISSING_TAG, COUNTS_TAG, main="found")
         )
         fetched = (
             batches(found["found"], "Found")
@@ -125,7 +132,7 @@ class JoinPassages(beam.PTransform[Any, Any]):
             | "Fetch" >> beam.ParDo(FetchPassages(self._spec))
         )
         members: Keyed = (fetched, batches(found[MISSING_TAG], "Missing")) | "Judged" >> beam.Flatten()
-        return members
+        return {"members": members, COUNTS_TAG: found[COUNTS_TAG]}
 
 
 class Cap(beam.PTransform[Any, Any]):

@@ -3,10 +3,12 @@
 The meaning of adapters, column paths and options is defined in ``docs/adapters.md``.
 """
 
+import codecs
 from enum import StrEnum
-from typing import Any, Literal, Self
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.names import Glob, HubId, Name, Revision, Slug, checked_glob, checked_name
@@ -14,6 +16,8 @@ from schemas.names import Glob, HubId, Name, Revision, Slug, checked_glob, check
 Columns = str | tuple[str, ...] | dict[str, Any]
 #: Which texts must be the same for two rows to be duplicates.
 Compare = Literal["query", "positives", "both"]
+#: A code of ISO 639 with, perhaps, a script or a country behind it, as in ``zh-Hant``; ``code`` stands for programs.
+Language = Annotated[str, Field(pattern=r"^(code|[a-z]{2,3})([-_][A-Za-z0-9]{2,8})*$")]
 
 
 class TaskType(StrEnum):
@@ -122,9 +126,36 @@ class AdapterOptions(_Entry):
     records: str | None = None
 
 
+class CsvDialect(_Entry):
+    """How the fields of CSV and TSV files are told apart, where that is not as their standards have it.
+
+    ``delimiter``: the character between two fields, or ``whitespace`` for any run of blanks and tabs (default: a comma
+    in CSV, a tab in TSV). ``quotes``: whether fields may stand in marks, in which delimiters and line ends are text
+    (default: in CSV yes, in TSV no). ``quote``: that mark. ``escape``: a character that makes a mark, or itself, behind
+    it text, as in ``\\"``; by default a mark is text where it stands twice. ``skip_blank``: blanks behind a delimiter
+    are no text.
+    """
+
+    delimiter: Annotated[str, Field(pattern=r"^([^\r\n]|whitespace)$")] | None = None
+    quotes: bool | None = None
+    quote: Annotated[str, Field(pattern=r"^[^\r\n]$")] = '"'
+    escape: Annotated[str, Field(pattern=r"^[^\r\n]$")] | None = None
+    skip_blank: bool = False
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        characters = [character for character in (self.delimiter, self.quote, self.escape) if character is not None]
+        if len(set(characters)) < len(characters):
+            raise ValueError(f"delimiter, quote and escape must be three different characters; got {characters}")
+        if self.delimiter == "whitespace" and self.quotes:
+            raise ValueError("fields that white space separates cannot stand in quotes: leave `quotes` out")
+        return self
+
+
 class SourceSpec(_Entry):
     """Where an entry's rows lie. ``hub`` is the dataset's id on the hub; without one the entry's name names its
-    folder.
+    folder. ``encoding``: that of its text files (``cp1252``, ``utf-16-le``, any that Python knows), where it is not
+    UTF-8 and no byte order mark says so. ``csv``: how its CSV and TSV files are written, where that is not as usual.
     """
 
     hub: HubId | None = None
@@ -132,9 +163,21 @@ class SourceSpec(_Entry):
     configs: tuple[Name, ...] = Field(("default",), min_length=1)
     split: Name = "train"
     files: Glob | None = Field(None, description="glob below the dataset's folder; may hold {config} and {split}")
+    encoding: str | None = None
+    csv: CsvDialect = CsvDialect()
     access: Literal["open_files", "open_raw_script", "git", "http_file", "manual", "manual_or_hf_copy"] = "open_files"
     obtain: str | None = Field(None, description="what a person must do to get the files, and where they go")
     substitute: str | None = Field(None, description="what can be used where that is not possible")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str | None) -> str | None:
+        try:
+            if encoding is not None and not codecs.lookup(encoding)._is_text_encoding:
+                raise LookupError
+        except LookupError:
+            raise ValueError(f"{encoding!r} is no encoding of text; such are cp1252, latin-1, utf-16-le") from None
+        return encoding
 
 
 class CatalogEntry(_Entry):
@@ -144,10 +187,10 @@ class CatalogEntry(_Entry):
     title: str
     stage: Stage
     task_type: TaskType
-    languages: tuple[str, ...] = Field(min_length=1)
-    config_languages: dict[str, str] = Field(default_factory=dict)
+    languages: tuple[Language, ...] = Field(min_length=1)
     source: SourceSpec
     adapter: Adapter
+    config_languages: dict[str, Language] = Field(default_factory=dict)
     columns: dict[str, Columns]
     options: AdapterOptions = AdapterOptions()
     label_names: tuple[str, ...] | None = None
@@ -162,6 +205,19 @@ class CatalogEntry(_Entry):
     cap: PositiveInt | None = None
     evidence: Literal["verified", "strong", "inferred"] = "inferred"
     note: str = ""
+
+    @field_validator("config_languages")
+    @classmethod
+    def _names_configs(cls, languages: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        source = info.data.get("source")
+        if source is None or info.data.get("adapter") in (None, Adapter.BEIR):
+            return languages  # of a wrong entry the other mistake is told; the roles of beir have configurations too
+        unknown = [name for name in languages if not any(fnmatchcase(name, known) for known in source.configs)]
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)}: no such configuration; the entry's are {', '.join(source.configs)}"
+            )
+        return languages
 
     @model_validator(mode="after")
     def _columns_fit_adapter(self) -> Self:

@@ -5,7 +5,7 @@ batching: within a group rows are ordered by the hash of their normalised text, 
 say.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -41,11 +41,12 @@ _BLANK = xxhash.xxh3_128_digest(b"")
 @dataclass(frozen=True, kw_only=True)
 class Grouped:
     """``rows`` (GROUPED) in the order of their groups, ``merged``: rows whose text went into another's, by dataset,
-    ``rejections`` (REJECTIONS)."""
+    ``rejections`` (REJECTIONS), ``ambiguous``: by dataset the rows whose query has several texts under its id."""
 
     rows: pa.Table
     merged: dict[str, int]
     rejections: pa.Table
+    ambiguous: dict[str, int] = field(default_factory=dict)
 
 
 def group_members(members: pa.Table) -> Grouped:
@@ -70,7 +71,17 @@ def group_members(members: pa.Table) -> Grouped:
         rows=_examples(groups, queries, carriers, _once(groups, positive), _once(groups, negative)),
         merged=_counts(groups.column("dataset").filter(pa.array(merged))),
         rejections=_rejections(groups, queries, [*refusals, *judged]),
+        ambiguous=_counts(groups.column("dataset").filter(pa.array(_ambiguous(groups)))),
     )
+
+
+def _ambiguous(groups: Groups) -> Mask:
+    """Rows whose query is brought by several rows that do not say the same."""
+    is_query = groups.has_role(QUERY)
+    texts = first_in_run(groups.text, np.flatnonzero(is_query))
+    several = np.bincount(groups.group[texts], minlength=len(groups.query_row)) > 1
+    found: Mask = several[groups.group] & ~is_query
+    return found
 
 
 class _Refusal(NamedTuple):

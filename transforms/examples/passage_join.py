@@ -4,8 +4,9 @@ A judged passage is found by the hash of its id; its address is sent to its part
 a corpus is never held by anyone. What was found joins the members of its group.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -18,34 +19,45 @@ from transforms.examples.grouping import MEMBERS, group_members
 from transforms.examples.read_rows import COUNTS_TAG, PASSAGE_ADDRESSES, ReadSpec, publish_rejections
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
-from transforms.flow.counts import MERGED, count
+from transforms.flow.counts import MERGED, count, note_count
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address, read_part
 
 MISSING_TAG = "missing"
+AMBIGUOUS_PASSAGE = "judgments name a passage whose id stands in the corpus with several texts; one of them was taken"
+AMBIGUOUS_QUERY = "judgments name a query whose id stands there with several texts; one of them was taken"
 
 #: A judgment on its way to the part that holds its passage.
 WANTED = MEMBERS.append(pa.field("row", pa.int32(), nullable=False))
 
 
-def find_passages(addresses: pa.Table, judgments: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Match judgments with passage addresses by key: ``(found: WANTED with a column part, missing: MEMBERS)``.
+class Found(NamedTuple):
+    """Judgments whose passage is there (WANTED with a column part), those whose passage is not (MEMBERS), and for each
+    dataset how many of the former name a passage that its corpus holds with several texts."""
 
-    A passage id that a corpus holds twice is taken at its smallest address.
+    found: pa.Table
+    missing: pa.Table
+    ambiguous: dict[str, int]
+
+
+def find_passages(addresses: pa.Table, judgments: pa.Table) -> Found:
+    """Match judgments with passage addresses by key.
+
+    Of the texts of a passage id that a corpus holds twice the one with the smallest hash is taken, whatever the files.
     """
-    ordered = addresses.sort_by([("passage", "ascending"), ("part", "ascending"), ("row", "ascending")])
-    keys = _fixed(ordered.column("passage"))
-    wanted = _fixed(judgments.column("passage"))
-    at = np.searchsorted(keys, wanted)
-    found = (
-        (at < len(keys)) & (keys[np.minimum(at, max(len(keys) - 1, 0))] == wanted)
-        if len(keys)
-        else np.zeros(len(at), bool)
-    )
-    rows = judgments.filter(pa.array(found))
-    positions = pa.array(at[found])
+    ordered = addresses.sort_by([(name, "ascending") for name in ("passage", "content", "part", "row")])
+    keys, wanted = _fixed(ordered.column("passage")), _fixed(judgments.column("passage"))
+    first, end = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, side="right")
+    there = pa.array(end > first)
+    rows, positions = judgments.filter(there), pa.array(first[end > first])
+    content = ordered.column("content").to_numpy()
+    several = content[first[end > first]] != content[end[end > first] - 1]
     joined = rows.append_column(WANTED.field("row"), ordered.column("row").take(positions))
-    return joined.append_column("part", ordered.column("part").take(positions)), judgments.filter(pa.array(~found))
+    return Found(
+        found=joined.append_column("part", ordered.column("part").take(positions)),
+        missing=judgments.filter(pc.invert(there)),
+        ambiguous=dict(Counter(rows.column("dataset").filter(pa.array(several)).to_pylist())),
+    )
 
 
 def _fixed(hashes: pa.ChunkedArray) -> Any:
@@ -60,7 +72,7 @@ def _fixed(hashes: pa.ChunkedArray) -> Any:
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 class FindPassages(beam.DoFn):
     """Judgments and passage addresses of a range of ids -> judgments by part; tagged: those without a passage, by
-    group.
+    group, and counts.
     """
 
     def __init__(self, num_partitions: int) -> None:
@@ -72,9 +84,11 @@ class FindPassages(beam.DoFn):
         judgments = [batch for batch in batches if batch.schema.names == MEMBERS.names]
         if not judgments:
             return
-        found, missing = find_passages(
+        found, missing, ambiguous = find_passages(
             pa.Table.from_batches(addresses, schema=PASSAGE_ADDRESSES), pa.Table.from_batches(judgments, schema=MEMBERS)
         )
+        for dataset, number in sorted(ambiguous.items()):
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, note_count(dataset, AMBIGUOUS_PASSAGE, number))
         yield from by_partition(found.drop_columns("part"), found.column("part").to_numpy())
         partitions = partitions_of(first_words(missing.column("group")), self._num_partitions)
         for pair in by_partition(missing, partitions):
@@ -119,4 +133,6 @@ class GroupRows(OverlappingDoFn):
         progress.report(self._spec.progress, rejected=sum(batch.num_rows for batch in rejected))
         for dataset, merged in sorted(grouped.merged.items()):
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, MERGED, merged))
+        for dataset, number in sorted(grouped.ambiguous.items()):
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, note_count(dataset, AMBIGUOUS_QUERY, number))
         yield from publish_rejections(self._spec.rejections, rejected)

@@ -5,6 +5,7 @@ under a partition of their group; passages of corpora go to parts of their own, 
 them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,26 +20,28 @@ from schemas.catalog import LocatedEntry
 from schemas.rows import ID, PASSAGES, REJECTIONS, fields_hash
 from transforms.cleaning.clean import CleanParams, clean_rows
 from transforms.cleaning.normalise import normalise_texts
-from transforms.examples.adapters import adapt, source_columns
+from transforms.examples.adapters import GROUPED_BY, Adapted, adapt, limit_keys, read_options, source_columns
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of
-from transforms.flow.counts import READ, count
+from transforms.flow.counts import READ, count, least_id, note_count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address
 from transforms.flow.rejections import write_rejections
 from transforms.sources.limit import Threshold, limit_key, offer, row_hashes, text_hashes, unit_number
-from transforms.sources.readers import RawBatch, read_unit
+from transforms.sources.readers import Notes, RawBatch, read_unit
 from transforms.sources.units import Unit
+from transforms.text.matching import text_hashes as content_words
 
 MEMBERS_TAG, JUDGMENTS_TAG, PASSAGES_TAG, COUNTS_TAG, FILES_TAG = "members", "judgments", "passages", "counts", "files"
 
-#: Where a passage rests, for those who judge it: the hash of (dataset, passage id) and its address.
+#: Where a passage rests, for those who judge it: the hash of (dataset, passage id), its address, a hash of its text.
 PASSAGE_ADDRESSES = pa.schema(
     [
         pa.field("passage", ID, nullable=False),
         pa.field("part", pa.int64(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),
+        pa.field("content", pa.uint64(), nullable=False),
     ]
 )
 
@@ -78,21 +81,18 @@ class ReadSpec:
         return f"{self.folder}/rejections"
 
 
-def read_raw(spec: ReadSpec, unit: Unit) -> Iterator[RawBatch]:
-    """The raw batches of a unit, with the columns that its entry maps."""
+def read_raw(spec: ReadSpec, unit: Unit, notes: Notes | None = None) -> Iterator[RawBatch]:
+    """The raw batches of a unit, with the columns that its entry maps; ``notes`` takes what was noticed."""
     located = spec.located[unit.dataset]
-    yield from read_unit(unit, source_columns(located, unit.role, unit.config), located.entry.options.records)
+    options = read_options(located, unit.role, unit.config)
+    yield from read_unit(unit, source_columns(located, unit.role, unit.config), options, notes=notes)
 
 
 def raw_hashes(spec: ReadSpec, unit: Unit, raw: RawBatch) -> tuple[Any, Any]:
     """Hashes by which LIMIT chooses: of well-formed rows and of broken ones."""
-    columns: dict[str, Any] = spec.located[unit.dataset].entry.columns
     broken = text_hashes(raw.broken.column("raw").to_pylist())
-    if unit.role == "qrels":
-        return text_hashes(raw.rows.column(columns["qrels"]["query_id"]).to_pylist()), broken
-    if unit.role == "corpus":
-        return text_hashes(raw.rows.column(columns["corpus"]["id"]).to_pylist()), broken
-    return row_hashes(raw.rows), broken
+    keys = limit_keys(spec.located[unit.dataset], unit, raw)
+    return (row_hashes(raw.rows) if keys is None else text_hashes(keys.to_pylist())), broken
 
 
 @beam.typehints.with_input_types(str)
@@ -109,7 +109,11 @@ class OfferHashes(beam.DoFn):
             return
         found = [np.concatenate(raw_hashes(self._spec, unit, raw)) for raw in read_raw(self._spec, unit)]
         if found:
-            yield from offer(unit, np.concatenate(found), self._spec.limit)
+            yield from offer(unit, np.concatenate(found), self._spec.limit, _is_grouped(self._spec, unit))
+
+
+def _is_grouped(spec: ReadSpec, unit: Unit) -> bool:
+    return unit.role == "rows" and spec.located[unit.dataset].entry.adapter in GROUPED_BY
 
 
 def passage_keys(passages: pa.RecordBatch) -> pa.Array:
@@ -126,15 +130,17 @@ class ReadRows(OverlappingDoFn):
 
     def work(self, element: str, thresholds: dict[str, str]) -> Iterator[Any]:
         unit = Unit.from_json(element)
-        limited = _Limiter(self._spec, unit, thresholds.get(limit_key(unit)))
+        limited = _Limiter(self._spec, unit, thresholds.get(limit_key(unit, _is_grouped(self._spec, unit))))
         rows, rejected, passages = PartWriter(self._spec.parts), [], _CorpusWriter(self._spec)
         unusable: list[pa.RecordBatch] = []
-        for raw in read_raw(self._spec, unit):
+        noticed = _Noticed(unit)
+        for raw in read_raw(self._spec, unit, noticed.notes):
             raw, sampled = limited.take(raw)
             adapted = adapt(self._spec.located[unit.dataset], unit, raw)
             kept, unfit = clean_rows(adapted.rows, self._spec.located[unit.dataset], self._spec.clean[unit.dataset])
             rejected += [adapted.rejections, unfit]
             unusable.append(adapted.unusable)
+            noticed.add(adapted)
             yield from self._announce(rows.add(kept))
             yield from self._keyed_members(adapted.members)
             yield from passages.add(adapted.passages, sampled)
@@ -144,6 +150,7 @@ class ReadRows(OverlappingDoFn):
         yield from publish_rejections(self._spec.rejections, rejected)
         yield from publish_rejections(self._spec.rejections, unusable, "corpus/")
         progress.report(self._spec.progress, units=1)
+        yield from noticed.counts()
 
     def _announce(self, parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, pa.RecordBatch]]:
         for part, size in parts:
@@ -164,6 +171,29 @@ class ReadRows(OverlappingDoFn):
             read = raw.rows.num_rows + raw.broken.num_rows
             progress.report(self._spec.progress, read=read, rejected=rejected)
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(unit.dataset, READ, read))
+
+
+class _Noticed:
+    """What is worth telling of one unit, beside its rows."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._ids: dict[str, str] = {}
+        self.notes: Notes = Counter()
+
+    def add(self, adapted: Adapted) -> None:
+        """Take note of the ids of a batch, and of its rows outside the count that cannot be used."""
+        for kind, text in adapted.least_ids.items():
+            self._ids[kind] = min(text, self._ids.get(kind, text))
+        for reason in adapted.unusable.column("reason").to_pylist():
+            self.notes[f"rows of the {self._unit.role} cannot be used: {reason}"] += 1
+
+    def counts(self) -> Iterator[Any]:
+        """All of it, as counts that change no balance."""
+        told = [note_count(self._unit.dataset, note, number) for note, number in sorted(self.notes.items())]
+        ids = [least_id(self._unit.dataset, kind, text) for kind, text in sorted(self._ids.items())]
+        for item in (*told, *ids):
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, item)
 
 
 class _Limiter:
@@ -203,6 +233,7 @@ class _CorpusWriter:
     def __init__(self, spec: ReadSpec) -> None:
         self._spec, self._writer = spec, PartWriter(spec.corpus)
         self._keys: list[pa.Array] = []
+        self._contents: list[pa.Array] = []
         self._dataset = ""
 
     def add(self, passages: pa.RecordBatch, sampled: pa.Array) -> Iterator[Any]:
@@ -212,6 +243,7 @@ class _CorpusWriter:
         self._dataset = passages.column("dataset")[0].as_py()
         self._keys.append(passage_keys(passages))
         texts = pc.fill_null(normalise_texts(passages.column("text")), "")
+        self._contents.append(pa.array(content_words(texts)[:, 0]))
         columns = [passages.column("dataset"), passages.column("passage_id"), texts, sampled]
         yield from self._addresses(self._writer.add(pa.RecordBatch.from_arrays(columns, schema=CORPUS)))
 
@@ -222,9 +254,10 @@ class _CorpusWriter:
     def _addresses(self, parts: Iterable[tuple[int, int]]) -> Iterator[Any]:
         for part, size in parts:
             keys = pa.chunked_array(self._keys, type=ID).combine_chunks()
-            self._keys = [keys.slice(size)] if len(keys) > size else []
-            columns = [keys.slice(0, size), pa.array(np.full(size, part)), pa.array(np.arange(size, dtype=np.int32))]
-            rows = pa.table(columns, schema=PASSAGE_ADDRESSES)
+            contents = pa.chunked_array(self._contents, type=pa.uint64()).combine_chunks()
+            self._keys, self._contents = [keys.slice(size)], [contents.slice(size)]
+            places = [pa.array(np.full(size, part)), pa.array(np.arange(size, dtype=np.int32))]
+            rows = pa.table([keys.slice(0, size), *places, contents.slice(0, size)], schema=PASSAGE_ADDRESSES)
             partitions = partitions_of(first_words(rows.column("passage")), self._spec.num_partitions)
             for keyed in by_partition(rows, partitions):
                 yield beam.pvalue.TaggedOutput(PASSAGES_TAG, keyed)

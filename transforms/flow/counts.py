@@ -10,6 +10,10 @@ from schemas.manifest import StageCounts
 READ, KEPT, MERGED, REJECTED, DISTINCT = "read", "kept", "merged", "rejected", "distinct_texts"
 
 _EVALUATION = "evaluation"
+_NOTE, _LEAST_ID = "note", "least_id"
+
+#: Longer ids are cut off where they are shown.
+_ID_CHARACTERS = 80
 
 Count = tuple[str, int]
 
@@ -22,6 +26,20 @@ def count(dataset: str, what: str, rows: int, reason: str = "") -> Count:
 def overlap_count(dataset: str, evaluation_set: str, what: str, number: int) -> Count:
     """One keyed number about a training dataset and an evaluation set (about the set alone: the dataset is empty)."""
     return f"{dataset}\t{_EVALUATION}\t{evaluation_set}\t{what}", number
+
+
+def note_count(dataset: str, note: str, number: int) -> Count:
+    """What was noticed about a dataset, in words, and how many rows or files it concerns. It changes no balance."""
+    return _told(dataset, _NOTE, note), number
+
+
+def least_id(dataset: str, kind: str, text: str) -> Count:
+    """An id of a kind (``corpus``, ``judged_passages``); ``remarks`` gives the first of each in the order of texts."""
+    return _told(dataset, _LEAST_ID, kind, text[:_ID_CHARACTERS]), 1
+
+
+def _told(*fields: str) -> str:
+    return "\t".join(field.replace("\t", " ") for field in (*fields, *[""] * (4 - len(fields))))
 
 
 def stage_counts(totals: Iterable[Count], datasets: Iterable[str]) -> dict[str, StageCounts]:
@@ -43,8 +61,23 @@ def overlap_counts(totals: Iterable[Count]) -> dict[str, dict[str, dict[str, int
     """Totals about evaluation sets: training dataset -> evaluation set -> what -> number, in the order of names."""
     overlaps: dict[str, dict[str, dict[str, int]]] = {}
     for key, number in sorted(totals):
-        dataset, _, *pair = key.split("\t")
-        if len(pair) == 2:
+        dataset, what, *pair = key.split("\t")
+        if what == _EVALUATION:
             found = overlaps.setdefault(dataset, {}).setdefault(pair[0], {})
             found[pair[1]] = found.get(pair[1], 0) + number
     return overlaps
+
+
+def remarks(totals: Iterable[Count]) -> dict[str, dict[str, dict[str, Any]]]:
+    """What was noticed: ``notes`` (dataset -> words -> number of rows or files) and ``ids`` (dataset -> kind -> the
+    first id of that kind in the order of texts); empty where there is nothing.
+    """
+    notes: dict[str, dict[str, Any]] = {}
+    ids: dict[str, dict[str, Any]] = {}
+    for key, number in sorted(totals):
+        dataset, what, name, *text = key.split("\t")
+        if what == _NOTE:
+            notes.setdefault(dataset, {})[name] = number
+        elif what == _LEAST_ID:
+            ids.setdefault(dataset, {}).setdefault(name, text[0])
+    return {name: found for name, found in (("notes", notes), ("ids", ids)) if found}

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.errors import BalanceError
 from schemas.manifest import StageCounts
 from transforms.flow.content import KnownFile
-from transforms.flow.counts import Count, overlap_counts, stage_counts
+from transforms.flow.counts import Count, overlap_counts, remarks, stage_counts
 from transforms.flow.files import exists, read_json
 
 MANIFEST = "manifest.json"
@@ -34,9 +34,9 @@ class FileRecord:
 def stage_manifest(
     totals: Sequence[Count], records: Iterable[str], datasets: Iterable[str], facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """The stage's manifest as a JSON value: facts about the run, counts by dataset, files by kind, and what was seen of
-    evaluation sets if anything was counted. Order-free. What ``facts`` hold under ``reused`` (counts by dataset,
-    files by kind) was made by an earlier run and stands beside what this one made.
+    """The stage's manifest as a JSON value: facts about the run, counts by dataset, files by kind, what was seen of
+    evaluation sets and what was noticed of the sources, if anything was. Order-free. What ``facts`` hold under
+    ``reused`` (counts by dataset, files by kind) was made by an earlier run and stands beside what this one made.
 
     Raises BalanceError when rows of a dataset are neither kept, merged nor rejected.
     """
@@ -53,7 +53,7 @@ def stage_manifest(
     overlaps = overlap_counts(totals)
     found = {"evaluation": overlaps} if overlaps else {}
     values = {name: c.model_dump(exclude_none=True) for name, c in counts.items()} | reused["counts"]
-    return facts | {"counts": dict(sorted(values.items())), "files": files} | found
+    return facts | {"counts": dict(sorted(values.items())), "files": files} | found | remarks(totals)
 
 
 def check_balance(stage: str, counts: dict[str, StageCounts]) -> None:

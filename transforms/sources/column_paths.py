@@ -1,8 +1,9 @@
 """Column paths of catalog entries, parsed once and resolved over whole Arrow columns.
 
 The forms are those of ``docs/adapters.md``: ``a.b``, ``a[]``, ``a[].b``, ``a[0]``, ``a.*.b``, ``#2``, ``line``,
-``@stem``, ``x.{code_a}``. A path resolves to one value for each row, or, once it has gone through ``[]`` or ``.*``,
-to one list. Errors are ``PathError`` and say what is wrong with the path; the caller adds where the path stands.
+``@stem``, ``x.{code_a}``, and any of these with ``?`` behind it, which what it names may lack. A path resolves to one
+value for each row, or, once it has gone through ``[]`` or ``.*``, to one list. Errors are ``PathError`` and say what is
+wrong with the path; the caller adds where the path stands.
 """
 
 import re
@@ -14,12 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.sources.readers.plain_types import is_list
+
 _NAME = r"[^.\[\]{}]+"
 _COLUMN = re.compile(_NAME)
 _STEP = re.compile(rf"\.(?P<name>{_NAME})|\[(?P<index>\d*)\]")
 _CODE = re.compile(r"\{([^{}]*)\}")
 _NO_FIELDS = pa.struct([])
-_FORMS = "a, a.b, a[], a[].b, a[0], a.*.b, #2, line, @stem or a.{code_a}"
+_FORMS = "a, a.b, a[], a[].b, a[0], a.*.b, #2, line, @stem or a.{code_a}, each perhaps with ? behind it"
 
 
 class PathError(ValueError):
@@ -55,11 +58,12 @@ Step = Field | Each | Element | Values
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnPath:
-    """A parsed path: a top-level column and the steps below it."""
+    """A parsed path: a top-level column and the steps below it; null where an ``optional`` one meets no such field."""
 
     text: str
     column: str
     steps: tuple[Step, ...]
+    optional: bool = False
 
 
 def parse_path(text: str, config: str = "") -> ColumnPath:
@@ -67,7 +71,7 @@ def parse_path(text: str, config: str = "") -> ColumnPath:
 
     Raises PathError with the place in the path that is not understood.
     """
-    filled = _CODE.sub(lambda match: _code(match[1], text, config), text)
+    filled = _CODE.sub(lambda match: _code(match[1], text, config), text).removesuffix("?")
     column = _COLUMN.match(filled)
     if column is None:
         raise PathError(f"path {text!r} does not begin with a column's name; a path is {_FORMS}")
@@ -79,7 +83,7 @@ def parse_path(text: str, config: str = "") -> ColumnPath:
             raise PathError(f"path {text!r} is not understood from {filled[position:]!r} on; a path is {_FORMS}")
         steps.append(_step(match))
         position = match.end()
-    return ColumnPath(text=text, column=column[0], steps=tuple(steps))
+    return ColumnPath(text=text, column=column[0], steps=tuple(steps), optional=text.endswith("?"))
 
 
 def _code(name: str, text: str, config: str) -> str:
@@ -163,6 +167,8 @@ def _plain(array: pa.Array) -> pa.Array:
 def _field(values: pa.Array, name: str, path: ColumnPath) -> pa.Array:
     if pa.types.is_struct(values.type):
         names = [field.name for field in values.type]
+        if name not in names and path.optional:
+            return pa.nulls(len(values))
         if name not in names:
             raise PathError(f"path {path.text!r}: there is no field {name!r}; the fields there are {_listed(names)}")
         return pc.struct_field(values, [names.index(name)])
@@ -241,11 +247,6 @@ def _present(cursor: _Cursor) -> _Cursor:
     there = cursor.values.is_valid()
     assert cursor.rows is not None
     return replace(cursor, values=cursor.values.filter(there), rows=cursor.rows[there.to_numpy(zero_copy_only=False)])
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a type is any of Arrow's lists."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _lists(values: pa.Array, path: ColumnPath, step: str) -> pa.Array:

@@ -2,8 +2,10 @@
 
 The rows with the smallest content hashes are kept. Each unit offers its N smallest hashes; the smallest of all of them
 give a threshold for the dataset, and the source is then read with it. Where equal rows stand at the threshold, as many
-of them are taken as are missing, unit after unit (they are equal, so it does not matter which). ``beir`` limits queries
-(all judgments of the N queries with the smallest hashes count) and passages (20 N), each by the hash of its id.
+of them are taken as are missing, unit after unit (they are equal, so it does not matter which). Adapters that group rows
+are limited by the hash of what they group by, and whole groups are taken, so that there may be a few more rows. ``beir``
+limits queries (all judgments of the N queries with the smallest hashes count) and passages (20 N), each by the hash of
+its id.
 """
 
 import json
@@ -20,6 +22,8 @@ from transforms.flow.batches import split_batches
 from transforms.sources.units import Unit
 
 PASSAGES_PER_QUERY = 20
+#: The role of rows of which whole groups are taken.
+GROUPS = "groups"
 HASHES = pa.schema([pa.field("hash", pa.uint64(), nullable=False), pa.field("unit", pa.uint64(), nullable=False)])
 
 Hashes = npt.NDArray[np.uint64]
@@ -48,9 +52,9 @@ def unit_number(unit: Unit) -> int:
     return xxhash.xxh3_64_intdigest(unit.to_json().encode())
 
 
-def limit_key(unit: Unit) -> str:
-    """What is limited together: the rows, the judgments or the passages of one dataset."""
-    return f"{unit.dataset}\t{unit.role}"
+def limit_key(unit: Unit, grouped: bool = False) -> str:
+    """What is limited together: the rows, the groups of rows, the judgments or the passages of one dataset."""
+    return f"{unit.dataset}\t{GROUPS if grouped else unit.role}"
 
 
 def smallest(hashes: Hashes, limit: int, distinct: bool) -> Hashes:
@@ -88,12 +92,15 @@ class Threshold:
         return np.logical_or(below, np.logical_and(at, within))
 
 
-def threshold(table: pa.Table, limit: int, distinct: bool) -> Threshold:
-    """The threshold that leaves ``limit`` rows (or distinct ids) of all that the units offer; order-free."""
+def threshold(table: pa.Table, limit: int, distinct: bool, whole: bool = False) -> Threshold:
+    """The threshold that leaves ``limit`` rows (or distinct ids) of all that the units offer; order-free.
+
+    ``whole``: rows of equal hash go together, so that there may be more of them than ``limit``.
+    """
     hashes, units = table.column("hash").to_numpy(), table.column("unit").to_numpy()
     chosen = smallest(hashes, limit, distinct)
     boundary = int(chosen[-1])
-    if distinct:
+    if distinct or whole:
         return Threshold(hash=boundary, ties=None)
     wanted = int(np.count_nonzero(chosen == chosen[-1]))
     ties: dict[int, int] = {}
@@ -114,7 +121,9 @@ class FindThreshold(beam.DoFn):
     def process(self, keyed: tuple[str, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, str]]:
         key, batches = keyed
         table = pa.Table.from_batches(list(batches))
-        yield key, threshold(table, role_limit(key.split("\t")[1], self._limit), key.endswith("\tqrels")).to_json()
+        role = key.split("\t")[1]
+        found = threshold(table, role_limit(role, self._limit), distinct=role == "qrels", whole=role == GROUPS)
+        yield key, found.to_json()
 
 
 def role_limit(role: str, limit: int) -> int:
@@ -122,9 +131,9 @@ def role_limit(role: str, limit: int) -> int:
     return limit * PASSAGES_PER_QUERY if role == "corpus" else limit
 
 
-def offer(unit: Unit, hashes: Hashes, limit: int) -> Iterator[tuple[str, pa.RecordBatch]]:
+def offer(unit: Unit, hashes: Hashes, limit: int, grouped: bool = False) -> Iterator[tuple[str, pa.RecordBatch]]:
     """A unit's smallest hashes, keyed by what is limited together."""
     best = smallest(hashes, role_limit(unit.role, limit), distinct=unit.role == "qrels")
     columns = {"hash": best, "unit": np.full(len(best), unit_number(unit), np.uint64)}
     for batch in split_batches(pa.table(columns, schema=HASHES)):
-        yield limit_key(unit), batch
+        yield limit_key(unit, grouped), batch

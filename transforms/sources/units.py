@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
 Role = Literal["rows", "corpus", "queries", "qrels"]
-Format = Literal["parquet", "jsonl", "json", "csv", "tsv", "text"]
-Compression = Literal["gzip", "zstd"]
+Format = Literal["parquet", "arrow", "jsonl", "json", "csv", "tsv", "text"]
+Compression = Literal["gzip", "zstd", "bz2", "xz"]
 
 #: Names of files end in one of these, and then perhaps in one of ``COMPRESSIONS``.
 FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
@@ -19,7 +21,14 @@ FORMATS: dict[str, Format] = {
     ".tsv": "tsv",
     ".txt": "text",
 }
-COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+COMPRESSIONS: dict[str, Compression] = {
+    ".gz": "gzip",
+    ".gzip": "gzip",
+    ".zst": "zstd",
+    ".zstd": "zstd",
+    ".bz2": "bz2",
+    ".xz": "xz",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

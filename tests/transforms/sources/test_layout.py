@@ -64,7 +64,7 @@ def test_where_a_split_may_lie(want: Wanted, path: str) -> None:
         (wanted("en"), "de/train.jsonl"),
         (wanted(), "default/validation-00000-of-00001.parquet"),
         (wanted(split="train"), "default/train_small-00000-of-00001.parquet"),
-        (wanted(), "default/train-00000-of-00001.arrow"),
+        (wanted(), "default/train-00000-of-00001.zip"),
         (wanted(), ".cache/default/train.jsonl"),
         (wanted(), "default/.train-part.jsonl"),
         (wanted(), "qrels/train.tsv"),

@@ -1,6 +1,6 @@
 """What an adapter gives, and how its columns become example rows and rejections."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -31,7 +31,8 @@ class Adapted:
     For ``beir``, whose rows are the judgments, ``members`` also holds queries, and ``passages`` (PASSAGES) one for
     each row of a corpus, whose text is empty where the source has none; neither is counted. ``unusable`` (REJECTIONS)
     are rows of a corpus or of queries that could not be read or have no id, outside the count too: judgments of them
-    are rejected.
+    are rejected. ``least_ids``: of each kind of id (``corpus queries judged_queries judged_passages``) the first one in
+    the order of texts, for whoever wonders why they do not meet.
     """
 
     rows: pa.RecordBatch = field(default_factory=lambda: _empty(ADAPTED))
@@ -39,6 +40,7 @@ class Adapted:
     passages: pa.RecordBatch = field(default_factory=lambda: _empty(PASSAGES))
     rejections: pa.RecordBatch = field(default_factory=lambda: _empty(REJECTIONS))
     unusable: pa.RecordBatch = field(default_factory=lambda: _empty(REJECTIONS))
+    least_ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_read(self) -> int:

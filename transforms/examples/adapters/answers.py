@@ -15,6 +15,7 @@ from transforms.examples.adapters.source import Source
 
 #: At most this many passages that hold the answer become positives (option ``context: passages``).
 MAX_POSITIVES = 5
+_NAMES_SHOWN = 20
 
 
 def adapt_qa_context(source: Source) -> Adapted:
@@ -99,6 +100,8 @@ def _answer_lists(source: Source) -> list[list[str | None]]:
 
 def _score_lists(source: Source) -> list[list[float | None]]:
     spec = source.spec("scores")
+    if isinstance(spec, str) and (names := source.class_names("scores")):
+        _refuse_labels(source, names)
     if isinstance(spec, str):
         values = source.values("scores")
         if not pa.types.is_list(values.type):
@@ -110,7 +113,19 @@ def _score_lists(source: Source) -> list[list[float | None]]:
     return [list(scores) for scores in zip(*columns, strict=True)]
 
 
+def _refuse_labels(source: Source, names: Sequence[str | None]) -> None:
+    """Refuse classes in place of scores: their ids say nothing about which answer is the best."""
+    shown = ", ".join(sorted(filter(None, names))[:_NAMES_SHOWN])
+    raise source.error(
+        ("scores",),
+        f"scores are wanted, but these are the classes {shown}; adapter graded takes them, with `candidate`, `grade` "
+        "and the options `positive_grades` and `negative_grades`",
+    )
+
+
 def _float_lists(source: Source, values: pa.ListArray) -> pa.ListArray:
-    flat = source.checked(("scores",), lambda lists: as_numbers(lists.flatten()).values, values)
+    flat, malformed = source.checked(("scores",), lambda lists: as_numbers(lists.flatten()), values)
+    if len(flat) and pc.all(malformed).as_py():
+        _refuse_labels(source, pc.unique(values.flatten()).to_pylist())
     offsets = pc.subtract(values.offsets, values.offsets[0])
     return pa.ListArray.from_arrays(offsets, flat, mask=values.is_null())

@@ -32,7 +32,7 @@ def adapt_beir(source: Source) -> Adapted:
     return adapters[source.unit.role](source)
 
 
-def _ids(source: Source, role: str, key: str) -> pa.StringArray:
+def ids_of(source: Source, role: str, key: str) -> pa.StringArray:
     """Ids as texts, whether the file keeps them as numbers or texts; null where blank."""
     return source.checked((role, key), _as_ids, source.values(role, key))
 
@@ -44,18 +44,26 @@ def _as_ids(values: pa.Array) -> pa.StringArray:
         return pc.if_else(pc.equal(trimmed, ""), _NULL_TEXT, trimmed)
     if pa.types.is_integer(kind) or pa.types.is_null(kind):
         return values.cast(pa.string())
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return label_texts(values)
-    raise PathError(f"an id is wanted (text or number), but the column holds {kind}")
+    raise PathError(
+        f"an id is wanted (text, number or bytes), but the column holds {kind}; name the field or column that holds it"
+    )
+
+
+def _least(**ids: pa.StringArray) -> dict[str, str]:
+    """The first id of each kind in the order of texts, where there is any."""
+    found = {kind: pc.min_max(array.drop_null())["min"].as_py() for kind, array in ids.items()}
+    return {kind: least for kind, least in found.items() if least is not None}
 
 
 def _adapt_corpus(source: Source) -> Adapted:
     """One passage for each row; a row without an id has the empty one, which no judgment names."""
-    ids = _ids(source, "corpus", "id")
+    ids = ids_of(source, "corpus", "id")
     texts = pc.fill_null(source.text("corpus", "text"), "")
     columns = [source.constant(source.entry.name), pc.fill_null(ids, ""), texts]
     passages = pa.RecordBatch.from_arrays(columns, schema=PASSAGES)
-    return Adapted(passages=passages, unusable=_without_id(source, ids, texts))
+    return Adapted(passages=passages, unusable=_without_id(source, ids, texts), least_ids=_least(corpus=ids))
 
 
 def _without_id(source: Source, ids: pa.StringArray, texts: pa.StringArray) -> pa.RecordBatch:
@@ -70,7 +78,7 @@ def _rejectable(query: pa.StringArray, label: pa.StringArray) -> pa.RecordBatch:
 
 def _adapt_queries(source: Source) -> Adapted:
     """A member with the query's text for the group of each query that has an id."""
-    ids = _ids(source, "queries", "id")
+    ids = ids_of(source, "queries", "id")
     texts = pc.fill_null(source.text("queries", "text"), "")
     columns = _empty_columns(source) | {
         "group": group_hashes(source.entry.name, pc.fill_null(ids, "")),
@@ -79,7 +87,11 @@ def _adapt_queries(source: Source) -> Adapted:
         "content": content_hashes(normalise_texts(texts)),
     }
     members = pa.RecordBatch.from_arrays([columns[name] for name in MEMBERS.names], schema=MEMBERS)
-    return Adapted(members=members.filter(ids.is_valid()), unusable=_without_id(source, ids, texts))
+    return Adapted(
+        members=members.filter(ids.is_valid()),
+        unusable=_without_id(source, ids, texts),
+        least_ids=_least(queries=ids),
+    )
 
 
 def _empty_columns(source: Source) -> dict[str, pa.Array]:
@@ -94,7 +106,7 @@ def _empty_columns(source: Source) -> dict[str, pa.Array]:
 
 def _adapt_qrels(source: Source) -> Adapted:
     """A member for each judgment: a positive from ``min_score`` up, a negative at 0 or less, else neither."""
-    query_ids, passage_ids = _ids(source, "qrels", "query_id"), _ids(source, "qrels", "corpus_id")
+    query_ids, passage_ids = ids_of(source, "qrels", "query_id"), ids_of(source, "qrels", "corpus_id")
     scores, refusals = _scores(source)
     nameless = pc.or_(query_ids.is_null(), passage_ids.is_null())
     refusals = [Refusal(nameless, RejectReason.DANGLING_ID, "the judgment has no query id or no passage id"), *refusals]
@@ -102,7 +114,11 @@ def _adapt_qrels(source: Source) -> Adapted:
     columns = _empty_columns(source) | _judgments(source, query_ids, passage_ids, scores)
     members = pa.RecordBatch.from_arrays([columns[name] for name in MEMBERS.names], schema=MEMBERS)
     rejectable = _rejectable(source.constant(None), source.constant(None))
-    return Adapted(members=members.filter(verdicts.reason.is_null()), rejections=reject(source, rejectable, verdicts))
+    return Adapted(
+        members=members.filter(verdicts.reason.is_null()),
+        rejections=reject(source, rejectable, verdicts),
+        least_ids=_least(judged_queries=query_ids, judged_passages=passage_ids),
+    )
 
 
 def _scores(source: Source) -> tuple[pa.Array, list[Refusal]]:

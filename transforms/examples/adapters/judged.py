@@ -9,15 +9,16 @@ import pyarrow.compute as pc
 from schemas.reasons import RejectReason
 from schemas.rows import ID
 from transforms.cleaning.normalise import normalise_texts
-from transforms.examples.adapters.adapted import Adapted, Refusal, judge, reject
+from transforms.examples.adapters.adapted import Adapted, Draft, Refusal, finish, judge, reject
 from transforms.examples.adapters.labels import label_texts
-from transforms.examples.adapters.lists import as_lists, empty_lists
+from transforms.examples.adapters.lists import as_lists, empty_lists, lists_of
 from transforms.examples.adapters.pairs import malformed_number
 from transforms.examples.adapters.source import Source
 from transforms.examples.adapters.texts import is_blank
 from transforms.examples.group_membership import MEMBERS, NEGATIVE, OTHER, POSITIVE, content_hashes, group_hashes
 
 _NULL_TEXT = pa.scalar(None, pa.string())
+_LABELS_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def adapt_nli(source: Source) -> Adapted:
     options = source.entry.options
     labels = _one_label(source, "label")
     positive_name, negative_name = options.positive_label or "entailment", options.negative_label or "contradiction"
-    _require_names(source, labels, (positive_name, negative_name))
+    _require_names(source, labels, positive_name, negative_name)
     folded = pc.utf8_lower(labels)
     pairs = Pairs(
         query=source.text("premise"),
@@ -113,17 +114,49 @@ def _one_label(source: Source, key: str) -> pa.StringArray:
     return labels
 
 
-def _require_names(source: Source, labels: pa.StringArray, wanted: tuple[str, str]) -> None:
-    """Class ids mean nothing by themselves: their order differs from dataset to dataset."""
-    if source.class_names("label") is not None or any(name.isdigit() for name in wanted):
-        return
-    numeric = pc.match_substring_regex(labels, r"^\d+$")
-    if pc.any(numeric).as_py():
+#: A label beside the positive and the negative one that an inference set may well have alone in a part of it.
+_NEUTRAL = "neutral"
+
+
+def _require_names(source: Source, labels: pa.StringArray, positive: str, negative: str) -> None:
+    """Refuse labels among which the entry's are not: class ids without names, or only other names.
+
+    Class ids mean nothing by themselves: their order differs from dataset to dataset.
+    """
+    names = source.class_names("label")
+    if names is not None:
+        missing = _unnamed(source, names, positive, negative)
+        if missing:
+            raise source.error(("label",), _other_labels(names, missing))
+    elif not (positive.isdigit() or negative.isdigit()) and pc.any(pc.match_substring_regex(labels, r"^\d+$")).as_py():
         raise source.error(
             ("label",),
-            f"labels are class ids, and neither the entry nor the file says which id is {wanted[0]!r}; add "
-            "`label_names` to the entry, in the order of the ids",
+            f"labels are class ids ({_some(labels)}), and neither the entry nor the file says which id is "
+            f"{positive!r}; add `label_names` to the entry, in the order of the ids",
         )
+    found = set(pc.unique(pc.utf8_lower(labels.drop_null())).to_pylist())
+    if len(found) > 1 and not found & {positive.lower(), negative.lower(), _NEUTRAL}:
+        raise source.error(("label",), _other_labels(sorted(pc.unique(labels.drop_null()).to_pylist()), positive))
+
+
+def _unnamed(source: Source, names: Sequence[str], positive: str, negative: str) -> str | None:
+    """The label that is wanted and that no class has: the positive one, or a negative one that the entry names."""
+    known = {name.lower() for name in names}
+    if positive.lower() not in known:
+        return positive
+    said = source.entry.options.negative_label is not None
+    return negative if said and negative.lower() not in known else None
+
+
+def _other_labels(names: Sequence[str], wanted: str) -> str:
+    return (
+        f"no label is {wanted!r}; the labels there are {', '.join(names[:_LABELS_SHOWN])}. Say with the options "
+        "`positive_label` and `negative_label` which of them make a positive and a given negative"
+    )
+
+
+def _some(labels: pa.StringArray) -> str:
+    return ", ".join(sorted(pc.unique(labels.drop_null()).to_pylist())[:_LABELS_SHOWN])
 
 
 def adapt_scored_pair(source: Source) -> Adapted:
@@ -168,12 +201,16 @@ def unscored(source: Source, scores: pa.Array) -> Refusal:
 
 
 def adapt_graded(source: Source) -> Adapted:
-    """``query, candidate, grade``: grades in ``positive_grades`` make positives, in ``negative_grades`` negatives."""
+    """``query, candidate, grade``: grades in ``positive_grades`` make positives, in ``negative_grades`` negatives.
+
+    Where candidates and grades are lists, each row has all candidates of its query and becomes an example of its own.
+    """
     options = source.entry.options
     if not options.positive_grades:
         raise source.error(("grade",), "adapter graded needs the option `positive_grades`")
-    grades = _one_label(source, "grade")
-    numbers = label_texts(source.values("grade"))
+    grades, numbers = source.labels("grade"), label_texts(source.values("grade"))
+    if pa.types.is_list(grades.type):
+        return _adapt_graded_lists(source)
     pairs = Pairs(
         query=source.text("query"),
         text=source.text("candidate"),
@@ -193,3 +230,31 @@ def _among(grades: pa.StringArray, numbers: pa.StringArray, wanted: Sequence[str
     """Grades that are wanted by their name or by their number."""
     values = pa.array([str(grade) for grade in wanted], pa.string())
     return pc.or_(pc.is_in(grades, values), pc.is_in(numbers, values))
+
+
+def _adapt_graded_lists(source: Source) -> Adapted:
+    """Each row's candidates by their grades; those without a grade, or with another one, are neither."""
+    options = source.entry.options
+    candidates, values = source.texts("candidate"), source.values("grade")
+    uneven = pc.fill_null(pc.not_equal(pc.list_value_length(candidates), pc.list_value_length(values)), True)
+    sizes = pc.if_else(uneven, 0, pc.list_value_length(candidates))
+    texts, flat = candidates.filter(pc.invert(uneven)).flatten(), values.filter(pc.invert(uneven)).flatten()
+    grades, numbers = label_texts(flat, source.class_names("grade")), label_texts(flat)
+    there = pc.invert(is_blank(texts))
+    positives, negatives = (
+        lists_of(sizes, texts, pc.and_(there, _among(grades, numbers, wanted)))
+        for wanted in (options.positive_grades, options.negative_grades)
+    )
+    refusals = [
+        Refusal(uneven, RejectReason.WRONG_TYPE, "there are not as many grades as candidates"),
+        Refusal(is_blank(source.text("query")), RejectReason.EMPTY_QUERY, "the query is null or blank"),
+        Refusal(pc.equal(pc.list_value_length(positives), 0), RejectReason.NO_POSITIVE, _seen(sizes, grades)),
+    ]
+    query = source.text("query")
+    return finish(source, Draft(query=query, positives=positives, negatives=negatives, refusals=refusals))
+
+
+def _seen(sizes: pa.Array, grades: pa.StringArray) -> pa.StringArray:
+    """The grades of each row in words."""
+    lists = lists_of(sizes, pc.fill_null(grades, "missing"), pa.repeat(pa.scalar(True), len(grades)))
+    return pc.binary_join_element_wise("no candidate has a positive grade; grades:", pc.binary_join(lists, ", "), " ")

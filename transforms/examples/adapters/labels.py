@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from transforms.sources.column_paths import ColumnPath, Each, Element, Field, Pa
 
 #: What sources write where a label is missing.
 _MISSING = frozenset({"", "-", "-1"})
+_WHOLE_FRACTION = re.compile(r"[+-]?\d+\.0+")
 _NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 _NULL_TEXT = pa.scalar(None, pa.string())
 
@@ -21,7 +24,8 @@ _NULL_TEXT = pa.scalar(None, pa.string())
 def label_texts(values: pa.Array, names: Sequence[str] | None = None) -> pa.Array:
     """Labels as texts, ``string`` or ``list<string>``; null where there is none (null, -1, ``-`` or blank).
 
-    A class id becomes its name where ``names`` has one for it, else the number as text. Text that is itself a name
+    A class id becomes its name where ``names`` has one for it, else the number as text; a whole fraction or decimal is
+    the whole number. Text that is itself a name
     stays; text that is an id (as in CSV files) is named too. Lists keep their labels but for missing ones. Raises
     PathError for structs and lists of lists.
     """
@@ -44,11 +48,17 @@ def _flat_labels(values: pa.Array, names: Sequence[str] | None) -> pa.StringArra
 def _label(value: Any, names: Sequence[str] | None) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    text = str(int(value)) if isinstance(value, bool | float) and value == int(value) else str(value).strip()
+    text = str(int(value)) if _is_whole(value) else str(value).strip()
+    if names is not None and text not in names and _WHOLE_FRACTION.fullmatch(text):
+        text = text[:-2]  # an id as a table with a gap in it writes it
     if text in _MISSING:
         return None
     is_id = names is not None and text not in names and text.isascii() and text.isdigit() and int(text) < len(names)
     return names[int(text)] if is_id and names is not None else text
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, bool | float | Decimal) and math.isfinite(value) and value == int(value)
 
 
 class Numbers(NamedTuple):
@@ -67,8 +77,15 @@ def as_numbers(values: pa.Array) -> Numbers:
         absent = pc.is_in(pc.fill_null(trimmed, ""), pa.array(["", "-"]))
         numbers = pc.cast(pc.if_else(spelled, trimmed, _NULL_TEXT), pa.float64())
         return Numbers(numbers, pc.invert(pc.or_(spelled, absent)))
-    if not (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+    if not any(
+        is_kind(kind)
+        for is_kind in (
+            pa.types.is_integer,
+            pa.types.is_floating,
+            pa.types.is_decimal,
+            pa.types.is_boolean,
+            pa.types.is_null,
+        )
     ):
         raise PathError(f"a number is wanted, but the column holds {kind}")
     exact = pc.cast(values, pa.uint8()) if pa.types.is_boolean(kind) else values

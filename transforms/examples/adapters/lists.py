@@ -32,6 +32,12 @@ def filter_lists(lists: pa.ListArray, flat: pa.StringArray, keep: pa.BooleanArra
     return pa.ListArray.from_arrays(pa.array(offsets), flat.filter(keep), type=TEXTS)
 
 
+def lists_of(sizes: pa.Array, flat: pa.StringArray, keep: pa.BooleanArray) -> pa.ListArray:
+    """Lists of so many elements of ``flat`` each, without those that ``keep`` does not mark."""
+    offsets = np.concatenate([[0], np.cumsum(sizes.to_numpy(zero_copy_only=False))]).astype(np.int32)
+    return filter_lists(pa.ListArray.from_arrays(pa.array(offsets), flat), flat, keep)
+
+
 def present_texts(lists: pa.ListArray) -> pa.ListArray:
     """The lists without their blank texts; a null list is an empty one."""
     flat = lists.flatten()

@@ -7,12 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.catalog import Adapter, CatalogEntry, LocatedEntry
+from schemas.catalog import COLUMNS, Adapter, CatalogEntry, LocatedEntry
 from schemas.errors import CatalogError
 from transforms.examples.adapters.labels import Numbers, as_numbers, class_names, label_texts
 from transforms.examples.adapters.lists import as_lists
 from transforms.examples.adapters.texts import as_text, as_texts, is_blank, join_texts
 from transforms.sources.column_paths import ColumnPath, PathError, parse_path, resolve_path
+from transforms.sources.readers.request import ReadOptions
 from transforms.sources.units import COMPRESSIONS, FORMATS, Unit
 
 STEM = "@stem"
@@ -67,6 +68,35 @@ def source_columns(located: LocatedEntry, role: str, config: str | None = None) 
             if column != STEM:
                 columns.setdefault(column, located.where("columns", *inner))
     return columns
+
+
+#: Keys of ids, by role.
+_ID_KEYS: frozenset[Key] = frozenset(
+    {("corpus", "id"), ("queries", "id"), ("qrels", "query_id"), ("qrels", "corpus_id")}
+)
+
+
+def read_options(located: LocatedEntry, role: str, config: str | None = None) -> ReadOptions:
+    """How the files of a role are to be read: what the entry's source says, and which columns may be absent or are ids.
+
+    A column may be absent where every path into it may: by a ``?`` behind it, or since the adapter can do without its
+    key. Raises CatalogError for a path that cannot be parsed.
+    """
+    entry = located.entry
+    asked = [
+        (key, _parsed(located, inner, path, config))
+        for key, spec in column_specs(entry, role).items()
+        for inner, path in _paths(located, spec, key)
+    ]
+    spared = frozenset() if entry.adapter is Adapter.PAIR else COLUMNS[entry.adapter][1]
+    required = {path.column for key, path in asked if not path.optional and key[0] not in {*spared, "language"}}
+    return ReadOptions(
+        records=entry.options.records,
+        encoding=entry.source.encoding,
+        csv=entry.source.csv,
+        optional=frozenset(path.column for _, path in asked) - required,
+        ids=frozenset(path.column for key, path in asked if key in _ID_KEYS),
+    )
 
 
 def _paths(located: LocatedEntry, spec: Any, key: Key) -> list[tuple[Key, str]]:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.rows import TEXTS
-from transforms.sources.column_paths import PathError, is_list
+from transforms.sources.column_paths import PathError
+from transforms.sources.readers.plain_types import is_list
 
 
 def as_texts(array: pa.Array) -> pa.Array:
@@ -17,7 +18,19 @@ def as_texts(array: pa.Array) -> pa.Array:
         return array.cast(TEXTS)
     if _is_text(array.type):
         return array.cast(pa.string())
-    raise PathError(f"text is wanted, but the column holds {array.type}")
+    raise PathError(f"text is wanted, but the column holds {array.type}{_remedy(array.type)}")
+
+
+def _remedy(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return f"; name the field that holds the text: {', '.join(field.name for field in kind)}"
+    if is_list(kind) and pa.types.is_struct(kind.value_type):
+        return f"; name the field of its elements, as in [].{kind.value_type[0].name}"
+    if pa.types.is_map(kind):
+        return "; name the key whose value is the text, or .* for all values"
+    if pa.types.is_nested(kind):
+        return "; [] goes through a list"
+    return ", which says nothing to a reader; map a column of text, or take this one for `label`, `score` or an id"
 
 
 def as_text(array: pa.Array) -> pa.StringArray:

@@ -2,11 +2,12 @@
 
 CSV is read as RFC 4180 has it: fields may stand in double quotes, in which commas, line ends and doubled quotes are
 text. TSV is read as its IANA registration has it: a quote mark is a character, and no field holds a tab or a line end.
+An entry may say otherwise of either (``schemas.catalog.CsvDialect``).
 """
 
-import csv
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -14,48 +15,52 @@ import pyarrow as pa
 
 from schemas.errors import SourceError
 from schemas.reasons import RejectReason
-from transforms.sources.readers.raw import Broken, RawBatch, Refusal, batches, excerpt, require_columns
-from transforms.sources.readers.streams import BLOCK_BYTES, MAX_LINE_BYTES, line_blocks, open_stream
+from transforms.sources.readers.dialects import (
+    Dialect,
+    Record,
+    dialect_of,
+    missing_column_remedy,
+    quoted_fields,
+    records,
+)
+from transforms.sources.readers.raw import Broken, RawBatch, Refusal, batches, excerpt
+from transforms.sources.readers.request import Request
+from transforms.sources.readers.streams import BLOCK_BYTES, line_blocks, open_text
 from transforms.sources.units import Unit
 
-#: A quoted field that runs over more lines or characters than this was most likely never closed.
-MAX_RECORD_LINES = 1_000
-MAX_RECORD_CHARACTERS = 4 << 20
-#: A file without a header has as many columns as most of its first rows.
+#: A file's first rows say how many columns it has, if it has no header, and how it writes its ids.
 SAMPLE_ROWS = 1_000
-
-csv.field_size_limit(
-    max(csv.field_size_limit(), MAX_LINE_BYTES)
-)  # the module's own limit, 128 KiB, is below real texts
+#: What becomes of whole numbers where a table with a gap in it kept them as fractions, as pandas does.
+_WHOLE_FRACTION = re.compile(r"[+-]?\d+\.0")
 
 
-class Record(NamedTuple):
-    """The fields of a row and the text it stood in; without fields, why it is none."""
+class _Columns(NamedTuple):
+    """Where the wanted columns stand, of how many; ``floats``: those whose whole numbers are written ``12.0``."""
 
-    fields: list[str]
-    raw: str
-    fault: str = ""
+    indices: dict[str, int]
+    width: int
+    floats: frozenset[str]
 
 
 def read_delimited_unit(
-    unit: Unit, columns: Mapping[str, str], batch_rows: int, block_bytes: int = BLOCK_BYTES
+    unit: Unit, request: Request, batch_rows: int, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[RawBatch]:
     """The rows of a CSV or TSV file. The first row names the columns, unless ``#1``, ``#2``, ... are wanted.
 
     Blank lines are no rows. A row with another number of fields than there are columns is MALFORMED_ROW, and so is a
-    line with a quote that is never closed; reading goes on with the next line. Raises SourceError for a missing column.
+    line with a quote that is never closed; reading goes on with the next line. Ids of which all of the first rows are
+    whole numbers with the fraction ``.0`` lose it. Raises SourceError for a missing column.
     """
-    with open_stream(unit) as stream:
+    dialect = dialect_of(unit.format, request.options.csv)
+    with open_text(unit, request.options.encoding) as stream:
         lines = (line for block in line_blocks(stream, unit, block_bytes) for line in _lines(block))
-        records = csv_records(lines) if unit.format == "csv" else tsv_records(lines)
-        names, rows = _named(unit, records, headless=any(name.startswith("#") for name in columns))
-        if names is None:
+        header, sample, rows = _begun(unit, request, records(lines, dialect))
+        if header is None and not sample:
             return
-        require_columns(unit, columns, names)
-        indices = {name: names.index(name) for name in columns}
+        columns = _columns_of(unit, request, header, sample, dialect)
         number = 0
         while piece := list(islice(rows, batch_rows)):
-            yield from batches(*_columns(piece, indices, len(names), number), batch_rows)
+            yield from batches(*_read(piece, columns, number), batch_rows)
             number += len(piece)
 
 
@@ -67,93 +72,71 @@ def _lines(block: bytes) -> Iterator[str]:
         yield last
 
 
-def _named(unit: Unit, records: Iterator[Record], headless: bool) -> tuple[list[str] | None, Iterator[Record]]:
-    """The columns' names and the rows, or no names where the file is empty."""
-    if not headless:
-        header = next(records, None)
+def _begun(
+    unit: Unit, request: Request, found: Iterator[Record]
+) -> tuple[Record | None, Sequence[Record], Iterator[Record]]:
+    """The header (None where there is none), the first rows, and all rows."""
+    header = None
+    if not any(name.startswith("#") for name in request.columns):
+        header = next(found, None)
         if header and header.fault:
             raise SourceError(
                 f"the first line of {unit.file}, which should name the columns, cannot be read: {header.fault}"
             )
-        return (header.fields if header else None), records
-    sample = list(islice(records, SAMPLE_ROWS))
+    sample = list(islice(found, SAMPLE_ROWS))
+    return header, sample, chain(sample, found)
+
+
+def _columns_of(
+    unit: Unit, request: Request, header: Record | None, sample: Sequence[Record], dialect: Dialect
+) -> _Columns:
+    names = _numbered(sample) if header is None else header.fields
+    first = sample[0] if header is None else header
+    remedy = missing_column_remedy(first.raw, list(request.columns), dialect)
+    wanted = request.present(unit, names, remedy).columns
+    if request.options.csv.quotes is None and not dialect.quotes and (number := quoted_fields(sample, dialect)):
+        request.notes[
+            f"fields of {unit.format} files begin and end with quotation marks, which are text there; if they frame "
+            f"the fields, set source.csv.quotes: true"
+        ] += number
+    indices = {name: names.index(name) for name in wanted}
+    ids = {name: index for name, index in indices.items() if name in request.options.ids}
+    floats = frozenset(name for name, index in ids.items() if _are_floats(sample, index, len(names)))
+    return _Columns(indices, len(names), floats)
+
+
+def _numbered(sample: Sequence[Record]) -> list[str]:
+    """Names of the columns of a file without a header: as many as most of its first rows have fields."""
     widths = Counter(len(record.fields) for record in sample if record.fields)
-    if not sample:
-        return None, iter(())
     width = max(widths, key=lambda width: (widths[width], width), default=0)
-    return [f"#{index + 1}" for index in range(width)], chain(sample, records)
+    return [f"#{index + 1}" for index in range(width)]
 
 
-def tsv_records(lines: Iterable[str]) -> Iterator[Record]:
-    """Each line that is not blank, cut at its tabs."""
-    for line in lines:
-        if line.strip():
-            yield Record(line.rstrip("\r\n").split("\t"), line)
+def _are_floats(sample: Sequence[Record], index: int, width: int) -> bool:
+    """Whether a column's values are all whole numbers that are written as fractions, but for empty ones."""
+    values = [record.fields[index] for record in sample if len(record.fields) == width and record.fields[index]]
+    return bool(values) and all(map(_WHOLE_FRACTION.fullmatch, values))
 
 
-class _Lines:
-    """Lines for one record after the other; those that the present record has taken can be given back."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-        self._returned: deque[str] = deque()
-        self.taken: list[str] = []
-        self._characters = 0
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        if len(self.taken) >= MAX_RECORD_LINES or self._characters >= MAX_RECORD_CHARACTERS:
-            raise csv.Error(f"a quote is not closed within {len(self.taken)} lines")
-        line = self._returned.popleft() if self._returned else next(self._lines)
-        self.taken.append(line)
-        self._characters += len(line)
-        return line
-
-    def take(self) -> str:
-        """The text of the present record, which is complete."""
-        text = "".join(self.taken)
-        self.taken, self._characters = [], 0
-        return text
-
-    def give_back(self) -> str:
-        """Return all lines of the present record but the first, and hand out that one."""
-        first, *rest = self.taken
-        self._returned.extendleft(reversed(rest))
-        self.taken, self._characters = [], 0
-        return first
-
-
-def csv_records(lines: Iterable[str]) -> Iterator[Record]:
-    """Each row of a CSV file that is not blank; of a faulty one, the first line alone, and the next is tried afresh."""
-    source = _Lines(lines)
-    while True:
-        try:
-            for fields in csv.reader(source, strict=True):
-                raw = source.take()
-                if raw.strip():
-                    yield Record(fields, raw)
-            return
-        except csv.Error as error:
-            yield Record([], source.give_back(), str(error))
-
-
-def _columns(
-    records: list[Record], indices: Mapping[str, int], width: int, first: int
-) -> tuple[pa.RecordBatch, pa.Array, list[Broken]]:
+def _read(records: list[Record], columns: _Columns, first: int) -> tuple[pa.RecordBatch, pa.Array, list[Broken]]:
     good: list[list[str]] = []
     numbers: list[int] = []
     broken: list[Broken] = []
     for number, record in enumerate(records, first):
-        refusal = _refusal(record, width)
+        refusal = _refusal(record, columns.width)
         if refusal is None:
             good.append(record.fields)
             numbers.append(number)
         else:
             broken.append(Broken(number, *refusal, excerpt(record.raw.encode("utf-8", "surrogateescape"))))
-    arrays = [pa.array([fields[index] for fields in good], pa.string()) for index in indices.values()]
-    return pa.RecordBatch.from_arrays(arrays, names=list(indices)), pa.array(numbers, pa.int64()), broken
+    fields = {name: [row[index] for row in good] for name, index in columns.indices.items()}
+    values = [_without_fractions(column) if name in columns.floats else column for name, column in fields.items()]
+    arrays = [pa.array(column, pa.string()) for column in values]
+    return pa.RecordBatch.from_arrays(arrays, names=list(fields)), pa.array(numbers, pa.int64()), broken
+
+
+def _without_fractions(values: list[str]) -> list[str]:
+    return [value[:-2] if _WHOLE_FRACTION.fullmatch(value) else value for value in values]
 
 
 def _refusal(record: Record, width: int) -> Refusal | None:

@@ -1,41 +1,43 @@
 """JSON lines: one object a line. Whole blocks are parsed by Arrow; where that fails, the block is read line by line."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from schemas.reasons import RejectReason
-from transforms.sources.readers.json_rows import SAMPLE_ROWS, JsonRows, parse
-from transforms.sources.readers.raw import Broken, RawBatch, Refusal, batches, count_from
-from transforms.sources.readers.streams import BLOCK_BYTES, is_utf8, line_blocks, open_stream
+from transforms.sources.readers.json_rows import SAMPLE_ROWS, JsonRows, parse_or_refuse
+from transforms.sources.readers.raw import Broken, RawBatch, batches, count_from
+from transforms.sources.readers.request import Request
+from transforms.sources.readers.streams import BLOCK_BYTES, is_utf8, line_blocks, open_text
 from transforms.sources.units import Unit
 
 _BETWEEN_ROWS = b"}\n{"
 #: A piece of a faulty block that is not longer than this is read line by line.
 CAREFUL_BYTES = 64 << 10
+_EXACT_UP_TO = 2.0**53
 _Parsed = tuple[pa.Table, pa.Array, list[Broken]]
 
 
 def read_json_lines_unit(
-    unit: Unit, columns: Mapping[str, str], batch_rows: int, block_bytes: int = BLOCK_BYTES
+    unit: Unit, request: Request, batch_rows: int, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[RawBatch]:
     """The rows of a file of JSON lines. Lines of nothing but white space are no rows and have no number.
 
     What a column holds is decided by the file's first 1,000 well-formed rows, or those that its first block holds.
     Missing keys read as null. Raises SourceError where a wanted column is in none of these rows, or for a damaged file.
     """
-    state = JsonRows(unit, columns)
+    state = JsonRows(unit, request)
     number = 0
-    with open_stream(unit) as stream:
+    with open_text(unit, request.options.encoding) as stream:
         for block in line_blocks(stream, unit, block_bytes):
             text = block if _is_one_row_a_line(block) else _without_blank_lines(block)
             if not text:
                 continue
-            if not state.known and (records := list(islice(_well_formed(text), SAMPLE_ROWS))):
-                state.sample(records)
+            if not state.known:
+                state.sample(list(islice(_well_formed(text), SAMPLE_ROWS)))
             for rows, numbers, broken in _merged(_parse_block(text, state, number)):
                 yield from batches(rows, numbers, broken, batch_rows)
                 number += len(numbers) + len(broken)
@@ -49,7 +51,7 @@ def _parse_block(text: bytes, state: JsonRows, first: int) -> Iterator[_Parsed]:
         yield table, count_from(first, table.num_rows), []
     elif len(pieces) < 2:
         lines = text.removesuffix(b"\n").split(b"\n")
-        rows, numbers, broken = state.read([(_parse_line(line), line) for line in lines], first)
+        rows, numbers, broken = state.read([(parse_or_refuse(line), line) for line in lines], first)
         yield pa.Table.from_batches([rows]), numbers, broken
     else:
         for piece in pieces:
@@ -89,7 +91,20 @@ def parse_fast(text: bytes, state: JsonRows) -> pa.Table | None:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     as_expected = table.schema.equals(schema) and table.num_rows == _num_lines(text)
-    return table if as_expected else None
+    return table if as_expected and not any(map(_may_be_rounded, table.columns)) else None
+
+
+def _may_be_rounded(column: pa.ChunkedArray | pa.Array) -> bool:
+    """Whether a fraction is so large that it may have been a whole number which floating point cannot hold."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        bounds = pc.min_max(column)
+        return bool(max(abs(bound.as_py() or 0.0) for bound in bounds.values()) >= _EXACT_UP_TO)
+    if pa.types.is_list(kind) and not pa.types.is_string(kind.value_type):
+        return _may_be_rounded(pc.list_flatten(column))
+    if pa.types.is_struct(kind):
+        return any(_may_be_rounded(pc.struct_field(column, [index])) for index in range(kind.num_fields))
+    return False
 
 
 def _num_lines(text: bytes) -> int:
@@ -110,18 +125,6 @@ def _without_blank_lines(block: bytes) -> bytes:
     return b"\n".join(stripped for line in block.split(b"\n") if (stripped := line.strip(b" \t\r")))
 
 
-def _parse_line(line: bytes) -> Any:
-    """The line's value, or a Refusal where it has none."""
-    try:
-        return parse(line.decode())
-    except UnicodeDecodeError as error:
-        return Refusal(RejectReason.INVALID_UTF8, f"byte {error.start} of the line: {error.reason}")
-    except (ValueError, RecursionError) as error:
-        return Refusal(RejectReason.MALFORMED_ROW, f"the line is not JSON: {str(error).splitlines()[0]}")
-
-
-def _well_formed(text: bytes) -> Iterator[Mapping[str, Any]]:
-    for line in text.split(b"\n"):
-        value = _parse_line(line)
-        if isinstance(value, dict):
-            yield value
+def _well_formed(text: bytes) -> Iterator[Any]:
+    values = map(parse_or_refuse, text.split(b"\n"))
+    return (value for value in values if isinstance(value, dict | list))

@@ -1,7 +1,7 @@
 """What every reader gives: well-formed rows as they stand in the source, and the broken ones beside them."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -120,39 +120,6 @@ def count_from(first: int, count: int) -> pa.Array:
     return pa.array(np.arange(first, first + count, dtype=np.int64))
 
 
-def plain(kind: pa.DataType) -> pa.DataType:
-    """The type in its plainest form, so that no reader after us meets ten kinds of text.
-
-    Large and view strings become string, large lists list, dictionaries their values, extension types their storage.
-    """
-    if pa.types.is_dictionary(kind):
-        return plain(kind.value_type)
-    if isinstance(kind, pa.BaseExtensionType):
-        return plain(kind.storage_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return pa.list_(plain(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(plain(field.type)) for field in kind])
-    return kind
-
-
-def require_columns(unit: Unit, columns: Mapping[str, str], present: list[str]) -> None:
-    """Raise SourceError when a wanted column is not in the file: says which, what is there, and the line to mend."""
-    missing = [name for name in columns if name not in present]
-    if not missing:
-        return
-    there = excerpt(", ".join(present[:NAMES_SHOWN])) or "none"
-    if len(present) > NAMES_SHOWN:
-        there += f" and {len(present) - NAMES_SHOWN} more"
-    wanted = "; ".join(f"{name!r} (asked for in {columns[name]})" for name in missing)
-    raise SourceError(
-        f"{unit.file} has no column {wanted}. The columns there: {there}. If the "
-        f"source was renamed upstream, name the new column there; if not, the file is not the one the entry means"
-    )
-
-
 def file_error(unit: Unit, error: Exception) -> SourceError:
     """The failure of opening or reading a unit in words: the file, what is wrong with it, and the remedy."""
     if isinstance(error, FileNotFoundError):
@@ -164,6 +131,8 @@ def file_error(unit: Unit, error: Exception) -> SourceError:
             f"{unit.file} is refused by its server ({describe(error)}). If it is gated, accept its terms on its page "
             f"and set HF_TOKEN; if it moved, mend the entry's `source`"
         )
+    if isinstance(error, MemoryError | pa.ArrowCapacityError):
+        return SourceError(f"{unit.file} holds values that are too large to be decoded: {error}")
     kind = f"{unit.compression} file" if unit.compression else f"{unit.format} file"
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     return SourceError(

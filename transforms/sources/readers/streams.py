@@ -1,4 +1,4 @@
-"""Files without row groups: opened plain, gzip or zstd, local or remote, and cut into blocks of whole lines."""
+"""Files without row groups: opened whatever their compression, local or remote, and cut into blocks of whole lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from schemas.errors import SourceError
 from transforms.sources.filesystems import filesystem_of, is_local
+from transforms.sources.readers.decompression import ByteStream, decompressed
+from transforms.sources.readers.encodings import utf8_stream
 from transforms.sources.readers.ranges import RangeFile, RangeParams
 from transforms.sources.readers.raw import file_error
 from transforms.sources.units import Unit
@@ -15,38 +17,43 @@ from transforms.sources.units import Unit
 BLOCK_BYTES = 4 << 20
 #: A longer line is taken for a file of another format (a JSON document under the name of JSON lines, say).
 MAX_LINE_BYTES = 64 << 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @contextmanager
-def open_stream(unit: Unit) -> Iterator[pa.NativeFile]:
+def open_stream(unit: Unit) -> Iterator[ByteStream]:
     """The unit's file as a stream of uncompressed bytes.
 
     Raises SourceError, also for what goes wrong while the stream is read: a file that is gone, truncated or damaged.
     """
     filesystem, inner = filesystem_of(unit.path)
     try:
-        with pa.OSFile(inner) if is_local(filesystem) else _remote(unit.path) as source:
-            if unit.compression is None:
-                yield source
-            else:
-                with pa.CompressedInputStream(source, unit.compression) as stream:
-                    yield stream
+        with (
+            pa.OSFile(inner) if is_local(filesystem) else _remote(unit.path) as source,
+            decompressed(source, unit.compression) as stream,
+        ):
+            yield stream
     except OSError as error:
         raise file_error(unit, error) from error
+
+
+@contextmanager
+def open_text(unit: Unit, encoding: str | None = None) -> Iterator[ByteStream]:
+    """The unit's file in UTF-8 without a byte order mark, as ``open_stream`` gives it (``encodings.utf8_stream``)."""
+    with open_stream(unit) as stream:
+        yield utf8_stream(stream, encoding)
 
 
 def _remote(place: str) -> pa.NativeFile:
     return pa.PythonFile(RangeFile(place, RangeParams(read_ahead=2 * BLOCK_BYTES)), mode="r")
 
 
-def line_blocks(stream: pa.NativeFile, unit: Unit, block_bytes: int) -> Iterator[bytes]:
-    """Blocks of whole lines, about ``block_bytes`` each, the same for every compression; a byte order mark is left out.
+def line_blocks(stream: ByteStream, unit: Unit, block_bytes: int) -> Iterator[bytes]:
+    """Blocks of whole lines, about ``block_bytes`` each, the same for every compression.
 
     Raises SourceError for a line above ``MAX_LINE_BYTES``.
     """
     pieces: list[bytes] = []
-    for data in _filled(stream, block_bytes):
+    while data := read_fully(stream, block_bytes):
         cut = data.rfind(b"\n") + 1
         if cut:
             yield b"".join([*pieces, data[:cut]])
@@ -58,17 +65,16 @@ def line_blocks(stream: pa.NativeFile, unit: Unit, block_bytes: int) -> Iterator
         yield last
 
 
-def _filled(stream: pa.NativeFile, size: int) -> Iterator[bytes]:
-    """Chunks of exactly ``size`` bytes (the last may be shorter): a decompressor gives what it happens to have."""
-    first = True
-    while True:
-        chunk = b""
-        while len(chunk) < size and (data := stream.read(size - len(chunk))):
-            chunk += data
-        if not chunk:
-            return
-        yield chunk.removeprefix(_BYTE_ORDER_MARK) if first else chunk
-        first = False
+def read_fully(stream: ByteStream, size: int) -> bytes:
+    """At least ``size`` bytes, fewer only at the end: a decompressor gives what it happens to have."""
+    data = stream.read(size)
+    if not data or len(data) >= size:
+        return data
+    pieces, length = [data], len(data)
+    while length < size and (data := stream.read(size - length)):
+        pieces.append(data)
+        length += len(data)
+    return b"".join(pieces)
 
 
 def _check_length(length: int, unit: Unit) -> None:

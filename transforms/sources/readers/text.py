@@ -1,24 +1,23 @@
 """Plain text: each line that is not blank is a row with the one column ``line``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pyarrow as pa
 
 from schemas.reasons import RejectReason
-from transforms.sources.readers.raw import Broken, RawBatch, batches, excerpt, require_columns
-from transforms.sources.readers.streams import BLOCK_BYTES, line_blocks, open_stream
+from transforms.sources.readers.raw import Broken, RawBatch, batches, excerpt
+from transforms.sources.readers.request import Request
+from transforms.sources.readers.streams import BLOCK_BYTES, line_blocks, open_text
 from transforms.sources.units import Unit
 
 LINE = "line"
 
 
-def read_text_unit(
-    unit: Unit, columns: Mapping[str, str], batch_rows: int, block_bytes: int = BLOCK_BYTES
-) -> Iterator[RawBatch]:
+def read_text_unit(unit: Unit, request: Request, batch_rows: int, block_bytes: int = BLOCK_BYTES) -> Iterator[RawBatch]:
     """The lines of a text file without their ends; blank ones are no rows and have no number."""
-    require_columns(unit, columns, [LINE])
+    request.present(unit, [LINE])
     number = 0
-    with open_stream(unit) as stream:
+    with open_text(unit, request.options.encoding) as stream:
         for block in line_blocks(stream, unit, block_bytes):
             lines = [line for line in block.split(b"\n") if line.strip()]
             yield from batches(*_decode(lines, number), batch_rows)

@@ -1,6 +1,9 @@
 """Source files for the readers' tests, and what a reader makes of them."""
 
+import bz2
 import gzip
+import lzma
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from transforms.sources.readers import read_unit
+from transforms.sources.readers import Notes, ReadOptions, read_unit
+from transforms.sources.readers.request import Request
 from transforms.sources.units import Compression, Unit, split_name
 
-ENDINGS: dict[Compression | None, str] = {None: "", "gzip": ".gz", "zstd": ".zst"}
+ENDINGS: dict[Compression | None, str] = {None: "", "gzip": ".gz", "zstd": ".zst", "bz2": ".bz2", "xz": ".xz"}
 
 
 def compress(data: bytes, compression: Compression | None) -> bytes:
-    if compression == "gzip":
-        return gzip.compress(data)
-    return zstandard.ZstdCompressor().compress(data) if compression == "zstd" else data
+    compressors = {
+        "gzip": gzip.compress,
+        "zstd": zstandard.ZstdCompressor().compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+    }
+    return data if compression is None else compressors[compression](data)
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -40,15 +48,20 @@ def unit_of(path: Path | str, **fields: Any) -> Unit:
     return Unit(**{**common, "format": form, "compression": compression, **fields})
 
 
+def request(*columns: str, notes: Notes | None = None, **options: Any) -> Request:
+    """What is asked of a reader, each column by a line of the catalog of its own."""
+    places = {name: f"catalog/y.yaml:{place}" for place, name in enumerate(columns, 1)}
+    return Request(columns=places, options=ReadOptions(**options), notes=Counter() if notes is None else notes)
+
+
 def read(
-    unit: Unit, *columns: str, records: str | None = None, batch_rows: int = 8192
+    unit: Unit, *columns: str, batch_rows: int = 8192, notes: Notes | None = None, **options: Any
 ) -> tuple[dict[int, Any], dict[int, str]]:
     """Rows by their number, and the reasons of broken ones by theirs; checks that no number comes twice."""
+    asked = request(*columns, **options)
     rows: dict[int, Any] = {}
     reasons: dict[int, str] = {}
-    for batch in read_unit(
-        unit, {name: f"catalog/y.yaml:{place}" for place, name in enumerate(columns, 1)}, records, batch_rows
-    ):
+    for batch in read_unit(unit, asked.columns, asked.options, batch_rows, notes):
         assert batch.rows.num_rows <= batch_rows
         new_rows = dict(zip(batch.numbers.to_pylist(), batch.rows.to_pylist(), strict=True))
         new_reasons = {row["number"]: row["reason"] for row in batch.broken.to_pylist()}

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import SourceError
-from tests.transforms.sources.readers.files import read, unit_of, write
-from transforms.sources.readers import delimited
+from tests.transforms.sources.readers.files import read, request, unit_of, write
+from transforms.sources.readers import delimited, dialects
 
 fields = st.text('aé字, "\n\t', max_size=6)
 rows = st.tuples(fields, fields, fields).filter(lambda row: any(field.strip() for field in row))
@@ -47,7 +47,7 @@ def test_every_csv_line_is_a_row_or_broken(tmp_path: Path, lines: list[bytes]) -
 
 
 def test_a_quote_that_is_never_closed_costs_its_line_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "MAX_RECORD_LINES", 10)
+    monkeypatch.setattr(dialects, "MAX_RECORD_LINES", 10)
     lines = [b"a,b", b'x,"never closed', *(b"row,%d" % number for number in range(50))]
     got, broken = read(unit_of(write(tmp_path / "train.csv", b"\n".join(lines))), "a", "b")
     assert broken == {0: "MALFORMED_ROW"}
@@ -93,5 +93,5 @@ def test_files_of_nothing_and_of_a_header_alone_have_no_rows(tmp_path: Path) -> 
 
 def test_a_broken_row_shows_its_bytes(tmp_path: Path) -> None:
     unit = unit_of(write(tmp_path / "train.csv", b"a\n\xff\xfe\n"))
-    (batch,) = delimited.read_delimited_unit(unit, {"a": "?"}, 10)
+    (batch,) = delimited.read_delimited_unit(unit, request("a"), 10)
     assert batch.broken.column("raw").to_pylist() == ["\\xff\\xfe\n"]

@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import SourceError
 from schemas.reasons import RejectReason
 from tests.transforms.sources.readers.files import unit_of
 from transforms.sources.readers.raw import (
@@ -16,8 +15,6 @@ from transforms.sources.readers.raw import (
     broken_rows,
     excerpt,
     file_error,
-    plain,
-    require_columns,
 )
 
 
@@ -78,21 +75,6 @@ def test_excerpts_show_what_they_can() -> None:
     assert excerpt(b"a\xffb") == "a\\xffb"
     assert excerpt("a\ud83db") == "a\\ud83db"
     assert excerpt("é字") == excerpt("é字".encode()) == "é字"
-
-
-def test_plain_types_go_all_the_way_down() -> None:
-    inner = pa.struct([("a", pa.dictionary(pa.int8(), pa.large_string())), ("b", pa.string_view())])
-    assert plain(pa.large_list(pa.list_(inner, 2))) == pa.list_(
-        pa.list_(pa.struct([("a", pa.string()), ("b", pa.string())]))
-    )
-    assert plain(pa.uuid()) == pa.binary(16)
-    assert plain(pa.float32()) == pa.float32()
-
-
-def test_many_columns_are_not_all_listed() -> None:
-    with pytest.raises(SourceError, match=r"c28, c29 and 70 more\. "):
-        require_columns(unit_of("train.csv"), {"x": "a.yaml:1"}, [f"c{number}" for number in range(100)])
-    require_columns(unit_of("train.csv"), {"a": "a.yaml:1"}, ["b", "a"])
 
 
 def test_an_error_without_words_is_named() -> None:
