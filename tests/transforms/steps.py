@@ -43,9 +43,10 @@ def shuffle(keyed: Iterable[tuple[Any, pa.RecordBatch]], seed: int = 0) -> list[
 
 
 def tally(given: dict[str, list[Any]]) -> dict[str, int]:
-    """The sum of each counted key."""
+    """The sum of each counted key; what was merely noticed is left out."""
     sums: dict[str, int] = {}
-    for key, rows in given.get(COUNTS_TAG, []):
+    counted = [(key, rows) for key, rows in given.get(COUNTS_TAG, []) if key.split("\t")[1] not in ("note", "least_id")]
+    for key, rows in counted:
         sums[key] = sums.get(key, 0) + rows
     return sums
 

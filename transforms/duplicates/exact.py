@@ -16,11 +16,13 @@ from apache_beam.pvalue import PCollection
 
 from schemas.reasons import RejectReason
 from transforms.duplicates.scopes import (
+    LABEL_WORDS,
     RANKED,
     RANKS,
     SURVIVAL,
     Scopes,
     Words,
+    each_label,
     is_compared,
     label_words,
     mixed,
@@ -37,7 +39,8 @@ from transforms.text.matching import matching_forms, text_hashes
 
 Keyed = tuple[int, pa.RecordBatch]
 
-#: A row on its way to those with the same key (two words). ``says`` is a hash of its label and score.
+#: A row on its way to those with the same key (two words). ``label``, ``says``: hashes of its set of labels, and of it
+#: with the score. ``labels``: a hash of each label where there are several.
 KEYS = pa.schema(
     [
         pa.field("high", pa.uint64(), nullable=False),
@@ -45,6 +48,7 @@ KEYS = pa.schema(
         pa.field("dataset", pa.string(), nullable=False),
         pa.field("label", pa.uint64(), nullable=False),
         pa.field("says", pa.uint64(), nullable=False),
+        pa.field("labels", LABEL_WORDS),
         *RANKS,
         pa.field("part", pa.int64(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),
@@ -87,7 +91,8 @@ def says(rows: pa.Table, scopes: Scopes) -> Words:
 def key_rows(rows: pa.Table, part: int, scopes: Scopes) -> pa.Table:
     """KEYS of the rows of a part."""
     high, low = exact_keys(rows, scopes)
-    columns = [high, low, rows.column("dataset"), label_words(rows), says(rows, scopes), *rank_columns(rows, scopes)]
+    statements = [label_words(rows), says(rows, scopes), each_label(rows)]
+    columns = [high, low, rows.column("dataset"), *statements, *rank_columns(rows, scopes)]
     numbers = [np.full(rows.num_rows, part), np.arange(rows.num_rows, dtype=np.int32)]
     return pa.table([*columns, *numbers], schema=KEYS)
 
@@ -120,12 +125,43 @@ def statements_of(keys: pa.Table) -> npt.NDArray[np.int64]:
     return statements
 
 
+def with_overlaps(keys: pa.Table) -> pa.Table:
+    """KEYS in which rows of one text whose sets of labels all hang together say the same as the first of them."""
+    words = {name: keys.column(name).to_numpy().copy() for name in ("high", "low", "label", "says")}
+    several = keys.column("labels").is_valid().to_numpy()
+    places = np.flatnonzero(np.isin(words["high"], words["high"][several]))
+    texts: dict[tuple[str, int, int], list[int]] = {}
+    names = keys.column("dataset").take(pa.array(places)).to_pylist()
+    for name, place in zip(names, places.tolist(), strict=True):
+        texts.setdefault((name, int(words["high"][place]), int(words["low"][place])), []).append(place)
+    labels = keys.column("labels")
+    for rows in texts.values():
+        if hang_together([set(labels[row].as_py() or [int(words["label"][row])]) for row in rows]):
+            for name in ("label", "says"):
+                words[name][rows] = words[name][rows].min()
+    for name in ("label", "says"):
+        keys = keys.set_column(keys.schema.get_field_index(name), KEYS.field(name), pa.array(words[name]))
+    return keys
+
+
+def hang_together(sets: list[set[int]]) -> bool:
+    """Whether sets are one component where those are linked that have an element in common."""
+    reached, left = set(sets[0]), sets[1:]
+    while near := [found for found in left if found & reached]:
+        reached.update(*near)
+        left = [found for found in left if not found & reached]
+    return not left
+
+
 def decide_exact(keys: pa.Table, scopes: Scopes) -> pa.Table:
     """Decisions (DECIDED) about rows that were brought together by their keys; all rows with equal keys are there.
 
-    A dataset that says different things about the same texts loses all these rows: CONFLICTING_LABEL. Of the others
-    with equal keys and label the first in survival order stays and the rest are EXACT_DUPLICATE.
+    A dataset that says different things about the same texts loses all these rows: CONFLICTING_LABEL. Labels are sets,
+    and sets that have a label in common, be it by way of others, do not contradict each other. Of the others with equal
+    keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
     """
+    if keys.column("labels").null_count < keys.num_rows:
+        keys = with_overlaps(keys)
     statements = statements_of(keys)
     conflicts = statements > 1
     conflicting = keys.filter(pa.array(conflicts))

@@ -169,22 +169,26 @@ def is_question(forms: pa.Array, question_width: int) -> pa.BooleanArray:
     return pc.less(pc.add(pc.utf8_length(forms), pc.utf8_length(wide)), question_width)
 
 
-def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array, question_width: int) -> Words:
-    """A word of what must be equal for rows to be near-duplicates: scope, label, and of a pair's query, where that is
-    compared, the numbers in it, or all of it where it is a question (``VerificationParams``).
+def _numbers(forms: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(forms, r"\P{Nd}+", " ")
+
+
+def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array, positive: pa.Array, question_width: int) -> Words:
+    """A word of what must be equal for rows to be near-duplicates: scope, labels, and of a pair's query and positives,
+    where these are compared, the numbers in them; of a query that is a question (``VerificationParams``) all of it.
     """
-    numbers = pc.replace_substring_regex(query, r"\P{Nd}+", " ")
-    said = text_hashes(pc.if_else(is_question(query, question_width), query, numbers))[:, 0]
+    said = text_hashes(pc.if_else(is_question(query, question_width), query, _numbers(query)))[:, 0]
+    figures = mixed(text_hashes(_numbers(positive))[:, 0])
     is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).to_numpy()
     words = mixed(scope_tags(rows, scopes)) + label_words(rows)
-    return mixed(words) + np.where(is_pair, mixed(said), 0)
+    return mixed(words) + np.where(is_pair, mixed(said) + figures, 0)
 
 
 def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes, params: VerificationParams) -> pa.Table:
     """CANDIDATES: the labelled rows of a part with what verification needs to know about them."""
     chosen = rows.take(labels.column("row"))
     query, positive = compared_fields(chosen, scopes)
-    words = must_match(chosen, scopes, query, params.question_width)
+    words = must_match(chosen, scopes, query, positive, params.question_width)
     columns = [*labels.select(LABELS.names).columns, *rank_columns(chosen, scopes), words, query, positive]
     return pa.table(columns, schema=CANDIDATES)
 

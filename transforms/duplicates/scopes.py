@@ -13,6 +13,7 @@ from schemas.catalog import Compare, TaskType
 from schemas.rows import ID, fields_hash
 
 Words = npt.NDArray[np.uint64]
+LABEL_WORDS = pa.list_(pa.uint64())
 
 #: What a row's survival depends on.
 RANKS = [
@@ -31,7 +32,7 @@ SURVIVAL = [
     ("row", "ascending"),
 ]
 #: What ``rank_columns`` reads of a row.
-RANKED = ["dataset", "id", "query", "positives", "negatives"]
+RANKED = ["dataset", "id", "query", "positives", "negatives", "other_labels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,29 @@ def is_compared(rows: pa.Table, scopes: Scopes, field: Literal["query", "positiv
 
 
 def label_words(rows: pa.Table) -> Words:
-    """A hash of each row's label; no label is a value of its own."""
-    return _by_value(rows.column("label"), _word, np.uint64)
+    """A hash of each row's labels, which are a set: in which order they stand says nothing. No label is a value of its
+    own.
+    """
+    words = _by_value(rows.column("label"), _word, np.uint64)
+    for row, labels in several_labels(rows).items():
+        words[row] = _word(*labels)
+    return words
+
+
+def each_label(rows: pa.Table) -> pa.ListArray:
+    """A hash of each of the labels of the rows that have more than one, as ``label_words`` gives it for one alone."""
+    several = several_labels(rows)
+    words = [[_word(label) for label in several[row]] if row in several else None for row in range(rows.num_rows)]
+    return pa.array(words, LABEL_WORDS) if several else pa.nulls(rows.num_rows, LABEL_WORDS)
+
+
+def several_labels(rows: pa.Table) -> dict[int, list[str]]:
+    """The distinct labels, in order, of the rows that have more than one, by the row's number."""
+    lists = rows.column("other_labels").combine_chunks()
+    numbers = np.flatnonzero(pc.list_value_length(lists).to_numpy(zero_copy_only=False) > 0)
+    chosen = rows.select(["label", "other_labels"]).take(pa.array(numbers)).to_pylist()
+    sets = (sorted({row["label"], *row["other_labels"]}) for row in chosen)
+    return {int(number): labels for number, labels in zip(numbers, sets, strict=True) if len(labels) > 1}
 
 
 def statement_words(rows: pa.Table) -> Words:
@@ -120,8 +142,8 @@ def statement_words(rows: pa.Table) -> Words:
 def rank_columns(rows: pa.Table, scopes: Scopes) -> list[pa.Array]:
     """Columns of RANKS for rows that have the columns RANKED. ``texts`` counts texts, ``length`` characters.
 
-    A row that says more is worth more: it comes with more positives and given negatives, or with longer texts (of two
-    copies, one of them cut off, the whole one survives).
+    A row that says more is worth more: it comes with more positives, given negatives and labels, or with longer texts
+    (of two copies, one of them cut off, the whole one survives).
     """
     priorities = _by_value(rows.column("dataset"), lambda name: scope_of(scopes, name).priority, np.int32)
     texts, lengths = np.ones(rows.num_rows, np.int64), pc.utf8_length(rows.column("query")).to_numpy().astype(np.int64)
@@ -130,6 +152,7 @@ def rank_columns(rows: pa.Table, scopes: Scopes) -> list[pa.Array]:
         counts = pc.list_value_length(lists).to_numpy().astype(np.int64)
         texts = texts + counts
         lengths = lengths + sums_by_row(pc.utf8_length(lists.flatten()).to_numpy().astype(np.int64), counts)
+    texts = texts + pc.list_value_length(rows.column("other_labels").combine_chunks()).to_numpy().astype(np.int64)
     ids = rows.column("id").combine_chunks()
     return [pa.array(priorities, pa.int32()), pa.array(texts, pa.int32()), pa.array(lengths, pa.int64()), ids]
 

@@ -37,7 +37,7 @@ class VerificationParams:
     pass; with fewer than ``MinHashParams.min_shingles`` distinct shingles texts must be equal.
     ``question_width``: a query that comes with positives and takes fewer columns (East Asian characters take two) is a
     question, and questions must be equal: with another word they have another answer, often in the same passage, and
-    yet from 120 characters on a Jaccard of 0.8 or more. Longer ones must agree in their numbers.
+    yet from 120 characters on a Jaccard of 0.8 or more. Longer ones must agree in their numbers, and so must positives.
     ``family_jaccard``: rows that resemble a representative this much bear witness whether it fills a template.
     """
 

@@ -4,6 +4,7 @@ Beam's own counters are for the display; they are attempted counts and would dou
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from schemas.manifest import StageCounts
 

@@ -18,7 +18,7 @@ from schemas.catalog import Adapter, LocatedEntry
 from schemas.errors import SourceError
 from transforms.flow.retry import TRANSPORT_ERRORS, RetryParams, describe, retrying
 from transforms.sources.filesystems import HUB_PROTOCOL, filesystem_of
-from transforms.sources.layout import Wanted, absent_line, files_of, hint, wanted_of
+from transforms.sources.layout import Wanted, absent_line, files_of, hint, missing_pieces, wanted_of
 from transforms.sources.planning import (
     Plan,
     RowGroup,
@@ -108,7 +108,8 @@ class HubSource:
         if absent and located.entry.adapter is Adapter.BEIR:
             return Plan(place=place, absent=absent)
         files = [_HubFile.at(revision, *pair) for revision, pairs in found.values() for pair in pairs]
-        return self._plan_of(located, place, files, absent)
+        incomplete = missing_pieces([pair for _, pairs in found.values() for pair in pairs])
+        return self._plan_of(located, place, files, [*absent, *incomplete])
 
     def _plan_of(self, located: LocatedEntry, place: str, files: Sequence["_HubFile"], absent: Sequence[str]) -> Plan:
         limit = None if located.entry.adapter is Adapter.BEIR else self._limit

@@ -9,15 +9,20 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import Any
 
 from schemas.catalog import Adapter, LocatedEntry
 from schemas.errors import CatalogError
-from transforms.sources.units import FORMATS, Role, split_name
+from transforms.sources.units import FORMATS, Role, endings, split_name
 
 BEIR_ROLES: tuple[Role, ...] = ("corpus", "queries", "qrels")
 DEFAULT_CONFIG = "default"
 _SHOWN = 12
+#: What the datasets library writes beside its data.
+_DESCRIPTIONS = frozenset({"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"})
+#: A file that is one of several: everything but its number, which is 0-based, and how many there are.
+_PIECE = re.compile(r"(?P<before>.*-)(?P<number>\d{5})-of-(?P<total>\d{5})(?P<after>\..*)?")
 #: Kinds of access that need no person.
 _READABLE = ("open_files", "open_raw_script")
 
@@ -86,9 +91,12 @@ def expand_configs(wanted: Wanted, paths: Collection[str]) -> list[Wanted]:
 
 
 def is_data(path: str) -> bool:
-    """Whether a file is of a format we read and not hidden (nor in a hidden folder, where tools keep their own)."""
-    hidden = any(part.startswith(".") for part in path.split("/"))
-    return not hidden and split_name(posixpath.basename(path)) is not None
+    """Whether a file is of a format we read, not hidden (nor in a hidden folder), and no tool's note on its data."""
+    return not _is_hidden(path) and split_name(posixpath.basename(path)) is not None
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/")) or posixpath.basename(path) in _DESCRIPTIONS
 
 
 def find_files(wanted: Wanted, paths: Collection[str]) -> list[str]:
@@ -152,7 +160,32 @@ def holdings(paths: Collection[str]) -> str:
     counts = Counter(map(_shown_place, filter(is_data, paths)))
     shown = [f"{place} ({count})" if count > 1 else place for place, count in sorted(counts.items())]
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more if shown else "no data files"
+    return ", ".join(shown[:_SHOWN]) + more if shown else _unread(paths)
+
+
+def _unread(paths: Collection[str]) -> str:
+    """What to say of a folder that holds nothing we read: the endings of what is there, and those that are read."""
+    names = [posixpath.basename(path) for path in paths if not _is_hidden(path)]
+    counts = Counter("".join(PurePosixPath(name).suffixes[-2:]) or name for name in names)
+    shown = ", ".join(f"{ending} ({count})" for ending, count in sorted(counts.items())[:_SHOWN])
+    return f"no data files, only {shown}; files are read that end in {endings()}" if shown else "no data files"
+
+
+def missing_pieces(files: Collection[tuple[Wanted, str]]) -> list[str]:
+    """A line for each configuration of whose files, which say by their names how many there are, some are not there."""
+    pieces: dict[tuple[Wanted, str, int, str], set[int]] = {}
+    for wanted, path in files:
+        if match := _PIECE.fullmatch(path):
+            key = (wanted, match["before"], int(match["total"]), match["after"] or "")
+            pieces.setdefault(key, set()).add(int(match["number"]))
+    lines = []
+    for (wanted, before, total, after), numbers in pieces.items():
+        if missing := sorted(set(range(total)) - numbers):
+            names = [f"{before}{number:05d}-of-{total:05d}{after}" for number in missing[:_SHOWN]]
+            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+            said = f"{len(missing)} of {total} files are not there: {', '.join(names)}{more}"
+            lines.append(f"{wanted.where}: {wanted}: {said}; only the others are read")
+    return lines
 
 
 def _shown_place(path: str) -> str:

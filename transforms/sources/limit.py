@@ -2,10 +2,10 @@
 
 The rows with the smallest content hashes are kept. Each unit offers its N smallest hashes; the smallest of all of them
 give a threshold for the dataset, and the source is then read with it. Where equal rows stand at the threshold, as many
-of them are taken as are missing, unit after unit (they are equal, so it does not matter which). Adapters that group rows
-are limited by the hash of what they group by, and whole groups are taken, so that there may be a few more rows. ``beir``
-limits queries (all judgments of the N queries with the smallest hashes count) and passages (20 N), each by the hash of
-its id.
+of them are taken as are missing, unit after unit (they are equal, so it does not matter which). Adapters that group
+rows are limited by the hash of what they group by, and whole groups are taken, so there may be a few more rows. A
+``beir`` set is limited to N queries (all judgments of those with the smallest hashes count) and 20 N passages, each by
+the hash of its id.
 """
 
 import json

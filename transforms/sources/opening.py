@@ -4,10 +4,12 @@ A source resolves an entry to units, and says what it does not hold. ``docs/sour
 """
 
 import posixpath
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from schemas.catalog import Adapter, LocatedEntry
 from schemas.config import HUB, SAMPLE
@@ -15,7 +17,7 @@ from schemas.errors import SourceError
 from transforms.sources.file_digests import file_digest
 from transforms.sources.filesystems import filesystem_of, is_local, place_of
 from transforms.sources.hub import HubSource
-from transforms.sources.layout import Wanted, absent_line, files_of, hint, is_data, wanted_of
+from transforms.sources.layout import Wanted, absent_line, files_of, hint, is_data, missing_pieces, wanted_of
 from transforms.sources.planning import Plan, Source, SourceFile, empty_lines, unit_of, units_of
 from transforms.sources.readers.raw import file_error
 from transforms.sources.units import endings
@@ -78,15 +80,18 @@ class DirectorySource:
         """The units of an entry's files. Raises SourceError for a file that cannot be read or is damaged."""
         folder = located.entry.folder
         place = f"{self._shown.rstrip('/')}/{DATASETS}/{folder}"
-        sizes = self._listing(folder)
+        sizes, odd = self._listing(folder)
+        left_out = [
+            f"{located.where('source')}: {place}/{path} is {what}; it is left out" for path, what in odd.items()
+        ]
         if not sizes:
-            return Plan(place=place, absent=(self._nothing(located),))
+            return Plan(place=place, absent=(self._nothing(located), *left_out))
         found = {declared: files_of(declared, sizes) for declared in wanted_of(located)}
         absent = [absent_line(located, declared, sizes, place) for declared, files in found.items() if not files]
         if absent and located.entry.adapter is Adapter.BEIR:
-            return Plan(place=place, absent=tuple(absent))
+            return Plan(place=place, absent=(*absent, *left_out))
         pairs = [pair for files in found.values() for pair in files]
-        absent = [] if self._partial and pairs else absent
+        absent = [*([] if self._partial and pairs else absent), *missing_pieces(pairs), *left_out]
         chosen = [self._source_file(folder, wanted, path, sizes[path]) for wanted, path in pairs]
         return self._planned(located, place, chosen, absent)
 
@@ -108,11 +113,23 @@ class DirectorySource:
         file = f"{DATASETS}/{folder}/{path}"
         return SourceFile(wanted=wanted, place=place_of(self._filesystem, inner), file=file, size=size)
 
-    def _listing(self, folder: str) -> dict[str, int]:
-        """Sizes of all files below a dataset's folder by their path in it; empty where there is no such folder."""
+    def _listing(self, folder: str) -> tuple[dict[str, int], dict[str, str]]:
+        """Of what lies below a dataset's folder, by its path in it: the sizes of files, and what else would be data.
+
+        Both are empty where there is no such folder.
+        """
         inner = posixpath.join(self._datasets, folder)
         found = self._filesystem.find(inner, detail=True) if self._filesystem.isdir(inner) else {}
-        return {posixpath.relpath(path, inner): int(info["size"]) for path, info in found.items()}
+        kinds = {posixpath.relpath(path, inner): self._kind(path, info) for path, info in found.items()}
+        sizes = {posixpath.relpath(path, inner): int(info["size"] or 0) for path, info in found.items()}
+        odd = {path: kind for path, kind in kinds.items() if kind != "file" and is_data(path)}
+        return {path: size for path, size in sizes.items() if kinds[path] == "file"}, odd
+
+    def _kind(self, path: str, info: Mapping[str, Any]) -> str:
+        """``file``, or what a path is that cannot be read as one."""
+        if info["type"] == "file" or self._filesystem.isfile(path):  # a link is neither of its own kind nor its size
+            return "file"
+        return "no regular file" if self._filesystem.exists(path) else "a broken link"
 
     def _nothing(self, located: LocatedEntry) -> str:
         entry = located.entry

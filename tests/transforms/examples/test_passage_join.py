@@ -1,6 +1,8 @@
 """Judgments meet their passages, and members their group: compared with dictionaries, in any order."""
 
 import json
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,12 @@ def _key(number: int) -> bytes:
     return KEYS[number] if number < len(KEYS) else text_hash(str(number))
 
 
-def _addresses(rows: list[tuple[int, int, int]]) -> pa.Table:
-    return pa.Table.from_pylist([{"passage": _key(k), "part": p, "row": r} for k, p, r in rows], PASSAGE_ADDRESSES)
+def _addresses(rows: list[tuple[int, int, int]], contents: Sequence[int] = ()) -> pa.Table:
+    places = [
+        {"passage": _key(k), "part": p, "row": r, "content": c}
+        for (k, p, r), c in zip_longest(rows, contents, fillvalue=0)
+    ]
+    return pa.Table.from_pylist(places, PASSAGE_ADDRESSES)
 
 
 def _judgment(key: int, number: int) -> dict[str, Any]:
@@ -77,7 +83,8 @@ def test_a_judgment_finds_the_smallest_address_of_its_passage_or_is_missing(
     places: dict[int, tuple[int, int]] = {}
     for key, part, row in addresses:
         places[key] = min(places.get(key, (part, row)), (part, row))
-    found, missing = find_passages(_addresses(addresses), _judgments(keys))
+    found, missing, ambiguous = find_passages(_addresses(addresses), _judgments(keys))
+    assert not ambiguous
     assert [(r["provenance"], r["part"], r["row"]) for r in found.to_pylist()] == [
         (f"f#{n}", *places[key]) for n, key in enumerate(keys) if key in places
     ]
@@ -90,9 +97,23 @@ def test_passages_are_found_in_tables_of_many_chunks_and_in_slices() -> None:
     addresses = _addresses([(key, key % 2, key) for key in range(12)])
     pieces = pa.concat_tables([addresses.slice(7), addresses.slice(2, 3), addresses.slice(0, 2), addresses.slice(5, 2)])
     judgments = pa.concat_tables([_judgments([0, 3, 9]).slice(1), _judgments([11, 30]).slice(0, 2)])
-    found, missing = find_passages(pieces, judgments)
+    found, missing, _ = find_passages(pieces, judgments)
     assert [(r["part"], r["row"]) for r in found.to_pylist()] == [(1, 3), (1, 9), (1, 11)]
     assert missing.num_rows == 1
+
+
+def test_an_id_with_several_texts_is_told_and_the_choice_does_not_depend_on_the_files() -> None:
+    judgments = _judgments([1, 2, 2, 3, 4])
+    places = [(1, 0, 0), (1, 0, 1), (2, 0, 2), (2, 5, 0), (3, 0, 3), (3, 0, 4)]
+    chosen = []
+    for order in (1, -1):
+        contents = [7, 7, 9, 8, 6, 5]
+        addresses = _addresses(places[::order], contents[::order])
+        found, missing, ambiguous = find_passages(addresses, judgments)
+        assert ambiguous == {"toy": 3}, "judgments of passages 2 and 3; passage 1 stands there twice with one text"
+        assert missing.num_rows == 1
+        chosen.append([(r["part"], r["row"]) for r in found.to_pylist()])
+    assert chosen[0] == chosen[1] == [(0, 0), (5, 0), (5, 0), (0, 4)]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -123,29 +123,19 @@ def _require_names(source: Source, labels: pa.StringArray, positive: str, negati
 
     Class ids mean nothing by themselves: their order differs from dataset to dataset.
     """
-    names = source.class_names("label")
-    if names is not None:
-        missing = _unnamed(source, names, positive, negative)
-        if missing:
-            raise source.error(("label",), _other_labels(names, missing))
-    elif not (positive.isdigit() or negative.isdigit()) and pc.any(pc.match_substring_regex(labels, r"^\d+$")).as_py():
+    names, found = source.class_names("label"), pc.unique(labels.drop_null()).to_pylist()
+    folded = {label.lower() for label in found}
+    if folded & {positive.lower(), negative.lower()}:
+        return
+    if names is None and any(label.isdigit() for label in found):
         raise source.error(
             ("label",),
-            f"labels are class ids ({_some(labels)}), and neither the entry nor the file says which id is "
-            f"{positive!r}; add `label_names` to the entry, in the order of the ids",
+            f"labels are class ids ({', '.join(sorted(found)[:_LABELS_SHOWN])}), and neither the entry nor the file "
+            f"says which id is {positive!r}; add `label_names` to the entry, in the order of the ids",
         )
-    found = set(pc.unique(pc.utf8_lower(labels.drop_null())).to_pylist())
-    if len(found) > 1 and not found & {positive.lower(), negative.lower(), _NEUTRAL}:
-        raise source.error(("label",), _other_labels(sorted(pc.unique(labels.drop_null()).to_pylist()), positive))
-
-
-def _unnamed(source: Source, names: Sequence[str], positive: str, negative: str) -> str | None:
-    """The label that is wanted and that no class has: the positive one, or a negative one that the entry names."""
-    known = {name.lower() for name in names}
-    if positive.lower() not in known:
-        return positive
-    said = source.entry.options.negative_label is not None
-    return negative if said and negative.lower() not in known else None
+    unnamed = names is not None and positive.lower() not in {name.lower() for name in names}
+    if found and (unnamed or (len(found) > 1 and _NEUTRAL not in folded)):
+        raise source.error(("label",), _other_labels(names if unnamed and names else sorted(found), positive))
 
 
 def _other_labels(names: Sequence[str], wanted: str) -> str:
@@ -153,10 +143,6 @@ def _other_labels(names: Sequence[str], wanted: str) -> str:
         f"no label is {wanted!r}; the labels there are {', '.join(names[:_LABELS_SHOWN])}. Say with the options "
         "`positive_label` and `negative_label` which of them make a positive and a given negative"
     )
-
-
-def _some(labels: pa.StringArray) -> str:
-    return ", ".join(sorted(pc.unique(labels.drop_null()).to_pylist())[:_LABELS_SHOWN])
 
 
 def adapt_scored_pair(source: Source) -> Adapted:

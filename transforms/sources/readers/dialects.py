@@ -169,7 +169,7 @@ def missing_column_remedy(line: str, wanted: Sequence[str], dialect: Dialect) ->
 
 
 def better_dialect(lines: Sequence[str], dialect: Dialect) -> str:
-    """What to set in ``source.csv`` so that nearly all of these lines have equally many fields; empty where nothing is."""
+    """What to set in ``source.csv`` so that nearly all of these lines have as many fields; else empty."""
     tried = {
         f"delimiter: {delimiter!r}": {"delimiter": delimiter}
         for delimiter in _DELIMITERS

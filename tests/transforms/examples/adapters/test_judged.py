@@ -170,5 +170,54 @@ def test_a_list_of_candidates_is_an_error_of_the_entry() -> None:
 
 
 def test_a_list_of_labels_is_an_error_of_the_entry() -> None:
-    with pytest.raises(CatalogError, match=r"grade, .*one label is wanted for each row"):
-        adapted(locate("graded", GRADED, {"positive_grades": [1]}), batch(q=["x"], c=["p"], grade=[[1]]))
+    rows = batch(premise=["x"], hypothesis=["p"], label=[["entailment"]])
+    with pytest.raises(CatalogError, match=r"label, .*one label is wanted for each row"):
+        adapted(locate("nli", NLI), rows)
+
+
+@pytest.mark.parametrize("labels", [["SUPPORTS", "REFUTES"], ["0", "1"], [0, 1], [0.0, 1.0]])
+def test_labels_that_the_options_do_not_name_are_an_error_that_names_them(labels: list[Any]) -> None:
+    rows = batch(premise=["p", "q"], hypothesis=["yes", "no"], label=labels)
+    with pytest.raises(CatalogError, match=r"finetune/toy.yaml:13: label.*(REFUTES, SUPPORTS|0, 1)"):
+        adapted(locate("nli", NLI), rows)
+
+
+def test_class_names_among_which_the_positive_label_is_not_are_an_error() -> None:
+    rows = batch(premise=["p", "q"], hypothesis=["yes", "no"], label=[1, 1])
+    with pytest.raises(CatalogError, match="no label is 'entailment'; the labels there are SUPPORTS, REFUTES"):
+        adapted(locate("nli", NLI, label_names=["SUPPORTS", "REFUTES"]), rows)
+    named = locate("nli", NLI, {"positive_label": "SUPPORTS"}, label_names=["SUPPORTS", "REFUTES"])
+    assert adapted(named, batch(premise=["p"], hypothesis=["yes"], label=[0])).members.num_rows == 1
+
+
+def test_a_part_of_a_set_may_be_all_neutral() -> None:
+    rows = batch(premise=["p", "q"], hypothesis=["yes", "no"], label=["neutral", "neutral"])
+    assert adapted(locate("nli", NLI), rows).members.num_rows == 2
+
+
+def test_a_list_of_graded_candidates_is_an_example_of_its_own() -> None:
+    columns = {"query": "claim", "candidate": "evidence[].text", "grade": "evidence[].label"}
+    located = locate("graded", columns, {"positive_grades": ["SUPPORTS"], "negative_grades": ["REFUTES", 2]})
+    evidence = [
+        [("a", "NOT_ENOUGH_INFO"), ("b", "SUPPORTS"), ("c", "REFUTES"), ("d", "SUPPORTS"), (" ", "SUPPORTS")],
+        [("e", "NOT_ENOUGH_INFO")],
+        [],
+        [("f", None), ("g", "SUPPORTS")],
+        [("h", "SUPPORTS")],
+    ]
+    rows = batch(
+        claim=["one", "two", "three", "four", " "],
+        evidence=[[{"text": text, "label": label} for text, label in pairs] for pairs in evidence],
+    )
+    result = adapted(located, rows)
+    assert kept(result, "query", "positives", "negatives") == [("one", ["b", "d"], ["c"]), ("four", ["g"], [])]
+    assert reasons(result) == {"1": "NO_POSITIVE", "2": "NO_POSITIVE", "4": "EMPTY_QUERY"}
+    assert result.rejections.column("detail")[0].as_py().endswith("grades: NOT_ENOUGH_INFO")
+
+
+def test_graded_candidates_by_the_ids_of_classes_and_uneven_lists() -> None:
+    located = locate("graded", GRADED, {"positive_grades": [0, "yes"]}, label_names=["no", "yes"])
+    rows = batch(q=["x", "y", "z"], c=[["p", "q"], ["p"], ["r"]], grade=[[1, 0], [1, 0], [1]])
+    result = adapted(located, rows)
+    assert kept(result, "positives") == [["p", "q"], ["r"]]
+    assert reasons(result) == {"1": "WRONG_TYPE"}

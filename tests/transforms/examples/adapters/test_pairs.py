@@ -31,7 +31,9 @@ def test_a_language_column_says_each_rows_language() -> None:
 
 
 def test_a_configuration_says_its_rows_language() -> None:
-    located = locate("pair", PAIR, languages=["en", "de"], config_languages={"german": "de"})
+    located = locate(
+        "pair", PAIR, languages=["en", "de"], config_languages={"german": "de"}, source={"configs": ["german", "other"]}
+    )
     rows = batch(title=["a"], text=["b"])
     assert kept(adapted(located, rows, config="german"), "language") == ["de"]
     assert kept(adapted(located, rows, config="other"), "language") == [""]
