@@ -1,10 +1,9 @@
 """How lines become fields: the dialect of a CSV or TSV file, its records, and which other dialect would fit better."""
 
 import csv
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import NamedTuple
 
 from schemas.catalog import CsvDialect
@@ -187,7 +186,6 @@ def better_dialect(lines: Sequence[str], dialect: Dialect) -> str:
 
 
 def fits(lines: Sequence[str], dialect: Dialect) -> bool:
-    """Whether nearly all records of these lines have the same number of fields, above 1."""
-    found = [len(record.fields) for record in islice(records(lines, dialect), len(lines))]
-    width, rows = Counter(found).most_common(1)[0] if found else (0, 0)
-    return width > 1 and rows >= _FITTING_SHARE * len(found)
+    """Whether nearly all records of these lines have as many fields as the first, which may name them, above 1."""
+    found = [len(record.fields) for record in records(lines, dialect)]
+    return bool(found) and found[0] > 1 and found.count(found[0]) >= _FITTING_SHARE * len(found)
