@@ -1,43 +1,93 @@
 """Mining on Beam: each DoFn wraps a function of this package over ``pa.RecordBatch``. Nothing else here imports Beam.
 
-Keys are ``dataset<TAB>number``. Queries and passages of a shard meet under one key, and so do candidates and queries of
-a range; which is which is seen from the columns. A batch is at most about ``MAX_BYTES`` long.
+Keys are ``dataset<TAB>number``. Queries and passages of a shard meet under one key, and so do queries, the lists of
+each shard and the passages that these name, in a range of query ids; which is which is seen from the columns. A batch
+is at most about ``MAX_BYTES`` long.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from mining.candidates import CANDIDATES, Shard, merge_candidates
-from mining.examples import apply_policies
+from mining.accounting import alike_counts
+from mining.candidates import FOUND, Rows, flat
+from mining.examples import make_examples
+from mining.fixed_point import unpack_vectors
 from mining.index import id_words
+from mining.lists import Lists, at_positions, positions_of, together
+from mining.mine import judged_rows
 from mining.policies import MiningParams
+from mining.pools import Shard, depths_of
+from mining.relations import Relations, relate
+from schemas.rows import ID
 
 MAX_ROWS = 8192
 MAX_BYTES = 4 << 20
+COUNTS_TAG = "counts"
 
 KeyedBatch = tuple[str, pa.RecordBatch]
 KeyedBatches = tuple[str, Iterable[pa.RecordBatch]]
 
+#: The keys of a row in one shard; positions are those in the shard.
+LISTED = pa.schema(
+    [
+        pa.field("query_id", ID, nullable=False),
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("keys", pa.list_(pa.int64()), nullable=False),
+    ]
+)
+#: A passage that such keys name.
+NAMED = pa.schema(
+    [*FOUND, pa.field("shard", pa.int32(), nullable=False), pa.field("position", pa.int64(), nullable=False)]
+)
+#: What relations are made of.
+_RELATED = ("id", "cluster", "positives_clusters", "positives_vectors")
 
-class SearchShard(beam.DoFn):
-    """A shard's passages and all queries of its dataset -> candidates, by range of query ids.
 
-    Under ``dataset<TAB>shard`` come batches of ``PASSAGES`` and of ``QUERIES``, both with ``vector``. Under
-    ``dataset<TAB>range`` leave batches of ``CANDIDATES``, and from shard 0 alone those of the queries, without vectors,
-    so that both meet in ``ChooseExamples``. ``num_ranges`` gives the number of ranges of each dataset.
+@dataclass(frozen=True, kw_only=True)
+class MiningSpec:
+    """What mining knows of datasets.
+
+    ``default``: parameters of those that ``params`` does not name; ``symmetric``: datasets whose sides are alike;
+    ``languages``: those that the teacher knows, None: all; ``num_ranges``: ranges of query ids that are decided
+    together.
     """
 
-    def __init__(self, params: MiningParams, num_ranges: Mapping[str, int]) -> None:
-        self._params, self._num_ranges = params, dict(num_ranges)
+    num_ranges: Mapping[str, int]
+    default: MiningParams = field(default_factory=MiningParams)
+    params: Mapping[str, MiningParams] = field(default_factory=dict)
+    symmetric: frozenset[str] = frozenset()
+    languages: frozenset[str] | None = None
 
-    def process(self, keyed: KeyedBatches) -> Iterator[KeyedBatch]:
+    def params_of(self, dataset: str) -> MiningParams:
+        """The parameters of a dataset."""
+        return self.params.get(dataset, self.default)
+
+
+class SearchShard(beam.DoFn):
+    """A shard's passages and all queries of its dataset -> the lists of the queries, by range of their ids.
+
+    Under ``dataset<TAB>shard`` come batches of ``PASSAGES`` and of ``SCORED``, both with ``vector``. Under
+    ``dataset<TAB>range`` leave batches of ``LISTED`` and ``NAMED``, and from shard 0 alone those of the queries,
+    without vectors, so that all meet in ``ChooseExamples``. Labels that are one word in several spellings are counted
+    (tagged).
+    """
+
+    def __init__(self, spec: MiningSpec) -> None:
+        self._spec = spec
+
+    def process(self, keyed: KeyedBatches) -> Iterator[Any]:
         dataset, number = keyed[0].rsplit("\t", 1)
-        shard = _open_shard(keyed[1])
-        # The values are gone through again, so that only one batch of queries is held beside the shard.
+        shard = _open_shard(keyed[1], self._spec.params_of(dataset))
+        relations = self._relations(dataset, keyed[1])
+        if number == "0":
+            yield from self._count_labels(dataset, keyed[1])
+        # The values are gone through again, so that the vectors of one batch of queries are held beside the shard.
         for batch in keyed[1]:
             if "query_hash" not in batch.schema.names:
                 continue
@@ -45,45 +95,127 @@ class SearchShard(beam.DoFn):
             if number == "0":
                 yield from self._by_range(dataset, queries.drop_columns(["vector"]), "id")
             if shard is not None:
-                yield from self._by_range(dataset, shard.search(queries, self._params), "query_id")
+                yield from self._search(dataset, int(number), shard, queries, relations)
+
+    def _relations(self, dataset: str, batches: Iterable[pa.RecordBatch]) -> Relations:
+        related = [batch.select(_RELATED) for batch in batches if "query_hash" in batch.schema.names]
+        return relate(pa.Table.from_batches(related), symmetric=dataset in self._spec.symmetric) if related else _NOBODY
+
+    def _count_labels(self, dataset: str, batches: Iterable[pa.RecordBatch]) -> Iterator[Any]:
+        labels = [batch.column("label") for batch in batches if "query_hash" in batch.schema.names]
+        for counted in alike_counts(dataset, pa.chunked_array(labels, pa.string())):
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, counted)
+
+    def _search(
+        self, dataset: str, number: int, shard: Shard, queries: pa.Table, relations: Relations
+    ) -> Iterator[KeyedBatch]:
+        vectors, judged = unpack_vectors(queries["vector"]), judged_rows(queries, self._spec.languages)
+        lists = shard.search(queries, vectors, relations, judged)
+        ranges = query_ranges(queries["id"], self._spec.num_ranges[dataset])
+        for named in np.unique(ranges).tolist():
+            rows = np.flatnonzero(ranges == named)
+            for table in _tables(shard, number, queries["id"].take(pa.array(rows)), lists.take(rows)):
+                for batch in small_batches(table):
+                    yield f"{dataset}\t{named}", batch
 
     def _by_range(self, dataset: str, rows: pa.Table, ids: str) -> Iterator[KeyedBatch]:
-        num_ranges = self._num_ranges[dataset]
+        num_ranges = self._spec.num_ranges[dataset]
         ranges = query_ranges(rows[ids], num_ranges)
         for number in np.unique(ranges).tolist():
             for batch in small_batches(rows.filter(pa.array(ranges == number))):
                 yield f"{dataset}\t{number}", batch
 
 
-class ChooseExamples(beam.DoFn):
-    """All queries and candidates of a range -> ``MINED``, in order of ids, under the same key.
+_NOBODY = relate(
+    pa.schema(
+        [("id", ID), ("cluster", ID), ("positives_clusters", pa.list_(ID)), ("positives_vectors", pa.list_(ID))]
+    ).empty_table(),
+    symmetric=False,
+)
 
-    ``unjudged`` names datasets in languages that the teacher does not know: what it ranks low there is no reason to
-    drop a row and no ceiling for negatives, so they pass without the consistency filter and the relative ceiling.
+
+def _tables(shard: Shard, number: int, ids: pa.ChunkedArray, lists: Lists) -> Iterator[pa.Table]:
+    """The lists of some rows, and the passages that they name."""
+    keys = pa.ListArray.from_arrays(pa.array(lists.bounds, pa.int32()), pa.array(lists.keys))
+    numbers = pa.array(np.full(len(ids), number), pa.int32())
+    yield pa.table([ids, numbers, keys], schema=LISTED)
+    found, _ = shard.referred(lists.keys)
+    positions = np.unique(positions_of(lists.keys))
+    numbers = pa.array(np.full(len(found), number), pa.int32())
+    yield pa.table([*found.columns, numbers, pa.array(positions)], schema=NAMED)
+
+
+class ChooseExamples(beam.DoFn):
+    """All queries of a range, their lists and the passages these name -> ``MINED``, in order of ids, under the same
+    key.
     """
 
-    def __init__(self, params: MiningParams, unjudged: frozenset[str] = frozenset()) -> None:
-        self._params, self._unjudged = params, unjudged
+    def __init__(self, spec: MiningSpec) -> None:
+        self._spec = spec
 
     def process(self, keyed: KeyedBatches) -> Iterator[KeyedBatch]:
         batches = list(keyed[1])
         queries = pa.Table.from_batches([batch for batch in batches if "query_hash" in batch.schema.names])
-        found = pa.Table.from_batches(
-            [batch for batch in batches if "query_id" in batch.schema.names], schema=CANDIDATES
-        )
-        judged = keyed[0].rsplit("\t", 1)[0] not in self._unjudged
-        params = self._params if judged else replace(self._params, consistency_rank=None, max_relative_score=None)
-        ranked = merge_candidates(found, params.top_k)
-        for batch in small_batches(apply_policies(queries.sort_by("id"), ranked, params)):
+        named = pa.Table.from_batches([batch for batch in batches if "position" in batch.schema.names], schema=NAMED)
+        listed = pa.Table.from_batches([batch for batch in batches if "keys" in batch.schema.names], schema=LISTED)
+        params = self._spec.params_of(keyed[0].rsplit("\t", 1)[0])
+        mined = choose_from_shards(queries.sort_by("id").combine_chunks(), listed, named, params, self._spec.languages)
+        for batch in small_batches(mined):
             yield keyed[0], batch
 
 
-def _open_shard(batches: Iterable[pa.RecordBatch]) -> Shard | None:
+def choose_from_shards(
+    queries: pa.Table, listed: pa.Table, named: pa.Table, params: MiningParams, languages: Collection[str] | None
+) -> pa.Table:
+    """``MINED`` of queries from what every shard found for them, in any order."""
+    found, places = _distinct_passages(named)
+    rows = id_rows(queries["id"], listed["query_id"])
+    parents, values = flat(listed["keys"])
+    keys = values.to_numpy().astype(np.int64)
+    shards = listed["shard"].to_numpy().astype(np.int64)[parents]
+    keys = at_positions(keys, places[_places_of(shards, positions_of(keys), named)])
+    lists = together([(rows[parents], keys)], len(queries), depths_of(queries, params))
+    return make_examples(queries, lists, found, params, judged_rows(queries, languages))
+
+
+def id_rows(ids: pa.ChunkedArray, wanted: pa.ChunkedArray) -> Rows:
+    """Where each wanted id stands among ``ids``. Raises ValueError for one that does not."""
+    rows = pa.compute.index_in(wanted.combine_chunks(), value_set=ids.combine_chunks())
+    if rows.null_count:
+        raise ValueError(
+            f"{rows.null_count} of {len(rows)} lists belong to queries that are not here; queries and lists "
+            "were grouped by different keys: use mining.beam.query_ranges for both"
+        )
+    found: Rows = rows.to_numpy().astype(np.int64)
+    return found
+
+
+def _distinct_passages(named: pa.Table) -> tuple[pa.Table, Rows]:
+    """``FOUND`` of all shards in the order of hashes, and the place there of each row of ``named``."""
+    words = id_words(named["text_hash"])
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    words = words[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (words[1:] != words[:-1]).any(axis=1)
+    places = np.empty(len(order), np.int64)
+    places[order] = np.cumsum(first) - 1
+    return named.select(FOUND.names).take(pa.array(order[first])).combine_chunks(), places
+
+
+def _places_of(shards: Rows, positions: Rows, named: pa.Table) -> Rows:
+    """Which row of ``named`` is the passage at each position of each shard."""
+    known = (named["shard"].to_numpy().astype(np.int64) << 32) | named["position"].to_numpy()
+    sorter = np.argsort(known, kind="stable")
+    places: Rows = sorter[np.searchsorted(known, (shards << 32) | positions, sorter=sorter)] if len(known) else shards
+    return places
+
+
+def _open_shard(batches: Iterable[pa.RecordBatch], params: MiningParams) -> Shard | None:
     passages = [batch for batch in batches if "text_hash" in batch.schema.names]
-    return Shard(pa.Table.from_batches(passages)) if passages else None
+    return Shard(pa.Table.from_batches(passages), params) if passages else None
 
 
-def query_ranges(ids: pa.ChunkedArray, num_ranges: int) -> np.typing.NDArray[np.int64]:
+def query_ranges(ids: pa.ChunkedArray, num_ranges: int) -> npt.NDArray[np.int64]:
     """The range of each id: equal parts of the values of its first 4 bytes."""
     return ((id_words(ids)[:, 0] >> np.uint64(32)) * np.uint64(num_ranges) >> np.uint64(32)).astype(np.int64)
 

@@ -79,13 +79,13 @@ def exact_scores(queries: Fixed, passages: Fixed) -> Scores:
 
     The result and a float64 copy of both sides are in memory at once; callers go by blocks.
     """
-    _check_dims(queries, passages)
+    check_dims(queries, passages)
     return (queries.astype(np.float64) @ passages.astype(np.float64).T).astype(np.int64)
 
 
 def exact_pair_scores(queries: Fixed, passages: Fixed, rows: npt.NDArray[np.int64]) -> Scores:
     """Inner products of query i with the passages ``rows[i]``: int64 of the shape of ``rows``, exact."""
-    _check_dims(queries, passages)
+    check_dims(queries, passages)
     scores = np.empty(rows.shape, np.int64)
     for block in _blocks(len(rows), 8 * passages.shape[1] * max(1, rows.shape[1])):
         gathered = passages[rows[block]].astype(np.float64)
@@ -98,7 +98,8 @@ def _blocks(count: int, bytes_each: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 
-def _check_dims(queries: Fixed, passages: Fixed) -> None:
+def check_dims(queries: Fixed, passages: Fixed) -> None:
+    """Raise ValueError unless both sides have the same number of dimensions, and not too many."""
     if queries.shape[1] != passages.shape[1] or queries.shape[1] > MAX_DIMS:
         raise ValueError(
             f"queries of {queries.shape[1]} and passages of {passages.shape[1]} dimensions must have the same "

@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from mining.beam import MiningSpec
 from mining.teacher import BUNDLED, Teacher
 from pipelines import embed, mine, pack, prepare
 from pipelines.jobs import Run, facts_of, scopes_of
@@ -166,9 +167,13 @@ def mine_graph(
         parts=parts_of(manifest, datasets),
         datasets=datasets,
         pools=pools,
-        params=run.params.mining,
-        unjudged=run.unjudged,
-        num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},
+        mining=MiningSpec(
+            num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},
+            default=run.params.mining,
+            params={name: config.mining for name, config in run.datasets.items()},
+            symmetric=run.symmetric,
+            languages=run.teacher_languages,
+        ),
         facts=facts | reused.facts(),
     )
     return partial(mine.build, job=job)

@@ -50,14 +50,18 @@ class Run:
         return frozenset(name for name, entry in self.entries.items() if entry.stage is not Stage.PRETRAIN)
 
     @property
-    def unjudged(self) -> frozenset[str]:
-        """Datasets with a language that the teacher does not know: its low ranks are no reason to drop their rows."""
+    def teacher_languages(self) -> frozenset[str] | None:
+        """Languages that the teacher knows; None: whatever there is. Its low ranks are no reason to drop a row in
+        another.
+        """
         given = self.config.teacher_languages
-        words = {word.strip() for word in given.split(",")} if given else None
-        known = words or (BUNDLED_LANGUAGES if self.teacher.name == BUNDLED else None)
-        if known is None:
-            return frozenset()
-        return frozenset(name for name, entry in self.entries.items() if not known.issuperset(entry.languages))
+        words = frozenset(word.strip() for word in given.split(",")) if given else None
+        return words or (BUNDLED_LANGUAGES if self.teacher.name == BUNDLED else None)
+
+    @property
+    def symmetric(self) -> frozenset[str]:
+        """Datasets whose queries and passages are alike."""
+        return frozenset(name for name, entry in self.entries.items() if entry.symmetric)
 
     @property
     def store(self) -> str:
@@ -176,7 +180,7 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
                 "prompts": [run.teacher.prompt_for_query(entry.instruction), run.teacher.prompt_for_passage()],
                 "symmetric": entry.symmetric,
                 "params": parts(run.datasets[name], "mining") if name in run.mined else None,
-                "unjudged": name in run.unjudged,
+                "languages": None if run.teacher_languages is None else sorted(run.teacher_languages),
             },
         )
         for name, entry in run.entries.items()

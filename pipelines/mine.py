@@ -2,35 +2,30 @@
 negatives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 
-from mining.beam import ChooseExamples, SearchShard
-from mining.mine import share_positives
-from mining.policies import MiningParams
+from mining.accounting import account
+from mining.beam import ChooseExamples, MiningSpec, SearchShard
+from mining.candidates import score_named
 from pipelines.wiring import batches, write_manifest
 from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
-from transforms.vectors.mining_input import AttachVectors, GatherPools, PoolSpec
+from transforms.vectors.mining_input import ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
 from transforms.vectors.mining_output import RejectMined, WriteMined
 
 
 @dataclass(frozen=True, kw_only=True)
 class MineJob:
-    """Everything that the mine pipeline is built from. ``num_ranges``: ranges of queries that are decided together.
-
-    ``unjudged``: datasets in languages that the teacher does not know.
-    """
+    """Everything that the mine pipeline is built from. ``mining``: parameters and facts of each dataset."""
 
     parts: Sequence[str]
     datasets: Sequence[str]
     pools: PoolSpec
-    params: MiningParams
-    num_ranges: Mapping[str, int]
-    unjudged: frozenset[str]
+    mining: MiningSpec
     facts: dict[str, Any]
 
 
@@ -42,15 +37,27 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         | "Spread parts" >> beam.Reshuffle()
         | "Gather pools" >> beam.ParDo(GatherPools(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="pools")
     )
-    written = (
+    attached = (
         batches(gathered["pools"], "Pools")
         | "By key range" >> beam.GroupByKey()
-        | "Attach vectors" >> beam.ParDo(AttachVectors(job.pools, share_positives))
+        | "Attach vectors" >> beam.ParDo(AttachVectors(job.pools)).with_outputs(ROWS_TAG, main="passages")
+    )
+    rows = (
+        batches(attached[ROWS_TAG], "Rows")
+        | "Rows by part" >> beam.GroupByKey()
+        | "Score rows" >> beam.ParDo(ScoreRows(job.pools, score_named))
+    )
+    searched = (
+        (batches(attached["passages"], "Passages", str), rows)
+        | "Rows and passages" >> beam.Flatten()
         | "By pool shard" >> beam.GroupByKey()
-        | "Search" >> beam.ParDo(SearchShard(job.params, job.num_ranges)).with_output_types(tuple[str, pa.RecordBatch])
+        | "Search" >> beam.ParDo(SearchShard(job.mining)).with_outputs(COUNTS_TAG, main="lists")
+    )
+    written = (
+        batches(searched["lists"], "Lists", str)
         | "By range of queries" >> beam.GroupByKey()
-        | "Choose" >> beam.ParDo(ChooseExamples(job.params, job.unjudged)).with_output_types(tuple[str, pa.RecordBatch])
-        | "Write" >> beam.ParDo(WriteMined(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="refused")
+        | "Choose" >> beam.ParDo(ChooseExamples(job.mining)).with_output_types(tuple[str, pa.RecordBatch])
+        | "Write" >> beam.ParDo(WriteMined(job.pools, account)).with_outputs(COUNTS_TAG, FILES_TAG, main="refused")
     )
     rejected = (
         batches(written["refused"], "Refused")
@@ -58,4 +65,4 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         | "Reject" >> beam.ParDo(RejectMined(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
     )
     steps = [gathered, written, rejected]
-    write_manifest(steps, steps, job.pools.folder, job.datasets, job.facts)
+    write_manifest([*steps, searched], steps, job.pools.folder, job.datasets, job.facts)

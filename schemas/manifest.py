@@ -1,5 +1,6 @@
 """The manifest: the contract between stages, with the trainer, and for anyone who checks a run from outside."""
 
+import json
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,14 +16,66 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class MiningCounts(_Record):
+    """What mining did to a dataset's rows: whole numbers, all of them sums over rows.
+
+    ``rows``: mined rows that were kept; ``short``, ``none``: those that lack negatives, and that have none though they
+    want some; ``missing``: negatives that lack; ``given``, ``mined``: negatives by where they come from;
+    ``given_over``: given ones that were left out for their number; ``dropped``: positives that the consistency filter
+    took. ``refused``: passages that ranked up to the end of a row's window and were kept from being negatives, by rule.
+
+    ``positive_score``, ``negative_score``: sums, at 32767^2 to a cosine of 1, over the rows' first positives and over
+    mined negatives. ``labelled``: rows known by their label alone; ``doubtful``: those whose nearest texts are all of
+    other labels; ``labelled_mined``, ``nearer``: their mined negatives, and those of them that score above their
+    positive.
+    ``alike``: labels that differ in case, width or spaces alone (joined by `` | ``), and the rows that have them.
+    """
+
+    rows: NonNegativeInt = 0
+    short: NonNegativeInt = 0
+    none: NonNegativeInt = 0
+    missing: NonNegativeInt = 0
+    given: NonNegativeInt = 0
+    mined: NonNegativeInt = 0
+    given_over: NonNegativeInt = 0
+    dropped: NonNegativeInt = 0
+    refused: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    positive_score: int = 0
+    negative_score: int = 0
+    labelled: NonNegativeInt = 0
+    doubtful: NonNegativeInt = 0
+    labelled_mined: NonNegativeInt = 0
+    nearer: NonNegativeInt = 0
+    alike: dict[str, NonNegativeInt] = Field(default_factory=dict)
+
+    @property
+    def hardness(self) -> float | None:
+        """The mean score of mined negatives over that of the rows' first positives; None where there are none."""
+        if not self.mined or self.positive_score <= 0:
+            return None
+        return (self.negative_score / self.mined) / (self.positive_score / self.rows)
+
+    def plus(self, name: str, number: int) -> "MiningCounts":
+        """These numbers and one more; ``refused:<rule>`` and ``alike:<labels as JSON>`` go by what they name."""
+        kind, _, rest = name.partition(":")
+        if not rest:
+            return self.model_copy(update={name: getattr(self, name) + number})
+        key = " | ".join(json.loads(rest)) if kind == "alike" else rest
+        there: dict[str, int] = getattr(self, kind)
+        return self.model_copy(update={kind: there | {key: there.get(key, 0) + number}})
+
+
 class StageCounts(_Record):
-    """What became of a dataset's rows in one stage: ``read == kept + merged + sum(rejected)``."""
+    """What became of a dataset's rows in one stage: ``read == kept + merged + sum(rejected)``. ``mining``: what
+    mining did to them.
+    """
 
     read: NonNegativeInt = 0
     kept: NonNegativeInt = 0
     merged: NonNegativeInt = 0
     rejected: dict[str, NonNegativeInt] = Field(default_factory=dict)
     distinct_texts: NonNegativeInt | None = None
+    mining: MiningCounts | None = None
 
     @property
     def missing(self) -> int:

@@ -16,7 +16,7 @@ from apache_beam.coders import coders
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from mining.policies import MiningParams
+from mining.beam import MiningSpec
 from mining.teacher import TeacherParams
 from pipelines import embed, mine, pack, prepare
 from pipelines.steps import STEPS
@@ -117,9 +117,7 @@ def _mine(number: int) -> Build:
         parts=_parts(number),
         datasets=_names(number),
         pools=PoolSpec(texts=_texts(number), num_shards=shares, folder="/none"),
-        params=MiningParams(),
-        num_ranges=shares,
-        unjudged=frozenset(),
+        mining=MiningSpec(num_ranges=shares),
         facts={"stage": "mine"},
     )
     return lambda pipeline: mine.build(pipeline, job)

@@ -140,14 +140,12 @@ def test_only_what_is_fine_tuned_on_gets_teacher_scores(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
-    [([], {"csl-clustering"}), (["--teacher_languages=en, zh"], set()), (["--teacher_languages=zh"], {"banking77"})],
+    [([], {"en"}), (["--teacher_languages=en, zh"], {"en", "zh"}), (["--teacher_languages=zh"], {"zh"})],
 )
-def test_a_dataset_in_a_language_that_the_teacher_does_not_know_is_not_judged_by_it(
-    tmp_path: Path, flags: list[str], expected: set[str]
-) -> None:
+def test_mining_is_told_which_languages_the_teacher_knows(tmp_path: Path, flags: list[str], expected: set[str]) -> None:
     run = _run(tmp_path, *flags)
-    job = _job(mine_job(run, prepare_job(run), _manifest()))
-    assert job.unjudged == run.unjudged == expected
+    spec = _job(mine_job(run, prepare_job(run), _manifest())).mining
+    assert spec.languages == run.teacher_languages == expected
 
 
 def test_rows_to_come_are_told_where_every_file_tells_its_own(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ Beam's own counters are for the display; they are attempted counts and would dou
 from collections.abc import Iterable
 from typing import Any
 
-from schemas.manifest import StageCounts
+from schemas.manifest import MiningCounts, StageCounts
 
 READ, KEPT, MERGED, REJECTED, DISTINCT = "read", "kept", "merged", "rejected", "distinct_texts"
+
+#: Numbers about what mining did; the name of each stands where the reason of a rejection does.
+MINING = "mining"
 
 _EVALUATION = "evaluation"
 _NOTE, _LEAST_ID = "note", "least_id"
@@ -53,6 +56,8 @@ def stage_counts(totals: Iterable[Count], datasets: Iterable[str]) -> dict[str, 
         stage = stages.setdefault(dataset, StageCounts())
         if what == REJECTED:
             stage.rejected[reason] = stage.rejected.get(reason, 0) + rows
+        elif what == MINING:
+            stage.mining = (stage.mining or MiningCounts()).plus(reason, rows)
         else:
             setattr(stage, what, (getattr(stage, what) or 0) + rows)
     return stages

@@ -23,9 +23,12 @@ from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import write_part
 from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts
-from transforms.vectors.vector_store import read_vectors
+from transforms.vectors.vector_store import read_vectors, vector_schema
 
 _HASHES = pa.list_(ID)
+
+#: Rows that ask, and the texts that they name, by part.
+ROWS_TAG = "rows"
 
 #: A row that asks: its id and address, the hash and the store key of its query, and the hashes of what it was given.
 ASKING = pa.schema(
@@ -41,10 +44,12 @@ ASKING = pa.schema(
         pa.field("label", pa.string()),
         pa.field("other_labels", TEXTS),
         pa.field("cluster", ID, nullable=False),
+        pa.field("language", pa.string()),
     ]
 )
 
-#: A passage that may be found: hash, store key, label, cluster (hash of its form for matching) and the text's address.
+#: A passage that may be found: hash, store key, label, cluster (hash of its form for matching), the language of the row
+#: that it stands in, and the text's address.
 FINDABLE = pa.schema(
     [
         pa.field("dataset", pa.string(), nullable=False),
@@ -53,6 +58,7 @@ FINDABLE = pa.schema(
         pa.field("label", pa.string()),
         pa.field("other_labels", TEXTS),
         pa.field("cluster", ID, nullable=False),
+        pa.field("language", pa.string()),
         pa.field("part", pa.int64(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),
         pa.field("field", pa.string(), nullable=False),
@@ -87,6 +93,7 @@ def asking(rows: pa.Table, texts: pa.Table, part: int) -> pa.Table:
         "label": chosen.column("label"),
         "other_labels": chosen.column("other_labels"),
         "cluster": cluster_hashes(queries.column("text")),
+        "language": chosen.column("language"),
     }
     return pa.table([columns[name] for name in ASKING.names], schema=ASKING)
 
@@ -100,13 +107,13 @@ def _hash_lists(rows: pa.Table, texts: pa.Table, field: str) -> pa.ListArray:
 
 
 def findable(rows: pa.Table, texts: pa.Table) -> pa.Table:
-    """The passages among a part's texts as FINDABLE; a labelled text brings its label."""
+    """The passages among a part's texts as FINDABLE; a text of a row brings the row's label and language."""
     passages = texts.filter(pc.equal(texts.column("role"), AS_PASSAGE))
     labelled = {
         field.name: rows.column(field.name).take(passages.column("row"))
         if field.name in rows.schema.names
         else pa.nulls(passages.num_rows, field.type)
-        for field in (FINDABLE.field("label"), FINDABLE.field("other_labels"))
+        for field in (FINDABLE.field("label"), FINDABLE.field("other_labels"), FINDABLE.field("language"))
     }
     columns = (
         {name: passages.column(name) for name in ("dataset", "key", "part", "row", "field", "element")}
@@ -193,38 +200,61 @@ def attach_vectors(rows: pa.Table, vectors: pa.Table) -> pa.Table:
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
-@beam.typehints.with_output_types(tuple[str, pa.RecordBatch])
 class AttachVectors(beam.DoFn):
-    """All of a range of store keys -> queries for every pool shard of their dataset, passages for the shard they are
-    in.
+    """All of a range of store keys -> passages for the pool shard that they are in; rows that ask, and the texts that
+    rows name, for the part that they stand in (tagged ``ROWS_TAG``).
 
-    Rows of a dataset with the same query have the same key, so they are together here: ``share`` (from ``mining``)
-    tells each of them what is relevant to the others.
+    Texts of one cluster lie in one shard, so that spellings of a passage are seen together.
     """
 
-    def __init__(self, spec: PoolSpec, share: Callable[[pa.Table], pa.Table]) -> None:
-        self._spec, self._share = spec, share
+    def __init__(self, spec: PoolSpec) -> None:
+        self._spec = spec
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         partition, batches = keyed[0], list(keyed[1])
         texts = self._spec.texts
         vectors = read_vectors(texts.store, partition, texts.num_store_partitions, texts.dims)
-        for schema in (ASKING, FINDABLE):
-            yield from self._spread(batches, schema, vectors)
+        asking, findable = (
+            attach_vectors(
+                pa.Table.from_batches([b for b in batches if b.schema.names == schema.names], schema=schema), vectors
+            )
+            for schema in (ASKING, FINDABLE)
+        )
+        named = findable.filter(pc.is_in(findable.column("field"), pa.array([POSITIVES, NEGATIVES])))
+        for rows in (asking, named):
+            for pair in by_partition(rows, rows.column("part").to_numpy()):
+                yield beam.pvalue.TaggedOutput(ROWS_TAG, pair)
+        yield from self._to_shards(findable)
 
-    def _spread(
-        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, vectors: pa.Table
-    ) -> Iterator[tuple[str, pa.RecordBatch]]:
-        mine = [batch for batch in batches if batch.schema.names == schema.names]
-        rows = attach_vectors(pa.Table.from_batches(mine, schema=schema), vectors)
-        for dataset in sorted(pc.unique(rows.column("dataset")).to_pylist()):
-            chosen = rows.filter(pc.equal(rows.column("dataset"), dataset))
-            shards = self._spec.num_shards[dataset]
-            if schema is ASKING:
-                for batch in split_batches(self._share(chosen)):
-                    yield from ((f"{dataset}\t{shard}", batch) for shard in range(shards))
-            else:
-                for shard, batch in by_partition(
-                    chosen, partitions_of(first_words(chosen.column("text_hash")), shards)
-                ):
-                    yield f"{dataset}\t{shard}", batch
+    def _to_shards(self, passages: pa.Table) -> Iterator[tuple[str, pa.RecordBatch]]:
+        for dataset in sorted(pc.unique(passages.column("dataset")).to_pylist()):
+            chosen = passages.filter(pc.equal(passages.column("dataset"), dataset))
+            shards = partitions_of(first_words(chosen.column("cluster")), self._spec.num_shards[dataset])
+            for shard, batch in by_partition(chosen, shards):
+                yield f"{dataset}\t{shard}", batch
+
+
+@beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[str, pa.RecordBatch])
+class ScoreRows(beam.DoFn):
+    """All rows of a part that ask and the texts that they name -> the rows with the scores of these, for every pool
+    shard of their dataset. ``score`` (from ``mining``) takes queries and texts, both with vectors.
+    """
+
+    def __init__(self, spec: PoolSpec, score: Callable[[pa.Table, pa.Table], pa.Table]) -> None:
+        self._spec, self._score = spec, score
+
+    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        batches = list(keyed[1])
+        asking = pa.Table.from_batches([batch for batch in batches if "query_hash" in batch.schema.names])
+        named = [batch for batch in batches if "text_hash" in batch.schema.names]
+        texts = pa.Table.from_batches(named) if named else attached(FINDABLE, self._spec.texts.dims).empty_table()
+        for dataset in sorted(pc.unique(asking.column("dataset")).to_pylist()):
+            rows, own = (t.filter(pc.equal(t.column("dataset"), dataset)) for t in (asking, texts))
+            for batch in split_batches(self._score(rows, own)):
+                yield from ((f"{dataset}\t{shard}", batch) for shard in range(self._spec.num_shards[dataset]))
+
+
+def attached(schema: pa.Schema, dims: int) -> pa.Schema:
+    """A schema with the vector of each row."""
+    return schema.append(vector_schema(dims).field("vector"))

@@ -1,6 +1,6 @@
 """What mining found, at rest: accepted rows as parts (MINED), refused ones as decisions that go home to their part."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.rows import MINED
-from transforms.examples.read_rows import publish_rejections
+from transforms.examples.read_rows import COUNTS_TAG, publish_rejections
 from transforms.flow import progress
 from transforms.flow.batches import by_partition
+from transforms.flow.counts import MINING, count
 from transforms.flow.parts import DECISIONS, read_part
 from transforms.keeping.decisions import apply_decisions
 from transforms.vectors.mining_input import PoolSpec, publish_mined
@@ -54,14 +55,17 @@ def refused(found: pa.Table) -> pa.Table:
 @beam.typehints.with_input_types(tuple[str, pa.RecordBatch])
 class WriteMined(beam.DoFn):
     """What was found for a block of rows -> a mined part (files and counts tagged); decisions on refused rows, by
-    part.
+    part. ``account`` (from ``mining``) says in numbers what was done to the rows.
     """
 
-    def __init__(self, spec: PoolSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: PoolSpec, account: Callable[[pa.Table], Mapping[str, int]]) -> None:
+        self._spec, self._account = spec, account
 
     def process(self, keyed: tuple[str, pa.RecordBatch]) -> Iterator[Any]:
         found = pa.Table.from_batches([keyed[1]])
+        dataset = keyed[0].rsplit("\t", 1)[0]
+        for name, number in self._account(found).items():
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, MINING, number, name))
         mined = accepted(found)
         if mined.num_rows:
             yield from publish_mined(self._spec, mined)

@@ -1,0 +1,199 @@
+"""The passages of a dataset, or of a shard of one, and the search for what may become negatives and positives in them.
+
+One spelling of each passage is searched (texts of one cluster: that with the smallest hash), so that ranks and
+negatives count passages. Each cluster must lie in one shard; then the result does not depend on the number of shards.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mining.candidates import (
+    FOUND,
+    PASSAGES,
+    Rows,
+    bounds_of,
+    conform,
+    distinct_texts,
+    flat,
+    list_bounds,
+    vector_hashes,
+)
+from mining.fixed_point import Fixed, unpack_vectors
+from mining.labels import Coder, label_sets, language_codes
+from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_of
+from mining.policies import NO_CEILING, MiningParams, ceiling, floor
+from mining.relations import Relations
+from mining.scan import EQUAL_VECTOR, GIVEN, OUTSIDE, Asked, Searched, scan
+
+#: Bits of a mark below the position.
+_RULE_BITS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """Passages that rules name: those of group i are ``marks[bounds[i] : bounds[i + 1]]``, ``position << 4 | rule``."""
+
+    bounds: Rows
+    marks: Rows
+
+
+class Shard:
+    """Passages that are searched together: a corpus (``PASSAGES`` and ``vector``) or a part of one.
+
+    ``vectors`` gives the vectors of the corpus' rows where they are not in the table (a memory map). ``texts``: those
+    that are searched, in the order of hashes.
+    """
+
+    def __init__(self, corpus: pa.Table, params: MiningParams, vectors: Fixed | None = None) -> None:
+        self.params = params
+        corpus = conform(corpus, PASSAGES, ("vector",) if vectors is None else ())
+        vectors = unpack_vectors(corpus["vector"]) if vectors is None else vectors
+        corpus = corpus.select(PASSAGES.names).append_column("source", pa.array(np.arange(len(corpus))))
+        texts = distinct_texts(corpus)
+        clusters = texts["cluster"].combine_chunks().dictionary_encode()
+        first = np.unique(clusters.indices.to_numpy(), return_index=True)[1] if len(texts) else np.empty(0, np.int64)
+        self.texts = texts.take(pa.array(np.sort(first))).combine_chunks()
+        self.vectors, self._sources = vectors, self.texts["source"].to_numpy().astype(np.int64)
+        self._clusters = self.texts["cluster"].combine_chunks()
+        self._describe(corpus)
+        digests = vector_hashes(vectors[self._sources]).dictionary_encode()
+        codes = digests.indices.to_numpy().astype(np.int64)
+        self._digests, self._by_digest = digests.dictionary, np.argsort(codes, kind="stable")
+        self._digest_bounds = bounds_of(np.sort(codes), len(self._digests))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def _describe(self, corpus: pa.Table) -> None:
+        """Labels and languages of each passage: those of all its spellings, wherever they stand."""
+        clusters = pc.coalesce(corpus["cluster"], corpus["text_hash"]).combine_chunks()
+        places = pc.index_in(clusters, value_set=self._clusters).to_numpy(zero_copy_only=False).astype(np.int64)
+        names = pa.concat_arrays([corpus["label"].combine_chunks(), flat(corpus["other_labels"])[1]])
+        self._labels = Coder(names, folded=self.params.fold_labels)
+        self._languages = Coder(corpus["language"].combine_chunks())
+        self._sets = label_sets(corpus, self._labels, places, len(self))
+        codes = language_codes(corpus["language"].combine_chunks(), self._languages)
+        languages = np.zeros(len(self), np.int64)
+        languages[places] = codes
+        mixed = places[codes != languages[places]]
+        languages[mixed] = 0
+        self._language = languages
+
+    def search(self, queries: pa.Table, vectors: Fixed, relations: Relations, judged: npt.NDArray[np.bool_]) -> Lists:
+        """The lists of the queries (``SCORED``) in this shard. ``judged``: rows that the teacher's ranks say
+        something of.
+        """
+        asked = self._asked(queries, relations, judged)
+        searched = Searched(
+            rows=self._sources, label_bounds=self._sets.bounds, labels=self._sets.codes, language=self._language
+        )
+        depths = depths_of(queries, self.params)
+        sizes = [int(depths.pool.max(initial=1)) + depths.more, depths.refused]
+        if asked.by_class.any():
+            sizes += [depths.classes, depths.classes]
+        return lists_of_scan(*scan(vectors, self.vectors, asked, searched, tuple(sizes)), depths)
+
+    def _asked(self, queries: pa.Table, relations: Relations, judged: npt.NDArray[np.bool_]) -> Asked:
+        groups = relations.of(queries["id"].combine_chunks())
+        names, group = np.unique(groups, return_inverse=True)
+        marks, own = self._group_marks(relations, names), self._own_marks(queries)
+        sets = label_sets(queries, self._labels)
+        language = np.zeros(len(queries), np.int64)
+        if self.params.within_language:
+            language = language_codes(queries["language"].combine_chunks(), self._languages)
+        return Asked(
+            group=group.astype(np.int64),
+            group_bounds=marks.bounds,
+            group_marks=marks.marks,
+            own_bounds=own.bounds,
+            own_marks=own.marks,
+            label_bounds=sets.bounds,
+            labels=sets.codes,
+            by_class=by_class(queries),
+            language=language,
+            ceiling=_ceilings(queries, judged, self.params),
+            floor=np.full(len(queries), floor(self.params), np.int64),
+        )
+
+    def _group_marks(self, relations: Relations, names: Rows) -> Marks:
+        groups, positions = self._of_clusters(relations.cluster_groups, relations.clusters)
+        others, equal = self._of_vectors(relations.vector_groups, relations.vectors)
+        rules = np.repeat([OUTSIDE, EQUAL_VECTOR], [len(groups), len(others)])
+        return _marks(np.append(groups, others), np.append(positions, equal), rules, names)
+
+    def _own_marks(self, queries: pa.Table) -> Marks:
+        rows, given = self._of_clusters(*flat(queries["negatives_clusters"]))
+        others, equal = self._of_vectors(np.arange(len(queries)), queries["own_vector"].combine_chunks())
+        rules = np.repeat([GIVEN, EQUAL_VECTOR], [len(rows), len(others)])
+        return _marks(np.append(rows, others), np.append(given, equal), rules, np.arange(len(queries)))
+
+    def _of_clusters(self, owners: Rows, clusters: pa.Array) -> tuple[Rows, Rows]:
+        found = pc.index_in(clusters, value_set=self._clusters)
+        return owners[found.is_valid().to_numpy(zero_copy_only=False)], found.drop_null().to_numpy().astype(np.int64)
+
+    def _of_vectors(self, owners: Rows, vectors: pa.Array) -> tuple[Rows, Rows]:
+        found = pc.index_in(vectors, value_set=self._digests)
+        owners = owners[found.is_valid().to_numpy(zero_copy_only=False)]
+        codes = found.drop_null().to_numpy().astype(np.int64)
+        starts, lengths = self._digest_bounds[codes], np.diff(self._digest_bounds)[codes]
+        steps = np.arange(lengths.sum()) - np.repeat(np.append(0, np.cumsum(lengths))[:-1], lengths)
+        return np.repeat(owners, lengths), self._by_digest[np.repeat(starts, lengths) + steps]
+
+    def referred(self, keys: Rows) -> tuple[pa.Table, Rows]:
+        """``FOUND`` of the passages that some keys name, in the order of hashes, and the keys with positions among
+        them.
+        """
+        positions, places = np.unique(positions_of(keys), return_inverse=True)
+        chosen = self.texts.take(pa.array(positions))
+        lengths = np.diff(self._sets.bounds)[positions]
+        bounds = np.append(0, np.cumsum(lengths))
+        steps = np.arange(bounds[-1]) - np.repeat(bounds[:-1], lengths)
+        names = self._labels.names(self._sets.codes[np.repeat(self._sets.bounds[positions], lengths) + steps])
+        labels = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), names)
+        columns = [labels if field.name == "labels" else chosen[field.name] for field in FOUND]
+        return pa.table(columns, schema=FOUND), at_positions(keys, places)
+
+
+def _marks(owners: Rows, positions: Rows, rules: npt.NDArray[np.int64], names: Rows) -> Marks:
+    """Marks by owner, in the order of ``names`` (ascending); of two on one position the stronger."""
+    place = np.searchsorted(names, owners)
+    here = (place < len(names)) & (names[np.minimum(place, len(names) - 1)] == owners) if len(names) else place < 0
+    place, positions, rules = place[here], positions[here], rules[here]
+    order = np.lexsort((rules, positions, place))
+    place, positions, rules = place[order], positions[order], rules[order]
+    last = np.ones(len(place), dtype=bool)
+    last[:-1] = (place[1:] != place[:-1]) | (positions[1:] != positions[:-1])
+    marks = (positions[last] << _RULE_BITS) | rules[last]
+    return Marks(bounds=bounds_of(place[last], len(names)), marks=marks.astype(np.int64))
+
+
+def by_class(queries: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows that are known by their label alone."""
+    rows: npt.NDArray[np.bool_] = pc.equal(pc.list_value_length(queries["positives"]), 0).to_numpy()
+    return rows
+
+
+def depths_of(queries: pa.Table, params: MiningParams) -> Depths:
+    """How much of its lists each row needs: up to the end of its range, and to the rank of the filter."""
+    with_positives = max(params.rank_range[1], (params.consistency_rank or 0) + 1)
+    labelled = max(params.labelled_rank_range[1], params.balance_depth if params.balance_classes else 0)
+    return Depths(
+        pool=np.where(by_class(queries), labelled, with_positives).astype(np.int64),
+        more=params.num_negatives,
+        refused=max(with_positives, labelled),
+        classes=params.class_pool,
+    )
+
+
+def _ceilings(queries: pa.Table, judged: npt.NDArray[np.bool_], params: MiningParams) -> Rows:
+    bounds = list_bounds(queries["positives_scores"])
+    scores = flat(queries["positives_scores"])[1].to_numpy().astype(np.int64)
+    unjudged = params.unjudged
+    values = np.full(len(queries), NO_CEILING, np.int64)
+    for row, (start, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+        values[row] = ceiling(scores[start:end], params if judged[row] else unjudged)
+    return values
