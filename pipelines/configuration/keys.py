@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import inspect
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +14,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 Path = tuple[str, ...]
+
+#: ``name``, or several, with a colon; what follows up to the next, or to the end of the paragraph.
+_NAMES = r"``\w+``(?:, ``\w+``)*"
+_NUMPY_MEANING = re.compile(r"^(\w+)\n((?: +\S.*\n?)+)", re.MULTILINE)
+_MEANING = re.compile(rf"({_NAMES}):\s(.*?)(?=;?\s{_NAMES}:\s|\n\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +77,23 @@ def _description(hint: Any, owner: Any, name: str) -> str:
     if isinstance(owner, type) and issubclass(owner, BaseModel) and owner.model_fields[name].description:
         return str(owner.model_fields[name].description)
     told = (item.description for item in get_args(hint)[1:] if isinstance(item, FieldInfo))
-    return next((text for text in told if text), "")
+    return next((text for text in told if text), "") or _meanings(owner).get(name, "")
+
+
+@cache
+def _meanings(owner: Any) -> dict[str, str]:
+    """What a class's docstring, or that of a class above it, says of its fields: ``name``: meaning, in a paragraph."""
+    found: dict[str, str] = {}
+    for cls in reversed(getattr(owner, "__mro__", ())):
+        text = inspect.cleandoc(cls.__doc__ or "") if dataclasses.is_dataclass(cls) else ""
+        for names, meaning in [*_MEANING.findall(text), *_NUMPY_MEANING.findall(text)]:
+            found |= dict.fromkeys(re.findall(r"\w+", names), " ".join(meaning.split()).rstrip("."))
+    return found
+
+
+def first_sentence(meaning: str) -> str:
+    """A meaning on one line of a file: its first sentence."""
+    return re.split(r"(?<=\w[.;])\s", meaning, maxsplit=1)[0].rstrip(".;")
 
 
 def kind_in_words(kind: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from pipelines.configuration.keys import Key, Path, keys_of, kind_in_words
+from pipelines.configuration.keys import Key, Path, first_sentence, keys_of, kind_in_words
 from pipelines.configuration.layers import DATASETS, Configuration
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from pipelines.configuration.overrides import Effective
@@ -45,7 +45,8 @@ def _lines(children: Mapping[str, Key], values: Mapping[str, Any], origin: Any, 
             yield from _lines(key.children, values[name], origin, indent + 2)
         else:
             text = f"{' ' * indent}{name}: {_value(values[name])}"
-            yield _commented(text, f"{origin(key.path)}; {key.description}" if key.description else origin(key.path))
+            meaning = first_sentence(key.description)
+            yield _commented(text, f"{origin(key.path)}; {meaning}" if meaning else origin(key.path))
 
 
 def _dataset_lines(configuration: Configuration) -> Iterator[str]:
@@ -93,15 +94,22 @@ def _shared() -> list[str]:
 
 
 def _table(title: str, keys: list[Key]) -> str:
+    defaults = CurationConfig().model_dump(mode="json")
     rows = [
-        f"| `{'.'.join(key.path)}` | {kind_in_words(key.kind)} | {_cell(key.default)} | {key.description} |"
+        f"| `{'.'.join(key.path)}` | {kind_in_words(key.kind)} | {_cell(_at(defaults, key.path))} | {key.description} |"
         for key in keys
     ]
     return "\n".join([f"### {title}", "", "| key | value | default | means |", "|---|---|---|---|", *rows])
 
 
+def _at(values: Any, path: Path) -> Any:
+    for part in path:
+        values = values.get(part)
+    return values
+
+
 def _cell(value: Any) -> str:
-    return f"`{_value(list(value) if isinstance(value, tuple) else value)}`"
+    return f"`{_value(value)}`".replace("|", "\\|")
 
 
 def json_schema() -> dict[str, Any]:

@@ -24,7 +24,11 @@ _PASSING_4XX = (408, 425, 429)
 
 @dataclass(frozen=True, kw_only=True)
 class RetryParams:
-    """``attempts`` in all, with pauses of ``first_wait`` seconds, doubled each time up to ``longest_wait``."""
+    """How often, and after which pauses, what a network failed to do is tried again.
+
+    ``attempts``: tries in all. ``first_wait``: seconds before the second, doubled each time. ``longest_wait``: seconds
+    between two tries at most.
+    """
 
     attempts: int = 5
     first_wait: float = 0.5

@@ -41,10 +41,11 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, kw_only=True)
 class HubParams:
-    """``connections`` files are looked at side by side.
+    """How files on the hub are looked at.
 
-    LIMIT chooses among the row groups of at least ``sampled_files`` files (all, where there are fewer), whose footers
-    it reads. Of files without row groups it takes so many that they should hold the rows at ``row_bytes`` bytes a row.
+    ``connections``: files that are looked at side by side. ``sampled_files``: LIMIT chooses among the row groups of so
+    many files at least (all, where there are fewer), whose footers it reads. ``row_bytes``: of files without row groups
+    LIMIT takes so many that they should hold its rows at this many bytes a row.
     """
 
     connections: int = 16

@@ -19,9 +19,9 @@ Range = tuple[int, int]
 class RangeParams:
     """How bytes are asked for.
 
-    ``gap``: two ranges closer than this (bytes) are one request, as reading the gap costs less than another round trip;
-    ``piece``: longer ones are several; ``read_ahead``: what is asked for where nothing was prefetched; ``connections``
-    requests at a time for each file.
+    ``gap``: two ranges closer than this (bytes) are one request, as reading the gap costs less than another round trip.
+    ``piece``: longer ranges (bytes) are several requests. ``read_ahead``: bytes that are asked for where nothing was
+    prefetched. ``connections``: requests at a time for each file.
     """
 
     gap: int = 256 << 10
