@@ -93,7 +93,7 @@ pins: $(READY)  ## Resolve anew what constraints.txt pins (all extras, Python 3.
 	mv $(VENV)/constraints.txt constraints.txt
 	$(PY) -c 'from pipelines.runners import write_beam_flags; write_beam_flags()'
 
-bench: bench-dedup bench-edits bench-language bench-leaks bench-join bench-stages  ## Measure all numbers of the README (ARGS=--write=README.md puts them there)
+bench: bench-dedup bench-edits bench-language bench-leaks bench-join bench-stages  ## Measure all numbers (ARGS=--write=docs/measured.md puts them there)
 
 bench-stages: $(READY)  ## Measure the stages on SOURCE beside what people run today (LIMIT, EVALUATION)
 	$(strip $(PY) -m benchmarks.stages $(call flag,source,SOURCE) $(call flag,category,CATEGORY) \

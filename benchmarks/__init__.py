@@ -1,1 +1,1 @@
-"""One script for each set of numbers in the README. A module whose name begins with ``_`` only helps the others."""
+"""One script for each set of numbers in ``docs/measured.md``. Modules with a leading ``_`` only help the others."""

@@ -43,6 +43,15 @@ def versions(names: Iterable[str]) -> str:
     return ", ".join(found)
 
 
+def block(document: str, name: str) -> str:
+    """What stands in a block of a document (see ``fill``). Raises ValueError where there is not exactly one."""
+    opening, closing = f"<!-- bench:{name} -->", "<!-- /bench -->"
+    _, *rest = document.split(opening)
+    if len(rest) != 1 or closing not in rest[0]:
+        raise ValueError(f"the document must hold {opening} once, and {closing} below it; it holds {len(rest)}")
+    return rest[0].partition(closing)[0].strip()
+
+
 def fill(path: Path, name: str, text: str) -> None:
     """Put ``text`` between ``<!-- bench:name -->`` and ``<!-- /bench -->`` of a document, in place of what is there.
 

@@ -1,6 +1,6 @@
 """Documents per second, CPU time, memory, recall and precision of deduplication, ours and others', on the same texts.
 
-    python -m benchmarks.dedup [--docs=50000,200000,1000000] [--scale=250000,1000000,4000000] [--write=README.md]
+    python -m benchmarks.dedup [--docs=50000,200000,1000000] [--scale=250000,1000000,4000000] [--write=docs/measured.md]
 
 Every run is a process of its own, one after the other. A peer that by its rate so far would take longer than
 ``--peer_seconds`` is not run at that size, and the table says so. Ours and datatrove read and write Parquet; datasketch

@@ -1,6 +1,6 @@
 """Which edited copies of real texts near-duplicate removal finds, and whether all that it removes is alike.
 
-    python -m benchmarks.edits --source=DIR [--category=...] [--texts=20000] [--write=README.md]
+    python -m benchmarks.edits --source=DIR [--category=...] [--texts=20000] [--write=docs/measured.md]
 
 Texts of at least 100 characters in English and Chinese are taken from the prepared rows of a source. A third gets an
 edited copy: an edit in one place (1 to 15 % of the characters replaced, left out or put in), or single characters

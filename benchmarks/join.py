@@ -1,6 +1,6 @@
 """Peak memory of prepare on generated BEIR collections of growing size, the judgments staying the same.
 
-    python -m benchmarks.join [--passages=1000000,4000000] [--queries=100000] [--write=README.md]
+    python -m benchmarks.join [--passages=1000000,4000000] [--queries=100000] [--write=docs/measured.md]
 
 Each query has two judgments. Corpus, queries and judgments lie in Parquet files in hub layout, one of them for every
 500,000 passages; prepare reads them, joins judgments with passages through parts, cleans, groups and deduplicates.

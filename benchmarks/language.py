@@ -1,6 +1,6 @@
 """What the language check loses of genuine rows, finds of foreign texts, and costs; beside langdetect alone.
 
-    python -m benchmarks.language --source=DIR [--category=all] [--catalog=DIR] [--limit=2000] [--write=README.md]
+    python -m benchmarks.language --source=DIR [--category=all] [--catalog=DIR] [--limit=2000] [--write=FILE]
 
 Genuine: the rows of each dataset that the source holds, in the language they declare, after prepare. Planted: texts
 of 50 letters or more of the other datasets, under each declared language, where a language has 100 of them or more.

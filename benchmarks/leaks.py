@@ -1,6 +1,6 @@
 """Which copies of evaluation queries the check for leaks finds, and which ordinary rows it keeps.
 
-    python -m benchmarks.leaks --source=DIR [--evaluation=DIR] [--category=all] [--queries=300] [--write=README.md]
+    python -m benchmarks.leaks --source=DIR [--evaluation=DIR] [--category=all] [--queries=300] [--write=FILE]
 
 Evaluation queries are real: ``<set>/queries.parquet`` below ``--evaluation``; a set ``name-de`` is German, one without
 a language English. Of each language some queries are planted, verbatim and with a light edit, and rows are made that

@@ -1,6 +1,6 @@
 """Rows per second and peak memory of the four stages of curate, and of what people run today for the same work.
 
-    python -m benchmarks.stages --source=DIR [--limit=N] [--category=...] [--peer_rows=N] [--write=README.md]
+    python -m benchmarks.stages --source=DIR [--limit=N] [--category=...] [--peer_rows=N] [--write=docs/measured.md]
 
 Each stage and each peer runs in a process of its own, on the direct runner, one after the other, in a fresh work
 folder. prepare reads the whole source; embed, mine and pack work on ``--limit`` rows of each dataset, since a CPU

@@ -39,7 +39,7 @@ def test_datasets_of_the_sample_are_measured(
         return _stage.main(arguments)
 
     monkeypatch.setattr(language, "run_module", run_here)
-    document = tmp_path / "README.md"
+    document = tmp_path / "measured.md"
     document.write_text("<!-- bench:language -->\n<!-- /bench -->\n", "utf-8")
     flags = ["--category=all-nli,waimai", "--limit=60", "--texts=5", "--sample=5", f"--folder={tmp_path}"]
     assert language.main([*flags, f"--write={document}"]) == 0

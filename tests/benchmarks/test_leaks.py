@@ -120,7 +120,7 @@ def test_the_sample_is_measured(
         pq.write_table(
             pa.table({"_id": list(map(str, texts)), "text": texts}), tmp_path / "eval" / name / "queries.parquet"
         )
-    document = tmp_path / "README.md"
+    document = tmp_path / "measured.md"
     document.write_text("<!-- bench:leaks -->\n<!-- /bench -->\n", "utf-8")
     flags = [f"--evaluation={tmp_path / 'eval'}", "--category=waimai", f"--folder={tmp_path}", f"--write={document}"]
     assert leaks.main(flags) == 0

@@ -29,7 +29,7 @@ def test_versions_leave_out_what_is_not_installed() -> None:
 
 
 def test_filling_a_block_keeps_what_is_around_it_and_can_be_done_again(tmp_path: Path) -> None:
-    document = tmp_path / "README.md"
+    document = tmp_path / "measured.md"
     document.write_text(
         "before\n<!-- bench:a -->\nold\n<!-- /bench -->\nbetween <!-- bench:b -->x<!-- /bench -->\n", "utf-8"
     )
@@ -42,7 +42,7 @@ def test_filling_a_block_keeps_what_is_around_it_and_can_be_done_again(tmp_path:
 
 @pytest.mark.parametrize("text", ["", "<!-- bench:a -->", "<!-- bench:a --><!-- bench:a --><!-- /bench -->"])
 def test_a_document_without_the_block_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
-    document = tmp_path / "README.md"
+    document = tmp_path / "measured.md"
     document.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=r"must hold <!-- bench:a --> once"):
         fill(document, "a", "new")

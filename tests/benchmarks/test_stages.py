@@ -23,7 +23,7 @@ def test_stages_and_peers_are_measured_on_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stages, "run_module", run_here)
-    document = tmp_path / "README.md"
+    document = tmp_path / "measured.md"
     document.write_text("<!-- bench:stages -->\n<!-- /bench -->\n", "utf-8")
     teacher = save_tiny_teacher(tmp_path)
     flags = ["--category=all-nli,waimai", "--limit=20", "--peer_rows=30", f"--teacher={teacher}"]

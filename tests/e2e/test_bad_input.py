@@ -349,9 +349,12 @@ def test_another_answer_is_another_row_unless_the_entry_compares_queries(place: 
     assert gone["detail"] == "the same query, but for case and punctuation, as a row of mine"
 
 
-def test_a_dataset_without_one_sound_row_is_made_without_shards(place: Place) -> None:
+def test_a_dataset_without_one_sound_row_is_made_without_shards_if_that_is_allowed(
+    place: Place, refused: Refused
+) -> None:
     place.lines(*BAD_ROWS.values())
-    assert main([*place.arguments(), "-q"]) == 0
+    assert refused(place.arguments(), AlarmError).startswith("The run keeps no row at all.")
+    assert main([*place.arguments(), "-q", "--allow_alarms"]) == 0
     record = manifest_of(place.out).dataset("mine")
     assert (record.stages["prepare"].read, record.stages["prepare"].kept, record.shards) == (5, 0, [])
     assert len(rejections(place.out, "mine")) == 5

@@ -34,15 +34,15 @@ def test_a_cap_is_never_alarming() -> None:
 
 
 def test_what_cannot_be_read_is_one_alarm_whatever_is_wrong_with_it() -> None:
-    assert _found(_counts(100, MALFORMED_ROW=7, INVALID_UTF8=7, WRONG_TYPE=6)) == []
-    counts = _counts(100, MALFORMED_ROW=7, INVALID_UTF8=8, WRONG_TYPE=6)
-    assert _found(counts) == [("UNREADABLE", "INVALID_UTF8", 21, 100)]
+    assert _found(_counts(100, MALFORMED_ROW=10, INVALID_UTF8=10, WRONG_TYPE=10)) == []
+    counts = _counts(100, MALFORMED_ROW=10, INVALID_UTF8=11, WRONG_TYPE=10)
+    assert _found(counts) == [("UNREADABLE", "INVALID_UTF8", 31, 100)]
     assert _found(counts, unreadable=0.5) == []
 
 
 def test_judgments_that_dangle_are_an_alarm() -> None:
-    assert _found(_counts(100, DANGLING_ID=21)) == [("DANGLING", "DANGLING_ID", 21, 100)]
-    assert _found(_counts(100, DANGLING_ID=21), dangling=0.3) == []
+    assert _found(_counts(100, DANGLING_ID=31)) == [("DANGLING", "DANGLING_ID", 31, 100)]
+    assert _found(_counts(100, DANGLING_ID=31), dangling=0.4) == []
 
 
 @pytest.mark.parametrize("read", [1, 2, 401])
@@ -62,7 +62,7 @@ def test_a_dataset_without_a_row_is_an_alarm_once() -> None:
 
 def test_what_mining_leaves_nothing_of_is_an_alarm() -> None:
     assert _found(_counts(9, LONELY_LABEL=9), "mine") == [("NOTHING_KEPT", "LONELY_LABEL", 9, 9)]
-    assert _found(_counts(100, INCONSISTENT=51), "mine") == [("LOST", "INCONSISTENT", 51, 100)]
+    assert _found(_counts(100, INCONSISTENT=91), "mine") == [("LOST", "INCONSISTENT", 91, 100)]
 
 
 def test_each_reason_is_held_to_the_share_by_itself() -> None:

@@ -1,0 +1,104 @@
+"""The README's few numbers, taken from the blocks of ``docs/measured.md``, so that the two say the same.
+
+python -m benchmarks.headlines [--measured=docs/measured.md] [--write=README.md]
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks._report import block, fill, table
+
+HEADER = ("what", "measured", "beside it")
+
+
+def headlines(measured: str) -> str:
+    """The table of headline numbers. Raises ValueError for a block that is not there or does not say what is wanted."""
+    return table(HEADER, [line(block(measured, name)) for name, line in _LINES.items()])
+
+
+def _cells(text: str, *first: str) -> list[str]:
+    """The cells of the last row of a table that begins with these cells."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    found = [row for row in rows if tuple(row[: len(first)]) == first]
+    if not found:
+        raise ValueError(f"no row of the tables begins with {' | '.join(first)}: measure again, or mend this script")
+    return found[-1]
+
+
+def _said(text: str, pattern: str) -> tuple[str, ...]:
+    found = re.search(pattern, text)
+    if found is None:
+        raise ValueError(f"the notes do not say {pattern!r}: measure again, or mend this script")
+    return tuple(word.rstrip(".,") for word in found.groups())
+
+
+def _dedup(text: str) -> tuple[str, str, str]:
+    ours = _cells(text, "**this project**", "1,000,000")
+    peers = [_cells(text, name, "1,000,000") for name in ("rensa", "datasketch", "datatrove")]
+    beside = ", ".join(f"{name} {speed} ({recall} / {precision})" for name, _, speed, _, _, recall, precision in peers)
+    return "deduplication of 1,000,000 texts, texts/s (recall / precision)", _of(ours), beside
+
+
+def _of(row: Sequence[str]) -> str:
+    return f"**{row[2]}** ({row[5]} / {row[6]})"
+
+
+def _edits(text: str) -> tuple[str, str, str]:
+    recall, precision = _said(text, r"([\d.]+) are found \(recall\); of the removed texts ([\d.]+) are")
+    return "edited copies of real texts found; removed texts that are copies", f"**{recall}**; {precision}", ""
+
+
+def _language(text: str) -> tuple[str, str, str]:
+    datasets, sound, alone = _said(
+        text, r"Of (\d+) datasets (\d+) lose at most 1 % of their rows; langdetect alone: (\d+)"
+    )
+    return "datasets that lose at most 1 % to the language check", f"**{sound} of {datasets}**", f"langdetect {alone}"
+
+
+def _leaks(text: str) -> tuple[str, str, str]:
+    recall, precision = _said(
+        text, r"([\d.]+) are found \(recall\); of [\d,]+ rows that were found ([\d.]+) are copies"
+    )
+    return "copies of evaluation queries found; found rows that are copies", f"**{recall}**; {precision}", ""
+
+
+def _stages(text: str) -> tuple[str, str, str]:
+    ours, script = (
+        _cells(text, "**prepare**"),
+        _cells(text, "script: `datasets` and `datasketch`, one in 7 of those rows"),
+    )
+    return "prepare, all steps, rows/s on two cores", f"**{ours[3]}**", f"a script that does less {script[3]}"
+
+
+_LINES: dict[str, Callable[[str], tuple[str, str, str]]] = {
+    "dedup": _dedup,
+    "stages": _stages,
+    "edits": _edits,
+    "leaks": _leaks,
+    "language": _language,
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser behind ``--help``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.headlines", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--measured", type=Path, default=Path("docs/measured.md"), help="document of all measurements")
+    parser.add_argument("--write", type=Path, help="document whose block bench:headlines is filled")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    arguments = build_parser().parse_args(argv)
+    text = headlines(arguments.measured.read_text("utf-8"))
+    print(text)
+    if arguments.write:
+        fill(arguments.write, "headlines", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
