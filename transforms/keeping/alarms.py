@@ -35,7 +35,7 @@ OF_EXAMPLES = (
 #: Shares of reasons that are large by design, or (WRONG_LANGUAGE) tiny in every sound dataset. Of real datasets nli-zh
 #: loses 74 % and AFQMC 69 % to BELOW_THRESHOLD, MultiNLI 64 % to NO_POSITIVE; under LIMIT, which cuts groups and
 #: classes apart, trecqa 85 % to NO_POSITIVE and IFLYTEK 62 % to LONELY_LABEL. No other reason took more than 21 %.
-#: INCONSISTENT follows the teacher: one with random weights drops 51 to 77 % of rows with small pools, and of large ones
+#: INCONSISTENT follows the teacher: one with random weights drops 51 to 77 % of rows with small pools, of large ones
 #: nearly all.
 BY_REASON: Mapping[RejectReason, float] = {
     RejectReason.UNANSWERABLE: 0.9,
