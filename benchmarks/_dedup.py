@@ -24,8 +24,9 @@ from pipelines.runners import run_pipeline
 from pipelines.wiring import batches
 from schemas.rows import CANONICAL, text_hash
 from transforms.duplicates.exact import RemoveExactDuplicates
-from transforms.duplicates.minhash import MinHashParams, signatures
-from transforms.duplicates.near import FindNearDuplicates, NearDuplicateParams, NearSpec
+from transforms.duplicates.minhash import signatures
+from transforms.duplicates.near import FindNearDuplicates, NearSpec
+from transforms.duplicates.params import MinHashParams, NearDuplicateParams
 from transforms.duplicates.scopes import DedupScope
 from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.flow.overlapping import OverlappingDoFn

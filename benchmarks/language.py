@@ -29,8 +29,9 @@ from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.reasons import RejectReason
 from transforms.cleaning.clean import wrong_languages
-from transforms.cleaning.language import LanguageParams, wrong_language
+from transforms.cleaning.language import wrong_language
 from transforms.cleaning.language_codes import KNOWN_TO_LANGDETECT, canonical, declared_languages
+from transforms.cleaning.params import LanguageParams
 from transforms.text.part_texts import first_texts
 
 LETTERS, LEAST_TEXTS = 50, 100

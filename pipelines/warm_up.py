@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from transforms.cleaning.length_and_repetition import has_units, may_repeat
 from transforms.duplicates.components import forest, star_edges
-from transforms.duplicates.minhash import MinHashParams, band_hashes
-from transforms.duplicates.verification import VerificationParams, verify
+from transforms.duplicates.minhash import band_hashes
+from transforms.duplicates.params import MinHashParams, VerificationParams
+from transforms.duplicates.verification import verify
 from transforms.leaks.decontaminate import EvaluationIndex
 from transforms.text.matching import matching_forms
 

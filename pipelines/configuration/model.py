@@ -9,10 +9,10 @@ from mining.policies import MiningParams
 from mining.teacher import BUNDLED, TeacherParams
 from schemas.catalog import Compare
 from schemas.config import Selection
-from transforms.cleaning.clean import CleanParams
-from transforms.duplicates.near import NearDuplicateParams
+from transforms.cleaning.params import CleanParams
+from transforms.duplicates.params import NearDuplicateParams
 from transforms.keeping.alarms import AlarmParams
-from transforms.leaks.decontaminate import DecontaminateParams
+from transforms.leaks.params import DecontaminateParams
 from transforms.sources.hub import HubParams
 from transforms.sources.readers.ranges import RangeParams
 

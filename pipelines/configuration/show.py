@@ -94,7 +94,7 @@ def _shared() -> list[str]:
 
 
 def _table(title: str, keys: list[Key]) -> str:
-    defaults = CurationConfig().model_dump(mode="json")
+    defaults = CurationConfig.model_validate({}).model_dump(mode="json")
     rows = [
         f"| `{'.'.join(key.path)}` | {kind_in_words(key.kind)} | {_cell(_at(defaults, key.path))} | {key.description} |"
         for key in keys

@@ -59,7 +59,7 @@ def test_every_stage_balances_and_takes_over_what_the_one_before_kept(sample_out
 def test_the_manifest_says_how_the_run_was_made(sample_out: Path, teacher: Path) -> None:
     manifest = manifest_of(sample_out)
     assert manifest.config["category"] == "all"
-    assert manifest.config["near"]["verification"]["min_jaccard"] > 0.5
+    assert manifest.config["near"]["jaccard"] > 0.5
     assert manifest.code.startswith("kalm-curation ")
     assert {"apache-beam", "pyarrow", "torch"} <= manifest.libraries.keys()
     assert manifest.teacher is not None

@@ -22,9 +22,10 @@ from pipelines import embed, mine, pack, prepare
 from pipelines.steps import STEPS
 from pipelines.wiring import batches, same
 from tests.transforms.examples.adapters.helpers import locate
-from transforms.cleaning.clean import CleanParams
+from transforms.cleaning.params import CleanParams
 from transforms.duplicates.exact import RemoveExactDuplicates
-from transforms.duplicates.near import Components, FindNearDuplicates, NearDuplicateParams, NearSpec
+from transforms.duplicates.near import FindNearDuplicates, NearSpec
+from transforms.duplicates.params import Components, NearDuplicateParams
 from transforms.duplicates.scopes import DedupScope
 from transforms.examples.read_rows import ReadSpec
 from transforms.flow.batches import RecordBatchCoder

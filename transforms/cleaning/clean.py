@@ -1,7 +1,5 @@
 """From what an adapter gives to canonical rows: normalised, filtered, with ids; the rest is rejected with reasons."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,21 +7,14 @@ import pyarrow.compute as pc
 from schemas.catalog import Adapter, CatalogEntry, LocatedEntry
 from schemas.reasons import RejectReason
 from schemas.rows import CANONICAL, REJECTIONS, TEXTS, row_ids
-from transforms.cleaning.filters import Filtered, FilterParams, filter_rows, scatter
-from transforms.cleaning.language import LanguageParams, wrong_language
+from transforms.cleaning.filters import Filtered, filter_rows, scatter
+from transforms.cleaning.language import wrong_language
 from transforms.cleaning.normalise import normalise_texts
+from transforms.cleaning.params import CleanParams, FilterParams, LanguageParams
 from transforms.flow.rejections import rejection_columns
 from transforms.text.part_texts import first_texts
 
 STAGE = "prepare"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CleanParams:
-    """Thresholds of the text filters and of the language check."""
-
-    filters: FilterParams = field(default_factory=FilterParams)
-    language: LanguageParams = field(default_factory=LanguageParams)
 
 
 def clean_rows(

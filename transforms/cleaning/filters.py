@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.reasons import RejectReason
-from transforms.cleaning.length_and_repetition import MAX_MIN_UNITS, count_units, has_units, may_repeat, repetition
+from transforms.cleaning.length_and_repetition import count_units, has_units, may_repeat, repetition
+from transforms.cleaning.params import FilterParams
 from transforms.text.matching import matching_forms
 
 #: Reasons in the order in which they win. A code is 1 + the position; 0 means fit.
@@ -34,42 +35,14 @@ Codes = npt.NDArray[np.int8]
 Indices = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FilterParams:
-    """Thresholds of the text filters.
-
-    ``min_query_units``: of a query. One word or one Chinese character names a topic and asks for nothing; at 2 the cost
-    is that titles of one word (``Paris``) are lost as queries, and 6 % of the queries of a search log without blanks.
-    ``min_text_units``: of every other text, and of labelled ones: ``Refund?`` is a whole utterance. At 1 only a few
-    signs without a letter, digit or pictograph are too short.
-    ``max_characters``: an encoder reads 512 tokens, about 2,500 characters, so longer texts do no harm and only what is
-    no passage any more is refused. The longest genuine passage seen has 35,964 characters; sets of long documents go
-    beyond 60,000. A row of eight such Chinese texts (3 bytes a character) still fits a batch of 4 MiB.
-    ``min_repetitive_characters``, ``min_repeats``, ``max_period``: see ``measures.repetition``.
-    """
-
-    min_query_units: int = 2
-    min_text_units: int = 1
-    max_characters: int = 100_000
-    min_repetitive_characters: int = 8
-    min_repeats: int = 4
-    max_period: int = 100
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            least = 2 if name == "min_repeats" else 1
-            if value < least or (name.endswith("_units") and value > MAX_MIN_UNITS):
-                most = f" and at most {MAX_MIN_UNITS}" if name.endswith("_units") else ""
-                raise ValueError(f"{name} is {value}; it must be at least {least}{most}")
-
-    def repetition(self, text: str) -> str | None:
-        """What the text repeats, by these thresholds."""
-        return repetition(
-            text,
-            min_characters=self.min_repetitive_characters,
-            min_repeats=self.min_repeats,
-            max_period=self.max_period,
-        )
+def repetition_of(text: str, params: FilterParams) -> str | None:
+    """What a text repeats, by these thresholds; None where it does not."""
+    return repetition(
+        text,
+        min_characters=params.min_repetitive_characters,
+        min_repeats=params.min_repeats,
+        max_period=params.max_period,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +120,7 @@ def _judge(name: str, values: pa.Array, rows: Indices, min_units: int, params: F
     is_short = (units < min_units) & ((units > 0) | (lengths < params.min_repetitive_characters))
     codes = np.zeros(len(lengths), np.int8)
     suspects = may_repeat(values, params.max_period)
-    codes[[index for index in suspects if params.repetition(values[index].as_py())]] = _REPETITIVE
+    codes[[index for index in suspects if repetition_of(values[index].as_py(), params)]] = _REPETITIVE
     codes[lengths > params.max_characters] = _LONG
     codes[is_short] = _SHORT
     codes[lengths == 0] = _EMPTY
@@ -223,7 +196,7 @@ def _measured(column: _Texts, index: int, params: FilterParams) -> str:
         return f"{column.units[index]} word units, the minimum is {column.min_units}"
     if column.codes[index] == _LONG:
         return f"{column.lengths[index]} characters, the maximum is {params.max_characters}"
-    return params.repetition(text) or ""
+    return repetition_of(text, params) or ""
 
 
 def _flat(lists: pa.ListArray) -> tuple[pa.Array, Indices]:

@@ -13,7 +13,6 @@ models' for Han: without kana or hangul it is Chinese.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -33,6 +32,7 @@ from transforms.cleaning.language_codes import (
     own_script,
     script_language,
 )
+from transforms.cleaning.params import LanguageParams
 from transforms.flow.made_once import once
 
 _ADDRESSES = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|@\w+")
@@ -47,52 +47,6 @@ _IN_HAN = frozenset({"ja", "ko"})
 _UNSPACED = frozenset({"zh", "ja", "th", "km", "lo", "my"})
 #: langdetect makes so many trials; it does not name a language with a share of less than a tenth in all of them.
 _TRIALS, _NAMED = 7, 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguageParams:
-    """Thresholds of the language check, set on 290 splits of public data in 35 languages and on planted sentences.
-
-    ``head``, ``reach``: characters that fastText sees of every text, and of one that it doubts.
-    ``fasttext_declared``: fastText's confidence in the declared languages from which a text passes, its head first;
-    unless it finds a language that it overlooks there (Afrikaans in Dutch) with ``fasttext_overlooked`` or more.
-    ``min_letters``: below, no verdict. From ``many_letters`` on (and where langdetect knows the declared languages) a
-    text is foreign if langdetect finds no declared language in it in any of its seven trials, and names a language that
-    fastText finds at least ``min_ratio`` as likely as its first choice. Where fastText finds the declared ones unlikely
-    (below ``fasttext_unlikely``) any language will do, in words of ``plain_word`` letters at most: so are languages
-    found that neither model knows, such as Hausa. Names of diseases look like them, but are longer.
-    ``fasttext_few``, ``langdetect_few``: in fewer letters both must name the same undeclared language, this surely.
-    ``doubtful``: where a declared language is unknown to langdetect, both must name the same language, this surely.
-    ``min_script``: share of characters in a declared language's own script from which a text passes without a model;
-    Han counts for Chinese where there is no kana or hangul. An abstract full of English terms is Chinese still.
-    ``max_word``, ``max_signs``: letters a word (``tsinghuauniversitylibrary`` is of no language) and share of signs
-    above which there is no verdict: 90 % of Python functions have more than 4 % of signs, 0.2 % of sentences.
-    """
-
-    head: int = 48
-    reach: int = 300
-    min_letters: int = 20
-    many_letters: int = 50
-    fasttext_declared: float = 0.6
-    fasttext_overlooked: float = 0.015
-    fasttext_unlikely: float = 0.3
-    min_ratio: float = 0.2
-    fasttext_few: float = 0.6
-    langdetect_few: float = 0.9
-    doubtful: float = 0.7
-    min_script: float = 0.2
-    max_word: float = 15.0
-    plain_word: float = 8.0
-    max_signs: float = 0.04
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, float) and not name.endswith("_word") and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}; it is a share and must lie in 0..1")
-        if not 1 <= self.min_letters <= self.many_letters:
-            raise ValueError(f"min_letters {self.min_letters} must lie in 1..many_letters ({self.many_letters})")
-        if not self.min_letters <= self.head <= self.reach:
-            raise ValueError(f"head {self.head} must lie in min_letters..reach ({self.min_letters}..{self.reach})")
 
 
 class Opinion(NamedTuple):

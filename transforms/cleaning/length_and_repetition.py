@@ -30,7 +30,6 @@ _TABLE_SIZE = 0x40000
 _LONGEST_WORD = 20
 #: Units are counted in so many characters from the start, which is enough for any minimum up to ``MAX_MIN_UNITS``.
 _COUNTED = 200
-MAX_MIN_UNITS = 50
 _ANYWHERE = 1 << 40
 
 #: Characters of a text's head that must come again soon if the text is periodic.

@@ -21,7 +21,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from schemas.errors import ConfigError
-from transforms.duplicates import components
+from transforms.duplicates import params
 from transforms.duplicates.components import (
     EDGES,
     LABELS,
@@ -57,10 +57,10 @@ def neighbourhoods(edges: pa.Table) -> Neighbourhoods:
 
     Raises ConfigError where a range has more of them than a worker works with.
     """
-    if edges.num_rows > components.MAX_EDGES:
+    if edges.num_rows > params.MAX_EDGES:
         raise ConfigError(
             f"near-duplicates: {edges.num_rows:,} candidate edges meet in one range of rows, a worker works with "
-            f"{components.MAX_EDGES:,}: a text stands in very many rows with small changes. Propose fewer candidates "
+            f"{params.MAX_EDGES:,}: a text stands in very many rows with small changes. Propose fewer candidates "
             "(fewer bands, more rows per band), or deduplicate its dataset in a run of its own"
         )
     part, row, other_part, other_row = (edges.column(name).to_numpy() for name in EDGES.names)
@@ -197,7 +197,7 @@ class StarRound(beam.PTransform[Any, Any]):
 class ComponentsInRounds(beam.PTransform[Any, Any]):
     """EDGES under any key -> LABELS by part, after ``rounds`` rounds; fails if these were not enough.
 
-    A range holds the edges of its nodes, so the largest component may have ``components.MAX_EDGES`` rows.
+    A range holds the edges of its nodes, so the largest component may have ``params.MAX_EDGES`` rows.
     """
 
     def __init__(self, *, num_partitions: int, rounds: int) -> None:

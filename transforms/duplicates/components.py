@@ -15,14 +15,13 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from schemas.errors import ConfigError
+from transforms.duplicates.params import MAX_EDGES
 from transforms.duplicates.scopes import mixed
 from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.kernels import kernel
 
 Keyed = tuple[int, pa.RecordBatch]
 
-#: More edges than one worker works with.
-MAX_EDGES = 50_000_000
 
 EDGES = pa.schema(
     [

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from transforms.duplicates.minhash import Hashes, MinHashParams, shingle_sets
+from transforms.duplicates.minhash import Hashes, shingle_sets
+from transforms.duplicates.params import MinHashParams
 from transforms.flow.kernels import Offsets, kernel
 from transforms.text.matching import text_hashes
 

@@ -6,13 +6,13 @@ Source: A. Broder, On the resemblance and containment of documents, 1997; bandin
 of Massive Datasets, section 3.4."""
 
 import functools
-from dataclasses import dataclass
 
 import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.duplicates.params import MinHashParams
 from transforms.flow.kernels import Offsets, compact, kernel, offsets_of, parallel_kernel, text_buffers
 from transforms.text.matching import next_code_point
 
@@ -22,46 +22,6 @@ Hashes = npt.NDArray[np.uint64]
 _FULL = np.uint32(0xFFFFFFFF)
 #: Multiplier of the polynomial over a shingle's code points: odd, from the digits of the golden ratio.
 _BASE = np.uint64(0x9E3779B97F4A7C15)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MinHashParams:
-    """Shingles, permutations and bands.
-
-    Two texts whose shingle sets have Jaccard similarity J agree in one value with probability J, in a band of ``rows``
-    values with J^rows, and in at least one of ``bands`` bands, which makes them candidates, with
-
-        P(J) = 1 - (1 - J^rows)^bands
-
-    20 bands of 6: P(0.5) = 0.27, P(0.6) = 0.62, P(0.7) = 0.918, P(0.8) = 0.9977, P(0.9) = 1.0000. (16 bands of 8 find
-    0.947 at 0.8: too few. The candidates of lower similarity that 20 of 6 find too are paid for in verification.)
-    """
-
-    shingle_size: int = 5
-    min_shingles: int = 32
-    num_permutations: int = 128
-    bands: int = 20
-    rows: int = 6
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("shingle_size", "min_shingles", "num_permutations", "bands", "rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
-        if self.bands * self.rows > self.num_permutations:
-            raise ValueError(
-                f"{self.bands} bands of {self.rows} rows need {self.bands * self.rows} permutations, there are "
-                f"{self.num_permutations}: raise num_permutations or take fewer bands"
-            )
-
-    @property
-    def threshold(self) -> float:
-        """Where the curve is steepest, about: (1 / bands)^(1 / rows). It lies below the similarity that is wanted."""
-        return float((1 / self.bands) ** (1 / self.rows))
-
-    def candidate_probability(self, jaccard: float) -> float:
-        """P(J), the probability that two texts of this similarity become candidates."""
-        return float(1 - (1 - jaccard**self.rows) ** self.bands)
 
 
 @functools.lru_cache(maxsize=8)

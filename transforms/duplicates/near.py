@@ -5,8 +5,8 @@ components -> verification in survival order -> decisions by part. Rows that wer
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -19,7 +19,6 @@ from schemas.reasons import RejectReason
 from transforms.duplicates.component_rounds import ComponentsInRounds
 from transforms.duplicates.components import (
     LABELS,
-    MAX_EDGES,
     ComponentsInOneWorker,
     NodeNumbers,
     address_partitions,
@@ -27,7 +26,8 @@ from transforms.duplicates.components import (
     star_edges,
 )
 from transforms.duplicates.exact import DECIDED, Keyed, decisions_by_part, run_starts
-from transforms.duplicates.minhash import Hashes, MinHashParams, band_hashes
+from transforms.duplicates.minhash import Hashes, band_hashes
+from transforms.duplicates.params import MinHashParams, NearDuplicateParams, VerificationParams
 from transforms.duplicates.scopes import (
     RANKED,
     RANKS,
@@ -40,7 +40,7 @@ from transforms.duplicates.scopes import (
     rank_columns,
     scope_tags,
 )
-from transforms.duplicates.verification import VerificationParams, verify
+from transforms.duplicates.verification import verify
 from transforms.flow.batches import MAX_BYTES, by_partition, partitions_of, split_batches
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import read_part, split_addresses
@@ -67,45 +67,6 @@ CANDIDATES = pa.schema(
         pa.field("positive", pa.large_string(), nullable=False),
     ]
 )
-
-
-Components = Literal["auto", "one_worker", "rounds"]
-#: Of so many rows ``auto`` counts on one being like another.
-_ROWS_PER_CANDIDATE = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class NearDuplicateParams:
-    """How near-duplicates are proposed (``minhash``), gathered (``components``) and proved (``verification``).
-
-    A row is a leaf of one star for each band at most, so there are no more edges than candidates x bands, and one
-    worker labels 50 million (``components.MAX_EDGES``). ``auto`` counts on one row in five being a candidate: with 20
-    bands it leaves 12.5 million rows to one worker (2.5 million fit whatever they hold). Above that it spreads labels
-    in ``component_rounds`` rounds, which connect 2^component_rounds rows in a chain. Both give the same labels;
-    ``one_worker`` is quicker where there are few candidates, ``rounds`` holds where nearly all rows are.
-    """
-
-    minhash: MinHashParams = field(default_factory=MinHashParams)
-    verification: VerificationParams = field(default_factory=VerificationParams)
-    components: Components = "auto"
-    component_rounds: int = 8
-
-    def __post_init__(self) -> None:
-        if self.components not in get_args(Components):
-            raise ValueError(f"components is {self.components!r}, must be one of {', '.join(get_args(Components))}")
-        if self.component_rounds < 1:
-            raise ValueError(f"component_rounds is {self.component_rounds}, must be at least 1")
-        chance = self.minhash.candidate_probability(self.verification.min_jaccard)
-        if chance < 0.5:
-            raise ValueError(
-                f"{self.minhash.bands} bands of {self.minhash.rows} rows propose only {chance:.0%} of the pairs at "
-                f"min_jaccard {self.verification.min_jaccard}: take more bands or fewer rows per band"
-            )
-
-    def in_rounds(self, rows: int) -> bool:
-        """Whether components of at most so many rows are found in rounds."""
-        edges = rows * self.minhash.bands // _ROWS_PER_CANDIDATE
-        return self.components == "rounds" or (self.components == "auto" and edges > MAX_EDGES)
 
 
 def compared_fields(rows: pa.Table, scopes: Scopes) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
@@ -199,9 +160,9 @@ def verify_candidates(candidates: pa.Table, params: NearDuplicateParams) -> pa.T
     ordered = candidates.sort_by([*((name, "ascending") for name in groups), *SURVIVAL])
     starts = run_starts(*(ordered.column(name).to_numpy() for name in groups))
     fields = [ordered.column(name).combine_chunks() for name in ("query", "positive")]
-    verdicts = verify(fields, np.r_[starts, ordered.num_rows], params.verification, params.minhash)
+    verdicts = verify(fields, np.r_[starts, ordered.num_rows], params, params.minhash)
     gone = np.flatnonzero(verdicts.representatives != np.arange(ordered.num_rows))
-    rule = f"of shingles of {params.minhash.shingle_size} characters, at least {params.verification.min_jaccard}"
+    rule = f"of shingles of {params.minhash.shingle_size} characters, at least {params.jaccard}"
     details = [f"jaccard {jaccard:.3f} {rule}" for jaccard in verdicts.jaccards[gone].tolist()]
     removed, kept = ordered.take(pa.array(gone)), ordered.column("id").take(pa.array(verdicts.representatives[gone]))
     reasons = pa.array([RejectReason.NEAR_DUPLICATE.value] * len(gone), pa.string())
@@ -269,7 +230,7 @@ class FetchCandidates(_Step):
         spec, (part, labels) = self._spec, element
         rows = read_part(spec.folder, part, [*RANKED, "label"])
         labelled = pa.Table.from_batches(list(labels), schema=LABELS)
-        candidates = candidate_rows(rows, labelled, spec.scopes, spec.params.verification)
+        candidates = candidate_rows(rows, labelled, spec.scopes, spec.params)
         part, row = (candidates.column(f"component_{name}") for name in ("part", "row"))
         yield from by_partition(candidates, address_partitions(part, row, spec.num_partitions))
 

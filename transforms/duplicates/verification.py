@@ -4,12 +4,11 @@ Within each group, rows come in survivor order; a row joins the first representa
 a representative itself. Nobody is removed for resembling a neighbour that resembles somebody else.
 
 Two rows resemble each other when every field does: the fields are equal, or both have enough shingles and a Jaccard
-similarity of at least ``min_jaccard``. So a short query must be equal, however alike two long passages are. Rows that
+similarity of at least ``jaccard``. So a short query must be equal, however alike two long passages are. Rows that
 fill a template must besides fill it with the same text (see ``transforms.duplicates.templates``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numba
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.duplicates.jaccard import field_sets, resemblance, shingles_of
-from transforms.duplicates.minhash import MinHashParams
+from transforms.duplicates.params import MinHashParams, VerificationParams
 from transforms.duplicates.templates import frame_of, outside, same_filling
 from transforms.flow.kernels import Offsets, kernel, parallel_kernel
 
@@ -26,34 +25,6 @@ from transforms.flow.kernels import Offsets, kernel, parallel_kernel
 _SMALL_GROUP = 16
 #: More representatives than this under one key are those of a template; rows of it are found by what fills it.
 _MAX_SHARING = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerificationParams:
-    """When two texts are near-duplicates.
-
-    ``min_jaccard``: intersection over union of the two sets of shingles. One edit of a single character in a text of n
-    distinct shingles of 5 leaves (n - 5) / (n + 5): below 0.8 for n < 45, so that in short texts only edits at the ends
-    pass; with fewer than ``MinHashParams.min_shingles`` distinct shingles texts must be equal.
-    ``question_width``: a query that comes with positives and takes fewer columns (East Asian characters take two) is a
-    question, and questions must be equal: with another word they have another answer, often in the same passage, and
-    yet from 120 characters on a Jaccard of 0.8 or more. Longer ones must agree in their numbers, and so must positives.
-    ``family_jaccard``: rows that resemble a representative this much bear witness whether it fills a template.
-    """
-
-    min_jaccard: float = 0.8
-    question_width: int = 200
-    family_jaccard: float = 0.6
-    spare_templates: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 < self.family_jaccard <= self.min_jaccard <= 1:
-            raise ValueError(
-                f"family_jaccard {self.family_jaccard} and min_jaccard {self.min_jaccard} must satisfy "
-                "0 < family_jaccard <= min_jaccard <= 1"
-            )
-        if self.question_width < 0:
-            raise ValueError(f"question_width is {self.question_width}, must not be negative")
 
 
 class Verdicts(NamedTuple):
@@ -262,7 +233,7 @@ def verify(
     ``fields``: for each field the matching forms of all rows (``large_string``). Only rows of one group are compared.
     """
     sets = field_sets(fields, shingles)
-    representatives, jaccards = _join(sets, groups, params.min_jaccard)
+    representatives, jaccards = _join(sets, groups, params.jaccard)
     if params.spare_templates:
-        _spare_templates(sets, groups, params.min_jaccard, params.family_jaccard, representatives, jaccards)
+        _spare_templates(sets, groups, params.jaccard, params.family_jaccard, representatives, jaccards)
     return Verdicts(representatives, jaccards)

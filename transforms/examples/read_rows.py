@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from schemas.catalog import LocatedEntry
 from schemas.rows import ID, PASSAGES, REJECTIONS, fields_hash
-from transforms.cleaning.clean import CleanParams, clean_rows
+from transforms.cleaning.clean import clean_rows
 from transforms.cleaning.normalise import normalise_texts
+from transforms.cleaning.params import CleanParams
 from transforms.examples.adapters import GROUPED_BY, Adapted, adapt, limit_keys, read_options, source_columns
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of

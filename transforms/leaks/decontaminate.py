@@ -8,7 +8,6 @@ word by word.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,6 @@ import pyarrow.compute as pc
 from transforms.leaks.gram_index import LONGER, build_grams, gram_sets
 from transforms.leaks.light_edits import (
     SMALL_WEIGHT,
-    LightEditParams,
     Vocabulary,
     holds,
     is_light_edit,
@@ -27,7 +25,8 @@ from transforms.leaks.light_edits import (
     token_weight,
     tokens_of,
 )
-from transforms.leaks.prompt_frames import PROMPT_FRAMES, without_frames
+from transforms.leaks.params import DecontaminateParams
+from transforms.leaks.prompt_frames import without_frames
 from transforms.leaks.sentences import stands_alone
 from transforms.leaks.whole_texts import Whole, WholeTexts
 from transforms.text.matching import matching_forms
@@ -45,49 +44,6 @@ MATCHES = pa.schema(
         pa.field("containment", pa.float64()),
     ]
 )
-
-_WORDS = ("min_embedded_weight", "min_embedded_words", "min_sentence_words", "min_telling_words", "min_closing_weight")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecontaminateParams:
-    """When a text counts as an evaluation query.
-
-    ``min_containment``: share of an evaluation query's n-grams that a text must hold to be judged at all; a typing
-    error costs 5 n-grams, a missing word of w letters w + 5. ``max_queries_of_gram``: n-grams that more evaluation
-    queries have are no evidence and are left out. ``common_share``: words that this share of the evaluation queries
-    (and more than ``min_common`` of them) have weigh little. ``min_embedded_weight``: an evaluation query that weighs
-    so much (words, see ``LightEditParams``) is found inside a longer text too, word for word, and so is one of
-    ``min_embedded_words``, however common they are (20 characters in scripts without spaces). As a sentence of its own
-    (``sentences.sentences_of``) one of ``min_sentence_words`` is found (8 characters) if it has ``min_telling_words``
-    that are neither common nor of three letters or fewer, by weight: "how are you doing" is anybody's. One that weighs
-    ``min_closing_weight`` may begin within a sentence as long as it ends it ("I wonder which river ...?").
-    ``frames``: prompts that are taken off the beginning of every text before it is compared (regular expressions, RE2).
-    """
-
-    min_containment: float = 0.4
-    max_queries_of_gram: int = 200
-    common_share: float = 0.02
-    min_common: int = 20
-    min_embedded_weight: float = 6
-    min_embedded_words: float = 10
-    min_sentence_words: float = 4
-    min_telling_words: float = 1
-    min_closing_weight: float = 3
-    frames: tuple[str, ...] = PROMPT_FRAMES
-    edits: LightEditParams = field(default_factory=LightEditParams)
-
-    def __post_init__(self) -> None:
-        for name in ("min_containment", "common_share"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be above 0 and at most 1")
-        for name in ("max_queries_of_gram", "min_common", *_WORDS):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be above 0")
-        try:
-            without_frames(pa.array([""]), self.frames)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"frames: {', '.join(self.frames)}: {error}; give regular expressions of RE2") from error
 
 
 #: The evaluation sets that hold a query, and its text.

@@ -13,8 +13,9 @@ from schemas.reasons import RejectReason
 from schemas.rows import QUERIES, TEXTS
 from transforms.flow.files import read_parquet
 from transforms.flow.parts import DECISIONS
-from transforms.leaks.decontaminate import EXACT, DecontaminateParams, EvaluationIndex
+from transforms.leaks.decontaminate import EXACT, EvaluationIndex
 from transforms.leaks.evaluation_sightings import SIGHTINGS
+from transforms.leaks.params import DecontaminateParams
 from transforms.text.matching import text_hashes
 
 #: Characters of an evaluation text that a rejection shows at most.

@@ -8,10 +8,11 @@ unrelated one costs a whole word, however short the words are.
 import math
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
+
+from transforms.leaks.params import SLIP, LightEditParams
 
 #: Han, kana, Thai, Lao, Burmese and Khmer are written without spaces: each character is a token.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\U00020000-\U0003134f"
@@ -23,40 +24,6 @@ _DIGIT = re.compile(r"\d")
 SMALL_WORD, SMALL_WEIGHT, CHARACTER_WEIGHT = 3, 0.34, 0.5
 #: Costs of writing another token: of words, small words, characters of unspaced scripts, and where there is a digit.
 OTHER_WORD, OTHER_SMALL, OTHER_CHARACTER, OTHER_NUMBER = 1.5, 0.9, 0.75, 2.0
-#: Cost of a slip: an error within a word, two neighbours exchanged, a word split in two or two joined.
-SLIP = 0.34
-
-
-@dataclass(frozen=True, kw_only=True)
-class LightEditParams:
-    """How much may differ, by the weight w of the lighter text: nothing where w < ``exact_weight``, one slip or small
-    word where w < ``short_weight``, two where w < ``word_weight``, one whole word more or less from there on, and
-    ``long_share`` of w where that is more.
-
-    Another word (1.5) is too much for texts of up to 18 words, another number (2) for texts of up to 24.
-    """
-
-    exact_weight: float = 2
-    short_weight: float = 3
-    word_weight: float = 6
-    long_share: float = 1 / 12
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.exact_weight <= self.short_weight <= self.word_weight:
-            raise ValueError(
-                f"exact_weight {self.exact_weight}, short_weight {self.short_weight} and word_weight {self.word_weight}"
-                " must not be negative and must rise in this order"
-            )
-        if not 0 <= self.long_share < 0.5:
-            raise ValueError(f"long_share is {self.long_share}, must be at least 0 and below 0.5")
-
-    def allowed(self, weight: float) -> float:
-        """The edit distance at which a text of this weight is still the same text."""
-        if weight >= self.word_weight:
-            return max(1.0, weight * self.long_share)
-        if weight < self.short_weight:
-            return 0.0 if weight < self.exact_weight else SLIP
-        return 2 * SLIP
 
 
 class Vocabulary(NamedTuple):

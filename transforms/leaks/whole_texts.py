@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 from transforms.duplicates.minhash import Hashes, mix64
 from transforms.flow.kernels import compact, kernel, offsets_of, parallel_kernel, text_buffers
 from transforms.leaks.gram_index import is_unspaced
-from transforms.leaks.light_edits import LightEditParams, Vocabulary, is_light_edit, tokens_of
+from transforms.leaks.light_edits import Vocabulary, is_light_edit, tokens_of
+from transforms.leaks.params import LightEditParams
 from transforms.text.matching import matching_forms, next_code_point
 
 #: Of so many tokens at most every text without one of them is a key.

@@ -27,11 +27,11 @@ def test_each_layer_holds_over_the_one_before(tmp_path: Path) -> None:
     found = load(name, ["mining.num_negatives=6", "limit=4"], {"limit": "5", "seed": "2"})
     assert found.config.limit == 5
     assert (found.config.mining.num_negatives, found.config.mining.seed) == (6, 2)
-    assert found.config.mining.top_k == 200
+    assert found.config.mining.class_pool == 200
     assert found.origin(("limit",)) == "--limit"
     assert found.origin(("mining", "num_negatives")) == "--set mining.num_negatives"
     assert found.origin(("mining", "seed")) == "--seed"
-    assert found.origin(("mining", "top_k")) == "default"
+    assert found.origin(("mining", "class_pool")) == "default"
 
 
 def test_a_value_of_the_file_is_known_by_its_line(tmp_path: Path) -> None:

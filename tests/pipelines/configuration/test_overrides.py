@@ -44,8 +44,8 @@ def test_keys_are_taken_one_by_one() -> None:
 
 
 def test_what_holds_for_all_holds_below_an_override() -> None:
-    text = "mining: {top_k: 150}\ndatasets: {fever: {mining: {num_negatives: 4}}}"
-    assert effective(_configuration(text), ENTRIES)["fever"].config.mining.top_k == 150
+    text = "mining: {class_pool: 150}\ndatasets: {fever: {mining: {num_negatives: 4}}}"
+    assert effective(_configuration(text), ENTRIES)["fever"].config.mining.class_pool == 150
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_holds_for_all_holds_below_an_override() -> None:
             r"datasets.fev\*.cap: 1 disagrees with 2 at c.yaml cap: datasets.\*ever.cap; both patterns match fever",
         ),
         ("datasets: {fever: {cap: none}}", "c.yaml cap: datasets.fever: cap: Input should be a valid integer"),
-        ("datasets: {fever: {mining: {top_k: 20}}}", "c.yaml top_k: datasets.fever: mining: rank_range="),
+        ("datasets: {fever: {mining: {rank_range: [5, 9]}}}", "c.yaml rank_range: datasets.fever: mining: rank_range="),
         ("datasets: {tnews: {compare: query}}", "c.yaml compare: tnews: compare is for rows with positives"),
     ],
 )

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.rows import ADAPTED, CANONICAL, REJECTIONS, row_ids
-from transforms.cleaning.clean import CleanParams, clean_rows
-from transforms.cleaning.filters import FilterParams
-from transforms.cleaning.language import LanguageParams
+from transforms.cleaning.clean import clean_rows
+from transforms.cleaning.params import CleanParams, FilterParams, LanguageParams
 
 ENGLISH = "The baker opens his shop before sunrise and sells warm rolls."
 GERMAN = "Der Bäcker öffnet seinen Laden vor Sonnenaufgang und verkauft warme Brötchen."

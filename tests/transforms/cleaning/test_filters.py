@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.reasons import RejectReason
-from transforms.cleaning.filters import REASONS, Filtered, FilterParams, filter_rows
+from transforms.cleaning.filters import REASONS, Filtered, filter_rows
+from transforms.cleaning.params import FilterParams
 from transforms.text.matching import matching_form
 
 PARAMS = FilterParams(max_characters=40)

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.cleaning import language as subject
-from transforms.cleaning.language import LanguageParams, wrong_language
+from transforms.cleaning.language import wrong_language
 from transforms.cleaning.language_codes import KNOWN_TO_LANGDETECT, OVERLOOKED, canonical, own_script
 from transforms.cleaning.normalise import normalise_texts
+from transforms.cleaning.params import LanguageParams
 from transforms.flow.made_once import once
 
 HUB = Path(os.environ.get("KALM_SHARED", Path(__file__).parents[4] / "shared")) / "hub" / "datasets"

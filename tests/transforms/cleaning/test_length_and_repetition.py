@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.cleaning import length_and_repetition as measures
-from transforms.cleaning.filters import FilterParams
+from transforms.cleaning.filters import repetition_of
 from transforms.cleaning.length_and_repetition import count_units, has_units, may_repeat, repetition
+from transforms.cleaning.params import FilterParams
 
 PARAMS = FilterParams()
 
@@ -67,14 +68,14 @@ def test_null_has_no_units() -> None:
     ],
 )
 def test_repetition(text: str, said: str | None) -> None:
-    assert PARAMS.repetition(text) == said
+    assert repetition_of(text, PARAMS) == said
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="abcd語 ", min_size=3, max_size=20), st.integers(4, 9))
 def test_any_piece_over_and_over_is_found(piece: str, times: int) -> None:
     text = " ".join(f"{piece} x".split()) + " "
-    assert PARAMS.repetition((text * times).strip()) is not None
+    assert repetition_of((text * times).strip(), PARAMS) is not None
 
 
 @settings(deadline=None)
@@ -82,7 +83,7 @@ def test_any_piece_over_and_over_is_found(piece: str, times: int) -> None:
 def test_the_heads_let_no_repetition_by(text: str) -> None:
     """Of texts without punctuation, what the quick check passes over repeats nothing."""
     clean = " ".join(text.replace(".", " ").split())
-    if PARAMS.repetition(clean):
+    if repetition_of(clean, PARAMS):
         assert may_repeat(pa.array([None, clean]), PARAMS.max_period) == [1]
 
 

@@ -15,7 +15,7 @@ from schemas.errors import ConfigError, find_message
 from tests.transforms.duplicates.test_components import edge_table
 from tests.transforms.rows import run_decisions
 from tests.transforms.steps import in_order, rows_of
-from transforms.duplicates import components
+from transforms.duplicates import params
 from transforms.duplicates.component_rounds import (
     ComponentsInRounds,
     by_node,
@@ -136,6 +136,6 @@ def test_what_has_not_converged_fails_and_says_how_much(tmp_path: Path) -> None:
 
 
 def test_a_range_with_more_edges_than_a_worker_holds_fails_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(components, "MAX_EDGES", 3)
+    monkeypatch.setattr(params, "MAX_EDGES", 3)
     with pytest.raises(ConfigError, match="4 candidate edges meet in one range of rows"):
         large_star(edge_table(chain([0, 1, 2, 3, 4])))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.duplicates.jaccard import field_sets, jaccard, resemblance, shingles_of
-from transforms.duplicates.minhash import MinHashParams
+from transforms.duplicates.params import MinHashParams
 
 SETS = st.sets(st.integers(0, 60), max_size=40)
 

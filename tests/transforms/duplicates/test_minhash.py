@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.duplicates.minhash import (
-    MinHashParams,
-    band_hashes,
-    shingle_sets,
-    signatures,
-    signatures_of_hashes,
-    sort_hashes,
-)
+from transforms.duplicates.minhash import band_hashes, shingle_sets, signatures, signatures_of_hashes, sort_hashes
+from transforms.duplicates.params import MinHashParams
 from transforms.flow.kernels import offsets_of
 
 TEXT = st.text(max_size=40)

@@ -12,12 +12,9 @@ import pytest
 from schemas.reasons import RejectReason
 from tests.transforms.duplicates.test_verification import FRAMES, WORDS, jaccard, prose, with_edit
 from tests.transforms.rows import canonical_rows, run_decisions, write_parts
-from transforms.duplicates.components import MAX_EDGES, component_labels
-from transforms.duplicates.minhash import MinHashParams
+from transforms.duplicates.components import component_labels
 from transforms.duplicates.near import (
-    Components,
     FindNearDuplicates,
-    NearDuplicateParams,
     NearSpec,
     candidate_rows,
     is_question,
@@ -26,8 +23,8 @@ from transforms.duplicates.near import (
     sign_rows,
     verify_candidates,
 )
+from transforms.duplicates.params import MAX_EDGES, Components, MinHashParams, NearDuplicateParams, VerificationParams
 from transforms.duplicates.scopes import DedupScope, Scopes
-from transforms.duplicates.verification import VerificationParams
 from transforms.flow.batches import MAX_BYTES
 from transforms.flow.parts import DECISIONS
 from transforms.text.matching import matching_form
@@ -44,7 +41,7 @@ def find(
     labels = component_labels(link_rows(bands)) if bands else None
     if labels is None or not labels.num_rows:
         return {}
-    decided = verify_candidates(candidate_rows(table, labels, scopes, params.verification), params).to_pylist()
+    decided = verify_candidates(candidate_rows(table, labels, scopes, params), params).to_pylist()
     ids = table.column("id").to_pylist()
     assert {row["reason"] for row in decided} <= {"NEAR_DUPLICATE"}
     return {row["row"]: ids.index(row["kept_id"]) for row in decided}
@@ -285,4 +282,4 @@ def test_rounds_are_taken_where_one_worker_could_hold_too_much() -> None:
 
 def test_params_that_cannot_find_what_they_ask_for_are_refused() -> None:
     with pytest.raises(ValueError, match="propose only"):
-        NearDuplicateParams(minhash=MinHashParams(bands=4, rows=16), verification=VerificationParams(min_jaccard=0.8))
+        NearDuplicateParams(minhash=MinHashParams(bands=4, rows=16), jaccard=0.8)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.transforms.duplicates.test_verification import FRAMES, WORDS, prose, with_edit
 from transforms.duplicates.jaccard import FieldSets, field_sets, shingles_of
-from transforms.duplicates.minhash import MinHashParams
+from transforms.duplicates.params import MinHashParams
 from transforms.duplicates.templates import frame_of, outside, same_filling
 from transforms.text.matching import matching_forms
 

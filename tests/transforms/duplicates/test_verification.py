@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.duplicates.minhash import MinHashParams
-from transforms.duplicates.verification import VerificationParams, verify
+from transforms.duplicates.params import MinHashParams, VerificationParams
+from transforms.duplicates.verification import verify
 from transforms.flow.kernels import offsets_of
 from transforms.text.matching import matching_forms
 
@@ -38,7 +38,7 @@ def plain_resemblance(one: list[str], other: list[str], params: VerificationPara
         if a != b:
             enough = min(len(shingles(a)), len(shingles(b))) >= min_shingles
             least = min(least, jaccard(a, b) if enough else 0.0)
-    return least if least >= params.min_jaccard else 0.0
+    return least if least >= params.jaccard else 0.0
 
 
 def plain_verify(
@@ -86,7 +86,7 @@ def test_the_same_as_brute_force(grouped: list[list[list[str]]], min_jaccard: fl
     rows = [row for group in grouped for row in group]
     if not rows:
         return
-    params = VerificationParams(min_jaccard=min_jaccard, family_jaccard=0.1, spare_templates=False)
+    params = VerificationParams(jaccard=min_jaccard, family_jaccard=0.1, spare_templates=False)
     groups = offsets_of(np.array([len(group) for group in grouped]))
     fields = [pa.array(field, pa.large_string()) for field in zip(*rows, strict=True)]
     verdicts = verify(fields, groups, params, MinHashParams(min_shingles=min_shingles))
@@ -163,9 +163,9 @@ def test_families_of_edited_copies_go(copies: int, kind: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"min_jaccard": 0.0}, "min_jaccard 0.0"),
-        ({"min_jaccard": 0.5, "family_jaccard": 0.6}, "family_jaccard 0.6"),
-        ({"min_jaccard": 1.5}, "min_jaccard 1.5"),
+        ({"jaccard": 0.0}, "jaccard 0.0"),
+        ({"jaccard": 0.5, "family_jaccard": 0.6}, "family_jaccard 0.6"),
+        ({"jaccard": 1.5}, "jaccard 1.5"),
     ],
 )
 def test_wrong_params_are_refused(wrong: dict[str, float], message: str) -> None:

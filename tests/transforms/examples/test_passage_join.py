@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.rows import CANONICAL, fields_hash, text_hash
 from tests.transforms.examples.adapters.helpers import locate
 from tests.transforms.steps import MAIN, in_order, outputs, records, rows_of, shuffle, tally, together
-from transforms.cleaning.clean import CleanParams
+from transforms.cleaning.params import CleanParams
 from transforms.examples.group_membership import MEMBERS
 from transforms.examples.passage_join import MISSING_TAG, WANTED, FetchPassages, FindPassages, GroupRows, find_passages
 from transforms.examples.read_rows import (

@@ -17,7 +17,7 @@ from schemas.rows import CANONICAL, fields_hash, row_ids
 from tests.transforms.examples.adapters.helpers import locate
 from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, outputs, records, rows_of, shuffle, tally, together
-from transforms.cleaning.clean import CleanParams
+from transforms.cleaning.params import CleanParams
 from transforms.examples.adapters import source_columns
 from transforms.examples.read_rows import (
     CORPUS,

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.leaks.decontaminate import MATCHES, DecontaminateParams, EvaluationIndex
+from transforms.leaks.decontaminate import MATCHES, EvaluationIndex
+from transforms.leaks.params import DecontaminateParams
 from transforms.text.matching import matching_form, matching_forms
 
 SHARED = Path(os.environ.get("KALM_SHARED", Path(__file__).parents[4] / "shared"))

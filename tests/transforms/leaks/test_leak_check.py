@@ -12,9 +12,10 @@ from schemas.rows import QUERIES
 from tests.transforms.rows import canonical_rows
 from transforms.flow.counts import overlap_counts
 from transforms.flow.files import parquet_bytes, publish
-from transforms.leaks.decontaminate import DecontaminateParams, EvaluationIndex
+from transforms.leaks.decontaminate import EvaluationIndex
 from transforms.leaks.evaluation_sightings import count_sightings
 from transforms.leaks.leak_check import LeakCheck, Leaks
+from transforms.leaks.params import DecontaminateParams
 
 RIVER = "Which river flows through the old harbour of Antwerp?"
 FERRY = "How long does it take to charge an electric ferry?"

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.leaks.light_edits import (
-    LightEditParams,
     Vocabulary,
     edit_distance,
     holds,
@@ -17,6 +16,7 @@ from transforms.leaks.light_edits import (
     tokens_of,
     weight_of,
 )
+from transforms.leaks.params import LightEditParams
 from transforms.text.matching import matching_form
 
 COMMON = Vocabulary(frozenset(["what", "which", "的", "是"]), frozenset(["increases", "decreases", "manchester"]))

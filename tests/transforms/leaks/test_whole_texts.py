@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.leaks import whole_texts
-from transforms.leaks.light_edits import LightEditParams
+from transforms.leaks.params import LightEditParams
 from transforms.leaks.whole_texts import WholeTexts
 from transforms.text.matching import matching_forms
 
