@@ -74,7 +74,7 @@ setup(
     },
     install_requires=RUNTIME,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["kalm = pipelines.command:main"]},
+    entry_points={"console_scripts": ["kalm = pipelines.command:run"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -1,7 +1,5 @@
 """``python -m pipelines VERB``, where the script ``kalm`` is not on the path."""
 
-import sys
+from pipelines.command import run
 
-from pipelines.command import main
-
-sys.exit(main())
+run()

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+
+from pipelines.interruption import leave
 
 
 class Verb(NamedTuple):
@@ -44,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     module, _, name = VERBS[words[0]].function.partition(":")
     return int(getattr(import_module(module), name)(words[1:]))
+
+
+def run() -> NoReturn:
+    """The script ``kalm``: the command line, then its exit code, also where a signal has left threads behind."""
+    leave(main())
 
 
 def _words(argv: Sequence[str]) -> list[str]:

@@ -102,7 +102,7 @@ def plan(
     Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
     """
     config, chosen = command.config, choose(command.configuration)
-    source = open_source(config.source, limit=config.limit)
+    source = open_source(config.source, limit=config.limit, follow_links=config.follow_links)
     plans = {}
     for number, entry in enumerate(chosen.located, start=1):
         on_step(f"looking for the files of {entry.entry.name} ({number} of {len(chosen.located)} datasets)")

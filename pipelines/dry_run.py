@@ -24,7 +24,7 @@ def dry_run(command: Command) -> None:
     """Print the files, bytes and rows of each configuration that would be read; then what is absent, and why."""
     config = command.config
     located = choose(command.configuration).located
-    source = open_source(config.source, limit=config.limit, digests=False)
+    source = open_source(config.source, limit=config.limit, digests=False, follow_links=config.follow_links)
     plans = {each.entry.name: source.plan(each) for each in located}
     sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False)
     rows = [row for each in located for row in _dataset_rows(each, plans[each.entry.name])]

@@ -20,6 +20,8 @@ from schemas.rows import QUERIES
 from transforms.flow.content import made_once
 from transforms.flow.files import read_parquet
 from transforms.leaks.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set, read_queries
+from transforms.sources.filesystems import is_local
+from transforms.sources.links import refuse_links_out
 from transforms.sources.opening import DATASETS, SAMPLE_ROOT, open_source
 
 NONE = "none"
@@ -96,9 +98,9 @@ def plan_evaluation(config: RunConfig, catalog: EvaluationCatalog, *, digests: b
     Raises ConfigError for a word that means nothing, and SourceError where a folder holds no set.
     """
     asked = _asked(config, catalog)
-    folders = [plan for folder in asked.folders for plan in _plan_folder(folder, digests)]
+    folders = [plan for folder in asked.folders for plan in _plan_folder(folder, digests, config.follow_links)]
     chosen, named = select_sets(catalog, asked.words)
-    source = open_source(asked.source, digests=digests) if chosen else None
+    source = open_source(asked.source, digests=digests, follow_links=config.follow_links) if chosen else None
     planned = [plan_set(source, located) for located in chosen] if source else []
     there = [*folders, *(plan for plan in planned if plan.units)]
     _refuse_twins(there)
@@ -177,7 +179,7 @@ def _root(source: str) -> str:
     return str(SAMPLE_ROOT) if source == SAMPLE else source
 
 
-def _plan_folder(folder: str, digests: bool) -> list[SetPlan]:
+def _plan_folder(folder: str, digests: bool, follow_links: bool) -> list[SetPlan]:
     place = str(SAMPLE_ROOT / BESIDE) if folder == f"{SAMPLE}/{BESIDE}" else folder
     plans = plan_folder(absolute(place), folder, digests=digests)
     if not plans:
@@ -185,6 +187,9 @@ def _plan_folder(folder: str, digests: bool) -> list[SetPlan]:
             f"--evaluation={folder}: no <set>/{QUERY_FILE} below it; give a folder of evaluation sets in BEIR layout "
             "(<set>/queries.parquet with the columns _id and text), or a directory in hub layout"
         )
+    filesystem, root = url_to_fs(absolute(place))
+    if is_local(filesystem) and not follow_links:
+        refuse_links_out(str(Path(root).resolve()), (unit.path for plan in plans for unit in plan.units), folder)
     return plans
 
 

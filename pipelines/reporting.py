@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 
 from pipelines.display import fail
+from pipelines.interruption import interruptible
 from schemas.errors import CurationError, find_message
 
 #: What Beam adds to the message of an error that it meets in a step.
@@ -15,25 +16,27 @@ _STEP = re.compile(r"( \[while running '[^']*'\])+$")
 
 def report_errors(action: Callable[[], object]) -> int:
     """Do something and give an exit code. What a person can mend is said in words, a fault of ours with its
-    traceback.
+    traceback; a signal that ends the command is one sentence, whatever it made fall over.
     """
-    try:
-        action()
-    except CurationError as error:
-        fail(error.message)
-        return error.exit_code
-    except KeyboardInterrupt:
-        fail("interrupted; start again with the same command to go on where this run stopped")
-        return 130
-    except Exception as error:
-        known = worker_error(error)
-        if known is not None:
-            fail(known.message)
-            return known.exit_code
-        traceback.print_exc()
-        fail(f"this is a fault of the program, not of your data: {error}; please report it with the lines above")
-        return 70
+    with interruptible() as interruption:
+        try:
+            action()
+        except (Exception, KeyboardInterrupt) as error:
+            if interruption.number is None and not isinstance(error, KeyboardInterrupt):
+                return _report(error)
+            fail(interruption.sentence)
+            return interruption.exit_code
     return 0
+
+
+def _report(error: Exception) -> int:
+    known = error if isinstance(error, CurationError) else worker_error(error)
+    if known is not None:
+        fail(known.message)
+        return known.exit_code
+    traceback.print_exception(error)
+    fail(f"this is a fault of the program, not of your data: {error}; please report it with the lines above")
+    return 70
 
 
 def worker_error(error: BaseException) -> CurationError | None:

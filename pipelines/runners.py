@@ -5,6 +5,7 @@ import functools
 import gc
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -164,7 +165,9 @@ def _quiet_processes(options: PipelineOptions) -> Environment | None:
     if direct.direct_running_mode != "multi_processing":
         return None
     direct.direct_running_mode = "in_memory"  # Beam's default, under which it takes the environment that it is given
-    return SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m pipelines.engines.local_worker")
+    # The shell that Beam starts it in becomes the worker, which therefore is our child and ends with us.
+    command = f"exec {shlex.quote(sys.executable)} -m pipelines.engines.local_worker --parent={os.getpid()}"
+    return SubprocessSDKEnvironment.from_command_string(command)
 
 
 def limit_threads(workers: int) -> None:

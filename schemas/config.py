@@ -23,6 +23,9 @@ class Selection(BaseModel):
         None, description="only datasets with one of these languages (zh,en); their rows are not filtered"
     )
     source: str = Field(SAMPLE, description="sample (bundled), hub, or a directory in hub layout")
+    follow_links: bool = Field(
+        False, description="read files of the source behind links that lead out of it (true or false)"
+    )
     limit: PositiveInt | None = Field(None, description="rows per dataset; all of them if not given")
     catalog: str | None = Field(
         None, description="folder of entries, and in evaluation/ of evaluation sets, that add to or override ours"

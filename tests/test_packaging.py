@@ -78,7 +78,7 @@ def test_wheel_names_python_licence_and_command(wheel: zipfile.Path) -> None:
     assert fields["Requires-Python"] == ">=3.11"
     assert fields["License-Expression"] == "Apache-2.0"
     (points,) = (name for name in files_in(wheel) if name.endswith("entry_points.txt"))
-    assert "kalm = pipelines.command:main" in wheel.root.read(points).decode()
+    assert "kalm = pipelines.command:run" in wheel.root.read(points).decode()
 
 
 def test_wheel_has_the_extras_that_setup_and_image_name(wheel: zipfile.Path) -> None:

@@ -17,6 +17,7 @@ GIVEN = {
     "languages": "zh,en",
     "source": "/data/hub",
     "limit": "50",
+    "follow_links": "true",
     "out": "/data/out",
     "work": "/data/work",
     "catalog": "/data/catalog",
@@ -38,7 +39,7 @@ def test_without_flags_everything_has_its_default() -> None:
 def test_each_field_of_the_configuration_has_a_flag() -> None:
     assert set(GIVEN) == set(RunConfig.model_fields)
     config = parse([f"--{name}={value}" for name, value in GIVEN.items()]).config
-    assert config.model_dump() == GIVEN | {"limit": 50, "seed": 7}
+    assert config.model_dump() == GIVEN | {"limit": 50, "seed": 7, "follow_links": True}
 
 
 @pytest.mark.parametrize("name", GIVEN)

@@ -18,6 +18,7 @@ from transforms.sources.file_digests import file_digest
 from transforms.sources.filesystems import filesystem_of, is_local, place_of
 from transforms.sources.hub import HubSource
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, is_data, missing_pieces, wanted_of
+from transforms.sources.links import refuse_links_out
 from transforms.sources.planning import Plan, Source, SourceFile, empty_lines, unit_of, units_of
 from transforms.sources.readers.raw import file_error
 from transforms.sources.units import endings
@@ -30,28 +31,41 @@ SAMPLE_ROOT = Path(__file__).parents[2] / "catalog" / "sample"
 _THREADS = 8
 
 
-def open_source(name: str, *, limit: int | None = None, sample_root: str | None = None, digests: bool = True) -> Source:
+def open_source(
+    name: str,
+    *,
+    limit: int | None = None,
+    sample_root: str | None = None,
+    digests: bool = True,
+    follow_links: bool = False,
+) -> Source:
     """The source of that name: ``sample``, ``hub``, or a directory in hub layout (a path or an fsspec URL).
 
     ``limit`` only matters on the hub, where reading all rows to choose among them is out of the question; elsewhere it
     is applied to the rows that were read. Without ``digests`` no content is read to plan, and nothing can be keyed by
-    it. Raises SourceError for a directory that is absent or not in hub layout.
+    it. ``follow_links``: files behind links that lead out of the directory are read too. Raises SourceError for a
+    directory that is absent or not in hub layout.
     """
     if name == HUB:
         return HubSource(limit=limit)
     root = (sample_root or str(SAMPLE_ROOT)) if name == SAMPLE else name
-    return DirectorySource(root, name, digests=digests, partial=name == SAMPLE)
+    return DirectorySource(
+        root, name, digests=digests, partial=name == SAMPLE, follow_links=follow_links or name == SAMPLE
+    )
 
 
 class DirectorySource:
     """A directory in hub layout: ``<root>/datasets/<dataset>/<config>/<split>-*.<ending>``.
 
     ``partial``: it leaves configurations out on purpose, as the bundled sample does, so that they are not absent.
+    ``follow_links``: files behind links that lead out of it are read too.
     """
 
-    def __init__(self, root: str, shown: str, *, digests: bool = True, partial: bool = False) -> None:
+    def __init__(
+        self, root: str, shown: str, *, digests: bool = True, partial: bool = False, follow_links: bool = False
+    ) -> None:
         self._shown = shown
-        self._digests, self._partial = digests, partial
+        self._digests, self._partial, self._follow_links = digests, partial, follow_links
         self._filesystem, self._root = filesystem_of(root)
         if is_local(self._filesystem):
             self._root = str(Path(self._root).resolve())
@@ -93,6 +107,8 @@ class DirectorySource:
         pairs = [pair for files in found.values() for pair in files]
         absent = [*([] if self._partial and pairs else absent), *missing_pieces(pairs), *left_out]
         chosen = [self._source_file(folder, wanted, path, sizes[path]) for wanted, path in pairs]
+        if is_local(self._filesystem) and not self._follow_links:
+            refuse_links_out(self._root, (file.place for file in chosen), self._shown)
         return self._planned(located, place, chosen, absent)
 
     def _planned(self, located: LocatedEntry, place: str, files: list[SourceFile], absent: list[str]) -> Plan:

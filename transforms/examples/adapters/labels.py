@@ -40,9 +40,28 @@ def _flat_labels(values: pa.Array, names: Sequence[str] | None) -> pa.StringArra
         raise PathError(f"a label is wanted (text or number), but the column holds {values.type}")
     if pa.types.is_null(values.type):
         return values.cast(pa.string())
+    if _is_bytes(values.type):
+        values = _decoded(values)
     encoded = values.dictionary_encode()
     texts = [_label(value, names) for value in encoded.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    """Bytes that are text. Raises PathError, which shows the first that are not."""
+    try:
+        return values.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise PathError(f"a label is wanted (text or number), but {values.type} here is no text: {error}") from error
 
 
 def _label(value: Any, names: Sequence[str] | None) -> str | None:

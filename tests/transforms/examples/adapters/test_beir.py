@@ -169,11 +169,6 @@ def test_broken_rows_of_a_corpus_stand_outside_the_count() -> None:
     assert adapt(BEIR, make_unit(role="qrels"), make_raw(qrels, broken)).num_read == 2
 
 
-def test_a_role_that_the_entry_does_not_have_is_an_error() -> None:
-    with pytest.raises(CatalogError, match="roles corpus, queries and qrels"):
-        adapted(locate("beir", COLUMNS | {"corpus": "text"}), batch(_id=["p1"]), role="corpus")
-
-
 def test_ids_that_are_neither_numbers_nor_texts_are_an_error() -> None:
     with pytest.raises(CatalogError, match=r"qrels\.query_id, .*an id is wanted .*holds list"):
         judgments((["q"], "p", 1))

@@ -109,3 +109,18 @@ def test_without_class_names_there_are_none(features: Any, path: str) -> None:
 @pytest.mark.parametrize("metadata", [None, {"huggingface": "{"}, {"huggingface": "[]"}, {"pandas": "{}"}])
 def test_metadata_that_says_nothing_is_no_error(metadata: dict[str, str] | None) -> None:
     assert class_names(pa.schema([("label", pa.int64())], metadata=metadata), parse_path("label")) is None
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(4), pa.binary_view()])
+def test_labels_in_bytes_are_the_text_that_they_spell(kind: pa.DataType) -> None:
+    values = pa.array([b"rosa", None, b"rosa", b"bleu"], kind)
+    assert label_texts(values).to_pylist() == ["rosa", None, "rosa", "bleu"]
+    if kind != pa.binary(4):
+        assert label_texts(pa.array([b"1", b"-1", b"\xc3\xa9"], kind), ("a", "b")).to_pylist() == ["b", None, "\u00e9"]
+    lists = pa.array([[b"rosa", b"bleu"], []], pa.list_(kind))
+    assert label_texts(lists).to_pylist() == [["rosa", "bleu"], []]
+
+
+def test_bytes_that_are_no_text_are_no_labels() -> None:
+    with pytest.raises(PathError, match=r"a label is wanted .text or number., but binary here is no text"):
+        label_texts(pa.array([b"rosa", b"\xff\xfe"]))
