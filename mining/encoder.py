@@ -124,13 +124,16 @@ def _load(teacher: Teacher) -> Encoder:
             device="cuda" if torch.cuda.is_available() else "cpu",
             local_files_only=True,
             trust_remote_code=False,
-            model_kwargs={"dtype": getattr(torch, teacher.params.precision)},
+            model_kwargs={
+                "dtype": getattr(torch, teacher.params.precision),
+                "use_safetensors": None if teacher.params.pickled_weights else True,
+            },
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # whatever a library says of a stranger's files, the files are what is to be mended
         raise ConfigError(
             f"teacher {teacher.name!r}: sentence-transformers cannot load {teacher.path}: {error}; an incomplete "
-            "folder, or a model that needs code of its own, which is never run: give a folder that opens with "
-            "SentenceTransformer(path)"
+            "folder, weights that do not fit config.json, or a model that needs code of its own, which is never run: "
+            "give a folder that opens with SentenceTransformer(path)"
         ) from error
     _check(model.eval(), teacher)
     return Encoder(model=model, teacher=teacher)

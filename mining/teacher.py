@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from mining.weights import check_weights, model_folder
 from schemas.errors import ConfigError
 from schemas.prompt import format_prompt
 
@@ -41,12 +42,16 @@ class TeacherParams:
 
     ``max_tokens`` caps the model's own limit; 512 is KaLM-Embedding's length for training and mining. ``batch_size`` is
     the number of texts in a forward pass; it is fixed because padding reaches the last bits of a vector.
+
+    ``pickled_weights`` accepts a model whose only weights are a pickle (``.bin``), which torch then reads without
+    running code in it; safetensors are always preferred.
     """
 
     instructions: Literal["auto", "always", "never"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     max_tokens: int = 512
     batch_size: int = 32
+    pickled_weights: bool = False
 
     def __post_init__(self) -> None:
         if self.instructions not in ("auto", "always", "never"):
@@ -106,6 +111,10 @@ def find_teacher(name: str, params: TeacherParams | None = None) -> Teacher:
     """
     folder = _bundled_folder() if name == BUNDLED else _folder_of(name)
     _refuse_router(name, folder)
+    params = params or TeacherParams()
+    if name != BUNDLED:  # the bundled weights are known by their digest
+        place = model_folder(folder, _read_modules(folder))
+        check_weights(name, place, _read_json(place / "config.json"), pickled=params.pickled_weights)
     prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     return Teacher(
         name=name,
@@ -114,7 +123,7 @@ def find_teacher(name: str, params: TeacherParams | None = None) -> Teacher:
         dims=_dims(name, folder),
         query_prompt=prompts.get("query") or "",
         passage_prompt=next((prompts[key] for key in ("document", "passage", "corpus") if prompts.get(key)), ""),
-        params=params or TeacherParams(),
+        params=params,
     )
 
 
@@ -218,12 +227,26 @@ def _dims(name: str, folder: Path) -> int:
 
 
 def _read_modules(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "modules.json"
-    return list(json.loads(path.read_text("utf-8"))) if path.is_file() else []
+    modules = _parsed(folder / "modules.json", [])
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise ConfigError(f"teacher in {str(folder)!r}: modules.json is no list of modules; fetch the model again")
+    return modules
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+    value = _parsed(path, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"teacher in {str(path.parent)!r}: {path.name} is no JSON object; fetch the model again")
+    return value
+
+
+def _parsed(path: Path, absent: Any) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8")) if path.is_file() else absent
+    except (ValueError, OSError, RecursionError) as error:
+        raise ConfigError(
+            f"teacher in {str(path.parent)!r}: {path.name} cannot be read ({error}): fetch the model again"
+        ) from error
 
 
 def _sha256(path: Path) -> str:

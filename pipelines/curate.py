@@ -141,6 +141,8 @@ def run_stages(
 ) -> tuple[dict[str, StageJob], dict[str, Mapping[str, Any]], Alarms]:
     """Run the four stages in order; gives their jobs, their manifests and the alarms that were allowed."""
     jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
+    if command.runner == "direct" and run.mined and jobs["prepare"].folder.manifest() is None:
+        _try_teacher(run)
     manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
     prepared = stage_alarms(run, jobs["prepare"], manifests["prepare"], allowed=command.allow_alarms)
     jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
@@ -151,6 +153,14 @@ def run_stages(
     jobs["pack"] = pack_job(run, jobs["prepare"], jobs["mine"], manifests["mine"])
     manifests["pack"] = run_stage(run, jobs["pack"], command, display)
     return jobs, manifests, merged_alarms(prepared, mined)
+
+
+def _try_teacher(run: Run) -> None:
+    """Load the teacher before any row is read, so that one that cannot be used costs no stage."""
+    from pipelines.embed import try_teacher
+    from pipelines.graphs import encode_of
+
+    try_teacher(encode_of(run))
 
 
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mining.encoder import load_encoder
 from mining.fixed_point import pack_vectors, quantise
-from mining.teacher import TeacherParams
+from mining.teacher import BUNDLED, TeacherParams
 from pipelines.wiring import batches, write_manifest
 from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
@@ -27,6 +27,15 @@ class Encode:
 
     def __call__(self, texts: Sequence[str]) -> pa.FixedSizeBinaryArray:
         return pack_vectors(quantise(load_encoder(self.name, self.params, self.digest).encode(texts)))
+
+
+def try_teacher(encode: Encode) -> None:
+    """Load a teacher before hours of other work. Raises ConfigError where its files cannot be loaded.
+
+    The bundled one is known by its digest; in a run with one process the loaded model is the one that embed uses.
+    """
+    if encode.name != BUNDLED:
+        load_encoder(encode.name, encode.params, encode.digest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,11 +144,16 @@ def embed_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: 
         parts=parts_of(manifest, run.entries),
         datasets=sorted(run.entries),
         texts=texts_of(run, prepared, manifest, folder),
-        encode=embed.Encode(name=_teacher_name(run.teacher), params=run.teacher.params, digest=run.teacher.digest),
+        encode=encode_of(run),
         folder=folder.path,
         facts=facts_of(folder, run),
     )
     return partial(embed.build, job=job)
+
+
+def encode_of(run: Run) -> embed.Encode:
+    """How a worker encodes with the run's teacher."""
+    return embed.Encode(name=_teacher_name(run.teacher), params=run.teacher.params, digest=run.teacher.digest)
 
 
 def _teacher_name(teacher: Teacher) -> str:

@@ -7,6 +7,7 @@ from huggingface_hub import constants
 from mining import teacher as teacher_module
 from mining.teacher import BUNDLED_DIGEST, TeacherParams, files_digest, find_teacher
 from schemas.errors import ConfigError
+from tests.mining.test_weights import safetensors
 
 INSTRUCTION = "Given a claim, find evidence"
 
@@ -22,7 +23,7 @@ def make_folder(folder: Path, prompts: dict[str, str] | None = None, module: str
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content))
-    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").write_bytes(safetensors())
     return folder
 
 

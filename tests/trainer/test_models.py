@@ -192,6 +192,6 @@ def test_a_folder_that_cannot_be_loaded(tmp_path, harm):
         (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
     else:
         (tmp_path / "modules.json").write_text("[")
-    with pytest.raises(ConfigError, match="sentence-transformers cannot load") as caught:
+    with pytest.raises(ConfigError, match=r"sentence-transformers cannot load|is damaged|holds no weights") as caught:
         open_model(str(tmp_path), [], 32, 0)
     assert repr(str(tmp_path)) in caught.value.message
