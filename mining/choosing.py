@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +11,7 @@ from mining.fixed_point import Scores
 from mining.lists import Ints, Lists
 from mining.policies import MiningParams
 from mining.scan import CLASS_COPY, FREE, MAX_PASSAGES, SAME_LABELS, shared
-from transforms.flow.kernels import kernel, parallel_kernel
+from transforms.flow.kernels import kernel
 
 Words = npt.NDArray[np.uint64]
 
@@ -22,6 +21,8 @@ NEIGHBOURS = 10
 #: texts those of its labels and others.
 NUM_RULES = 6
 _RULE_BITS, _RULES = 4, 15
+#: The rank of what is not to be taken, or was already.
+_TAKEN = 1 << 60
 #: The share of labels in common (of all that either text has) is counted in such parts.
 _SHARE = 1 << 20
 
@@ -127,9 +128,9 @@ def choose(rows: Rows, lists: Lists, passages: Passages, params: MiningParams) -
     return Chosen(**out._asdict())
 
 
-@parallel_kernel
+@kernel
 def _choose(rows, bounds, keys, passages, numbers, out):  # type: ignore[no-untyped-def]
-    for row in numba.prange(len(rows.wanted)):
+    for row in range(len(rows.wanted)):
         first, last = bounds[row], bounds[row + 1]
         run = keys[first:last]
         pool = run[(run & _RULES) < SAME_LABELS]
@@ -160,12 +161,24 @@ def _positives(row, run, rows, passages, numbers, out):  # type: ignore[no-untyp
     for i in range(len(mates)):
         draws[i] = _key_of(row, mates[i], rows, passages, numbers)
         ranks[i] = _rank_of_mate(row, mates[i], rows, passages)
-    order = np.argsort(draws)
-    order = order[np.argsort(ranks[order], kind="mergesort")]
-    chosen = order[: numbers.num_positives]
+    chosen = _least(ranks, draws, numbers.num_positives)
     for i in range(len(chosen)):
         out.positives[row, i] = mates[chosen[i]]
     out.num_positives[row] = len(chosen)
+
+
+@kernel
+def _least(ranks, draws, num):  # type: ignore[no-untyped-def]
+    """Places of the ``num`` least by (rank, draw), least first. Both are used up."""
+    chosen = np.empty(min(num, len(ranks)), np.int64)
+    for number in range(len(chosen)):
+        best = 0
+        for i in range(1, len(ranks)):
+            if ranks[i] < ranks[best] or (ranks[i] == ranks[best] and draws[i] < draws[best]):
+                best = i
+        chosen[number] = best
+        ranks[best] = _TAKEN
+    return chosen
 
 
 @kernel
@@ -202,43 +215,59 @@ def _negatives(row, pool, rows, passages, numbers, out):  # type: ignore[no-unty
     start, end = _window(len(pool), start, end, numbers.num)
     for key in pool[:end]:
         out.refused[row, key & _RULES] += 1
+    taken = np.zeros(len(pool), np.bool_)
     wanted = rows.wanted[row]
-    free = np.flatnonzero((pool & _RULES) == FREE)
     if by_class and numbers.balanced:
-        chosen = _balanced(free, pool, passages, wanted)
+        _take_balanced(pool, passages, wanted, taken)
     else:
-        chosen = _of_window(row, free, pool, start, end, wanted, rows, passages, numbers)
-    for i in range(len(chosen)):
-        out.negatives[row, i] = pool[chosen[i]]
-        out.ranks[row, i] = chosen[i]
-    out.num_negatives[row] = len(chosen)
+        _take_window(row, pool, start, end, wanted, rows, passages, numbers, taken)
+    at = 0
+    for rank in range(len(pool)):
+        if taken[rank]:
+            out.negatives[row, at], out.ranks[row, at] = pool[rank], rank
+            at += 1
+    out.num_negatives[row] = at
 
 
 @kernel
-def _of_window(row, free, pool, start, end, wanted, rows, passages, numbers):  # type: ignore[no-untyped-def]
-    above = np.searchsorted(free, start)
-    beyond = np.searchsorted(free, end)
-    inside = free[above:beyond]
-    if len(inside) > wanted and not numbers.top:
-        draws = np.empty(len(inside), np.uint64)
-        for i in range(len(inside)):
-            draws[i] = _key_of(row, pool[inside[i]], rows, passages, numbers)
-        inside = inside[np.argsort(draws)[:wanted]]
-    inside = inside[:wanted]
-    deeper = free[beyond : beyond + wanted - len(inside)]
-    nearest = free[max(0, above - (wanted - len(inside) - len(deeper))) : above]
-    return np.sort(np.concatenate((nearest, inside, deeper)))
+def _take_window(row, pool, start, end, wanted, rows, passages, numbers, taken):  # type: ignore[no-untyped-def]
+    """Those of the window with the least draws (or ranks), then deeper ones, then those above its start."""
+    ranks, draws = np.full(end - start, _TAKEN, np.int64), np.zeros(end - start, np.uint64)
+    inside = 0
+    for rank in range(start, end):
+        if pool[rank] & _RULES == FREE:
+            inside += 1
+            ranks[rank - start] = rank if numbers.top else 0
+            draws[rank - start] = _key_of(row, pool[rank], rows, passages, numbers)
+    for place in _least(ranks, draws, min(inside, wanted)):
+        taken[start + place] = True
+    left = wanted - min(inside, wanted)
+    for rank in range(end, len(pool)):
+        if left and pool[rank] & _RULES == FREE:
+            taken[rank] = True
+            left -= 1
+    for rank in range(start - 1, -1, -1):
+        if left and pool[rank] & _RULES == FREE:
+            taken[rank] = True
+            left -= 1
 
 
 @kernel
-def _balanced(free, pool, passages, wanted):  # type: ignore[no-untyped-def]
-    classes = np.empty(len(free), np.int64)
-    for i in range(len(free)):
-        at = passages.label_bounds[_position(pool[free[i]])]
-        classes[i] = passages.labels[at] if at < passages.label_bounds[_position(pool[free[i]]) + 1] else -1
-    turns = np.zeros(len(free), np.int64)
-    for i in range(len(free)):
-        for j in range(i):
-            turns[i] += classes[j] == classes[i]
-    order = np.argsort(turns * len(free) + np.arange(len(free)))
-    return np.sort(free[order[:wanted]])
+def _take_balanced(pool, passages, wanted, taken):  # type: ignore[no-untyped-def]
+    """One of each class in turn: the n-th of its class has turn n."""
+    turns, places = np.full(len(pool), _TAKEN, np.int64), np.zeros(len(pool), np.uint64)
+    classes = np.full(len(pool), -1, np.int64)
+    free = 0
+    for rank in range(len(pool)):
+        places[rank] = np.uint64(rank)
+        if pool[rank] & _RULES != FREE:
+            continue
+        free += 1
+        position = _position(pool[rank])
+        at = passages.label_bounds[position]
+        classes[rank] = passages.labels[at] if at < passages.label_bounds[position + 1] else -2
+        turns[rank] = 0
+        for other in range(rank):
+            turns[rank] += classes[other] == classes[rank]
+    for rank in _least(turns, places, min(free, wanted)):
+        taken[rank] = True

@@ -50,7 +50,9 @@ class FlatIndex:
         k = min(k, len(self))
         if not k:
             return Hits(scores=np.empty((len(queries), 0), np.int64), rows=np.empty((len(queries), 0), np.int64))
-        keys = scan(queries, self._vectors, asked_for_all(len(queries)), searched_all(self._rows), (k, 1))[0][0, :, :k]
+        everything = searched_all(self._rows)
+        found, _ = scan(queries, self._vectors, asked_for_all(len(queries)), everything, (k, 1))
+        keys = -np.sort(-found[0, :, :k], axis=1)
         return Hits(scores=keys >> 32, rows=self._rows[positions_of(keys)])
 
 

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from mining.scan import FREE, MAX_PASSAGES, SAME_LABELS
-from transforms.flow.kernels import parallel_kernel
+from transforms.flow.kernels import kernel
 
 Ints = npt.NDArray[np.int64]
 
@@ -81,9 +80,9 @@ def together(parts: Sequence[tuple[Ints, Ints]], num_rows: int, depths: Depths) 
     return Lists(bounds=np.append(0, np.cumsum(sizes)), keys=keys[kept])
 
 
-@parallel_kernel
+@kernel
 def _trim(keys, bounds, depths, more, refused, classes, sizes):  # type: ignore[no-untyped-def]
-    for row in numba.prange(len(depths)):
+    for row in range(len(depths)):
         run = keys[bounds[row] : bounds[row + 1]]
         run[:] = -np.sort(-run)
         kept, rank, beyond, others, same, sharing = 0, 0, 0, 0, 0, 0

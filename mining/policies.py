@@ -28,30 +28,6 @@ NO_CEILING = 1 << 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexParams:
-    """How passages are searched.
-
-    ``kind``: ``exact`` looks at every passage, ``ivf`` at the cells nearest to the query and scores those exactly,
-    ``auto`` is ``ivf`` for a shard of more than ``ivf_above`` passages and ``exact`` else; ``target_recall``: the
-    share of the exact list that ``ivf`` must find on a sample of the run's own queries, which decides how many cells
-    are looked at; ``sample``: how many queries that is measured on.
-    """
-
-    kind: Literal["auto", "exact", "ivf"] = "auto"
-    ivf_above: int = 2_000_000
-    target_recall: float = 0.98
-    sample: int = 256
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("auto", "exact", "ivf"):
-            raise ValueError(f"index kind={self.kind!r} must be auto, exact or ivf")
-        if self.ivf_above < 1 or self.sample < 1:
-            raise ValueError(f"ivf_above={self.ivf_above} and sample={self.sample} must be at least 1")
-        if not 0 < self.target_recall <= 1:
-            raise ValueError(f"target_recall={self.target_recall} must be in (0, 1]")
-
-
-@dataclass(frozen=True, kw_only=True)
 class MiningParams:
     """The numbers of mining. Source: KaLM-Embedding-V2 (arXiv 2506.20923) and its code, where not marked as ours.
 
@@ -79,7 +55,6 @@ class MiningParams:
     ``balance_classes``: negatives of a labelled row are spread over classes, nearest first (ours).
     ``balance_depth``: how many of the nearest texts of other classes they are spread over.
     ``fold_labels``: labels that differ in case, width or spaces alone are one.
-    ``index``: how passages are searched.
     ``seed``: seed of everything that is drawn.
     """
 
@@ -102,7 +77,6 @@ class MiningParams:
     balance_classes: bool = False
     balance_depth: int = 1000
     fold_labels: bool = False
-    index: IndexParams = IndexParams()
     seed: int = 0
 
     def __post_init__(self) -> None:

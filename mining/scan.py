@@ -295,7 +295,7 @@ def _aligned(size):  # type: ignore[no-untyped-def]
 
 @kernel
 def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, found):  # type: ignore[no-untyped-def]
-    """All passages for the queries from ``offset`` on; what each list keeps, best first."""
+    """All passages for the queries from ``offset`` on; what each list keeps."""
     pairs = passages.shape[1]
     lists = np.empty((len(sizes), number, sizes.max() + _NOTES), np.int64)
     counts, floors = np.zeros((len(sizes), number), np.int64), np.full((len(sizes), number), NOTHING, np.int64)
@@ -325,7 +325,7 @@ def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, 
     for which in range(len(sizes)):
         for query in range(number):
             count = counts[which, query]
-            out[which, offset + query, :count] = -np.sort(-lists[which, query, :count])
+            out[which, offset + query, :count] = lists[which, query, :count]
             found[offset + query, which] = count
 
 
@@ -349,7 +349,7 @@ def _scan(queries, passages, asked, searched, sizes, block, out, found):  # type
 def scan(
     queries: Fixed, passages: Fixed, asked: Asked, searched: Searched, sizes: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.int64], Ints]:
-    """The best keys of each query and list, best first: int64 ``[lists, num_queries, max(sizes)]``, and how many there
+    """The best keys of each query and list, in no order: int64 ``[lists, num_queries, max(sizes)]``, and how many there
     are, ``[num_queries, lists]``.
 
     ``sizes``: how many passages that may be negatives, that a rule refuses, and (where rows are known by their class)

@@ -20,6 +20,16 @@ def vectors_of(texts: Sequence[str], dims: int = DIMS) -> Fixed:
     return quantise(normalise(np.array(drawn).reshape(len(texts), dims)))
 
 
+def at_cosines(cosines: Sequence[float]) -> tuple[Fixed, Fixed]:
+    """A query's vector, and vectors with these cosines to it, all of them different."""
+    vectors = np.zeros((len(cosines), len(cosines) + 2))
+    vectors[:, 0] = cosines
+    vectors[np.arange(len(cosines)), 2 + np.arange(len(cosines))] = np.sqrt(1 - np.square(cosines))
+    query = np.zeros((1, len(cosines) + 2))
+    query[0, 0] = 1
+    return quantise(query.astype(np.float32)), quantise(vectors.astype(np.float32))
+
+
 def hashes(texts: Sequence[str]) -> list[bytes]:
     return [text_hash(text) for text in texts]
 
@@ -29,12 +39,15 @@ def make_corpus(
     labels: Sequence[str | None] | None = None,
     clusters: Sequence[str | None] | None = None,
     other_labels: Sequence[list[str]] | None = None,
+    languages: Sequence[str | None] | None = None,
+    vectors: Fixed | None = None,
 ) -> pa.Table:
     num = len(texts)
     return pa.table(
         {
             "text_hash": pa.array(hashes(texts), HASH),
-            "vector": pack_vectors(vectors_of(texts)),
+            "vector": pack_vectors(vectors_of(texts) if vectors is None else vectors),
+            "language": pa.array(languages or [None] * num, pa.string()),
             "label": pa.array(labels or [None] * num, pa.string()),
             "other_labels": pa.array(other_labels or [[]] * num, pa.list_(pa.string())),
             "cluster": pa.array([name and text_hash(name) for name in clusters or [None] * num], HASH),
@@ -52,13 +65,18 @@ def make_queries(
     negatives: Sequence[list[str]] | None = None,
     labels: Sequence[str | None] | None = None,
     other_labels: Sequence[list[str]] | None = None,
+    clusters: Sequence[str | None] | None = None,
+    languages: Sequence[str | None] | None = None,
+    vectors: Fixed | None = None,
 ) -> pa.Table:
     num = len(texts)
     return pa.table(
         {
+            "cluster": pa.array([name and text_hash(name) for name in clusters or [None] * num], HASH),
+            "language": pa.array(languages or [None] * num, pa.string()),
             "id": pa.array(hashes([f"row {number} {text}" for number, text in enumerate(texts)]), HASH),
             "query_hash": pa.array(hashes(texts), HASH),
-            "vector": pack_vectors(vectors_of(texts)),
+            "vector": pack_vectors(vectors_of(texts) if vectors is None else vectors),
             "positives": pa.array([hashes(row) for row in positives or [[]] * num], pa.list_(HASH)),
             "negatives": pa.array([hashes(row) for row in negatives or [[]] * num], pa.list_(HASH)),
             "label": pa.array(labels or [None] * num, pa.string()),

@@ -1,6 +1,7 @@
 """The DoFns equal the functions they wrap, whatever the number of shards and ranges."""
 
 from dataclasses import replace
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -10,31 +11,45 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 import transforms.flow.batches  # noqa: F401  registers the coder of batches
-from mining.beam import MAX_BYTES, MAX_ROWS, ChooseExamples, SearchShard, query_ranges, small_batches
-from mining.candidates import merge_candidates, search_shard
-from mining.examples import apply_policies
+from mining.beam import MAX_BYTES, MAX_ROWS, ChooseExamples, MiningSpec, SearchShard, query_ranges, small_batches
+from mining.candidates import score_named
+from mining.mine import mine_dataset
 from mining.policies import MiningParams
 from tests.mining.tables import make_corpus, make_queries
 
-PARAMS = MiningParams(top_k=20, rank_range=(5, 10), labelled_rank_range=(0, 10), num_negatives=3, consistency_rank=15)
+PARAMS = MiningParams(rank_range=(5, 10), labelled_rank_range=(0, 10), num_negatives=3, consistency_rank=15)
 TEXTS = [f"text {number}" for number in range(80)]
-CORPUS = make_corpus(TEXTS, [("x", "y", "z")[number % 3] for number in range(80)])
+LANGUAGES = [("en", "ja")[number % 4 == 0] for number in range(80)]
+CORPUS = make_corpus(
+    TEXTS,
+    [("x", "y", "z")[number % 3] for number in range(80)],
+    [f"c{number % 70}" for number in range(80)],
+    languages=LANGUAGES,
+)
 QUERIES = make_queries(
-    TEXTS[:20], [[TEXTS[n + 1]] if n % 2 else [] for n in range(20)], labels=[None if n % 2 else "x" for n in range(20)]
+    TEXTS[:20],
+    [[TEXTS[n + 1]] if n % 2 else [] for n in range(20)],
+    [[TEXTS[40 + n], TEXTS[60]] for n in range(20)],
+    [None if n % 2 else "x" for n in range(20)],
+    languages=LANGUAGES[:20],
 ).append_column("dataset", pa.array(["one"] * 20))
 
 
-def whole() -> pa.Table:
-    ranked = merge_candidates(search_shard(QUERIES, CORPUS, PARAMS), PARAMS.top_k)
-    return apply_policies(QUERIES, ranked, PARAMS).sort_by("id")
+def spec(num_ranges: int, params: MiningParams = PARAMS, **more: Any) -> MiningSpec:
+    return MiningSpec(num_ranges={"one": num_ranges}, params={"one": params}, **more)
+
+
+def whole(params: MiningParams = PARAMS, **more: Any) -> pa.Table:
+    return mine_dataset(QUERIES, CORPUS, params, **more).sort_by("id")
 
 
 def shard_elements(num_shards: int) -> list[tuple[str, pa.RecordBatch]]:
-    """Queries for every shard, passages for the shard of their hash, in small batches, as a pipeline sends them."""
+    """Queries for every shard, passages for the shard of their cluster, in small batches, as a pipeline sends them."""
     elements = []
-    shards = pa.array([hash_[0] % num_shards for hash_ in CORPUS["text_hash"].to_pylist()])
+    shards = pa.array([hash_[0] % num_shards for hash_ in CORPUS["cluster"].to_pylist()])
+    scored = score_named(QUERIES, CORPUS)
     for shard in range(num_shards):
-        for table in (QUERIES, CORPUS.filter(pc.equal(shards, shard))):
+        for table in (scored, CORPUS.filter(pc.equal(shards, shard))):
             elements += [(f"one\t{shard}", batch) for batch in table.combine_chunks().to_batches(max_chunksize=7)]
     return elements
 
@@ -44,53 +59,92 @@ def grouped(elements: list[tuple[str, pa.RecordBatch]]) -> list[tuple[str, list[
     return [(key, [batch for other, batch in elements if other == key]) for key in keys]
 
 
+def mined_by_dofns(spec_: MiningSpec, num_shards: int) -> list[tuple[str, pa.RecordBatch]]:
+    found = [element for keyed in grouped(shard_elements(num_shards)) for element in SearchShard(spec_).process(keyed)]
+    assert not any(isinstance(element, beam.pvalue.TaggedOutput) for element in found)
+    return [element for keyed in grouped(found) for element in ChooseExamples(spec_).process(keyed)]
+
+
+def as_table(mined: list[tuple[str, pa.RecordBatch]]) -> pa.Table:
+    return pa.Table.from_batches([batch for _, batch in mined]).sort_by("id")
+
+
 @pytest.mark.parametrize(("num_shards", "num_ranges"), [(1, 1), (3, 1), (1, 4), (3, 4)])
 def test_dofns_give_what_the_functions_give(num_shards, num_ranges):
-    search, choose = SearchShard(PARAMS, {"one": num_ranges}), ChooseExamples(PARAMS)
-    found = [element for keyed in grouped(shard_elements(num_shards)) for element in search.process(keyed)]
-    mined = [element for keyed in grouped(found) for element in choose.process(keyed)]
+    mined = mined_by_dofns(spec(num_ranges), num_shards)
     assert {key for key, _ in mined} == {f"one\t{number}" for number in range(num_ranges)}
-    assert pa.Table.from_batches([batch for _, batch in mined]).sort_by("id").equals(whole())
+    assert as_table(mined).equals(whole())
+
+
+@pytest.mark.parametrize("num_shards", [1, 3])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"balance_classes": True},
+        {"sampling": "top", "rank_range": (0, 3), "max_relative_score": 0.5},
+        {"consistency_rank": 0},
+        {"num_negatives": 5, "max_score": -0.3},
+    ],
+)
+def test_shards_change_nothing_whatever_the_rules(num_shards, changes):
+    params = replace(PARAMS, **changes)
+    found = as_table(mined_by_dofns(spec(2, params, symmetric=frozenset({"one"})), num_shards))
+    assert found.equals(whole(params, symmetric=True))
 
 
 def test_the_pipeline_gives_what_the_functions_give():
     def check(mined: list[tuple[str, pa.RecordBatch]]) -> None:
-        assert pa.Table.from_batches([batch for _, batch in mined]).sort_by("id").equals(whole())
+        assert as_table(mined).equals(whole())
 
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         mined = (
             pipeline
             | beam.Create(shard_elements(2), reshuffle=False).with_output_types(tuple[str, pa.RecordBatch])
             | "By shard" >> beam.GroupByKey()
-            | beam.ParDo(SearchShard(PARAMS, {"one": 2}))
+            | beam.ParDo(SearchShard(spec(2))).with_output_types(tuple[str, pa.RecordBatch])
             | "By range" >> beam.GroupByKey()
-            | beam.ParDo(ChooseExamples(PARAMS))
+            | beam.ParDo(ChooseExamples(spec(2)))
         )
         assert_that(mined, check)
 
 
-def test_outputs_are_typed_so_that_the_batch_coder_is_used():
-    for dofn in (SearchShard(PARAMS, {}), ChooseExamples(PARAMS)):
-        hint = dofn.get_type_hints().simple_output_type("process")
-        assert hint == beam.typehints.KV[str, pa.RecordBatch]
+def test_a_dataset_s_own_parameters_hold_and_others_get_the_default():
+    default = replace(PARAMS, num_negatives=1)
+    spec_ = MiningSpec(num_ranges={"one": 1}, default=default, params={"two": PARAMS})
+    assert as_table(mined_by_dofns(spec_, 1)).equals(whole(default))
 
 
-def test_rows_of_unjudged_datasets_pass_without_the_consistency_filter():
-    found = list(SearchShard(PARAMS, {"one": 1}).process(grouped(shard_elements(1))[0]))
-    (keyed,) = grouped(found)
-    judged, unjudged = (
-        pa.Table.from_batches([batch for _, batch in ChooseExamples(PARAMS, names).process(keyed)])[
-            "reason"
-        ].to_pylist()
-        for names in (frozenset(), frozenset({"one"}))
-    )
-    assert "INCONSISTENT" in judged
-    assert set(unjudged) == {None}
+def test_rows_in_a_language_that_the_teacher_does_not_know_lose_nothing_to_its_ranks():
+    strict = replace(PARAMS, consistency_rank=0)
+    for languages, lost in ((None, {"en", "ja"}), (frozenset({"en"}), {"en"}), (frozenset({"fr"}), set())):
+        mined = as_table(mined_by_dofns(spec(1, strict, languages=languages), 2))
+        assert mined.equals(whole(strict, languages=languages))
+        spoken = dict(zip(QUERIES["id"].to_pylist(), LANGUAGES, strict=False))
+        found = {spoken[row["id"]] for row in mined.to_pylist() if row["reason"] == "INCONSISTENT"}
+        assert found <= lost
+        assert bool(found) == bool(lost)
+
+
+def test_labels_in_several_spellings_are_counted():
+    rows = make_queries(["a", "b", "c"], labels=["Yes", "yes", "no"])
+    batches = score_named(rows, make_corpus(["a"])).to_batches()
+    tagged = [e for e in SearchShard(spec(1)).process(("one\t0", batches)) if isinstance(e, beam.pvalue.TaggedOutput)]
+    assert [(element.tag, element.value) for element in tagged] == [
+        ("counts", ('one\tmining\talike:["Yes", "yes"]', 2))
+    ]
+
+
+def test_lists_of_other_rows_are_refused():
+    search = SearchShard(spec(1))
+    found = list(search.process(grouped(shard_elements(1))[0]))
+    rows = [(key, batch.slice(1) if "query_hash" in batch.schema.names else batch) for key, batch in found]
+    with pytest.raises(ValueError, match="belong to queries that are not here"):
+        list(ChooseExamples(spec(1)).process(grouped(rows)[0]))
 
 
 def test_a_dataset_without_passages_passes_its_queries_on():
-    search = SearchShard(PARAMS, {"one": 1})
-    elements = list(search.process(("one\t0", QUERIES.combine_chunks().to_batches())))
+    search = SearchShard(spec(1))
+    elements = list(search.process(("one\t0", score_named(QUERIES, CORPUS).combine_chunks().to_batches())))
     assert [batch.num_rows for _, batch in elements] == [20]
     assert "vector" not in elements[0][1].schema.names
 
@@ -107,18 +161,3 @@ def test_batches_stay_small_and_own_their_buffers():
     assert pa.Table.from_batches(batches).equals(rows)
     assert all(batch.num_rows <= MAX_ROWS and batch.get_total_buffer_size() <= 1.1 * MAX_BYTES for batch in batches)
     assert list(small_batches(rows.slice(0, 0))) == []
-
-
-def test_a_dataset_that_the_teacher_cannot_judge_loses_no_row_to_its_ranks():
-    strict = replace(PARAMS, consistency_rank=0)
-    found = [
-        element for keyed in grouped(shard_elements(1)) for element in SearchShard(strict, {"one": 1}).process(keyed)
-    ]
-
-    def reasons(choose: ChooseExamples) -> set[str | None]:
-        mined = [batch for keyed in grouped(found) for _, batch in choose.process(keyed)]
-        return {reason for batch in mined for reason in batch.column("reason").to_pylist()}
-
-    assert "INCONSISTENT" in reasons(ChooseExamples(strict))
-    assert "INCONSISTENT" not in reasons(ChooseExamples(strict, frozenset({"one"})))
-    assert "INCONSISTENT" in reasons(ChooseExamples(strict, frozenset({"another"})))

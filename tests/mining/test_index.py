@@ -1,14 +1,12 @@
-import faiss
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mining import index as index_module
 from mining.encoder import normalise
 from mining.fixed_point import exact_scores, quantise
-from mining.index import MARGIN, FlatIndex, id_words, merge_hits
+from mining.index import FlatIndex, id_words, merge_hits
 from schemas.rows import text_hash
 
 
@@ -38,25 +36,6 @@ def test_search_equals_brute_force(num, k):
     assert (hits.scores == np.take_along_axis(exact_scores(queries, vectors), hits.rows, axis=1)).all()
 
 
-def test_float_and_integer_paths_agree_over_several_blocks(monkeypatch):
-    monkeypatch.setattr(index_module, "QUERY_BLOCK", 16)
-    monkeypatch.setattr(index_module, "PASSAGE_BLOCK", 100)
-    index, queries = FlatIndex(make_ids(1000), make_vectors(1000)), make_vectors(50, seed=1)
-    keys, safe = index._search_by_proposals(queries, 50)
-    assert safe.all()
-    assert (keys == index._search_by_integers(queries, 50)).all()
-
-
-def test_ties_beyond_the_margin_are_ranked_by_id():
-    """Far more equal passages than are proposed: which of them FAISS proposes is chance, the answer is not."""
-    vectors = np.concatenate([np.repeat(make_vectors(1), 5 * MARGIN, axis=0), make_vectors(300, seed=2)])
-    ids = make_ids(len(vectors))
-    index = FlatIndex(ids, vectors)
-    _, safe = index._search_by_proposals(vectors[:1], 10)
-    assert not safe.any()
-    assert (index.search(vectors[:1], 10).rows == brute_force(ids, vectors, vectors[:1], 10)).all()
-
-
 def test_scores_closer_than_float32_can_tell_are_still_ranked_exactly():
     generator = np.random.default_rng(5)
     base = make_vectors(1, dims=384)
@@ -66,23 +45,6 @@ def test_scores_closer_than_float32_can_tell_are_still_ranked_exactly():
     assert (hits.rows == brute_force(ids, vectors, base, 100)).all()
     floats = (vectors.astype(np.float32) @ base[0].astype(np.float32))[hits.rows[0]]
     assert (np.diff(floats) >= 0).any()  # float32 would have ranked some of them otherwise
-
-
-def test_a_device_that_rounds_more_than_float32_is_noticed():
-    class Coarse:
-        def __init__(self, exact):
-            self.exact = exact
-
-        def search(self, queries, k):
-            scores, rows = self.exact.search(queries, k)
-            return scores * np.float32(1 + 2**-11), rows
-
-    ids, vectors, queries = make_ids(500), make_vectors(500), make_vectors(5, seed=1)
-    index = FlatIndex(ids, vectors)
-    index.search(queries, 10)
-    index._faiss = Coarse(index._faiss)
-    assert not index._search_by_proposals(queries, 10)[1].all()
-    assert (index.search(queries, 10).rows == brute_force(ids, vectors, queries, 10)).all()
 
 
 @settings(deadline=None, max_examples=30)
@@ -139,9 +101,3 @@ def test_unequal_lengths_and_bad_k_are_refused():
         FlatIndex(make_ids(3), make_vectors(3)).search(make_vectors(1), 0)
     with pytest.raises(ValueError, match=r"binary\(16\)"):
         id_words(pa.array([b"ab"]))
-
-
-def test_a_gpu_is_used_only_where_faiss_has_one():
-    index = FlatIndex(make_ids(500), make_vectors(500))
-    index.search(make_vectors(1), 5)
-    assert (index._gpu is not None) == (hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0)

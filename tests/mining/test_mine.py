@@ -1,103 +1,95 @@
-"""Properties of mining as a whole, whatever the dataset."""
+"""Mining as a whole against what its documents say, and what holds whatever the dataset."""
 
-from collections import defaultdict
-
+import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mining import mine as mine_module
-from mining.candidates import merge_candidates, search_shard
-from mining.examples import apply_policies
-from mining.mine import mine_dataset, share_positives
-from mining.policies import MiningParams
-from schemas.rows import text_hash
-from tests.mining.tables import hashes, make_corpus, make_queries
+from mining.mine import mine_dataset
+from mining.policies import PRESETS, MiningParams
+from tests.mining.plain import plain_examples
+from tests.mining.tables import hashes, make_corpus, make_queries, vectors_of
 
 PARAMS = MiningParams(
-    top_k=12,
-    rank_range=(3, 8),
-    labelled_rank_range=(0, 8),
-    num_negatives=3,
-    consistency_rank=6,
-    max_relative_score=None,
+    rank_range=(3, 8), labelled_rank_range=(0, 8), num_negatives=3, consistency_rank=6, max_relative_score=None
 )
+NAMES = (None, "x", "y", "z")
 
 
 @st.composite
 def datasets(draw: st.DrawFn) -> tuple[pa.Table, pa.Table]:
+    """A few dozen texts, some of them spellings of others or with equal vectors, and rows of every kind."""
     num = draw(st.integers(3, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     texts = [f"text {number}" for number in range(num)]
-    some = st.sampled_from(texts)
-    names = st.sampled_from([None, "x", "y", "z"])
-    corpus = make_corpus(
-        texts,
-        labels=draw(st.lists(names, min_size=num, max_size=num)),
-        clusters=draw(st.lists(names, min_size=num, max_size=num)),
+    seen = [texts[number if rng.random() < 0.8 else rng.integers(num)] for number in range(num)]
+    labels = [NAMES[number] for number in rng.integers(0, 4, num)]
+    others = [[str(name) for name in rng.choice(["x", "y", "w"], rng.integers(0, 2))] for _ in texts]
+    clusters = [f"c{rng.integers(num)}" if rng.random() < 0.3 else None for _ in texts]
+    corpus = make_corpus(texts, labels, clusters, others, vectors=vectors_of(seen))
+    rows = draw(st.integers(1, 8))
+
+    def some(most: int) -> list[str]:
+        return [str(text) for text in rng.choice(texts, min(num, rng.integers(0, most + 1)), replace=False)]
+
+    positives = [some(2) for _ in range(rows)]
+    queries = make_queries(
+        [str(text) for text in rng.choice(texts, rows)],
+        positives,
+        [some(4) for _ in range(rows)],
+        ["xyz"[rng.integers(3)] if not own or rng.random() < 0.3 else None for own in positives],
+        [[str(name) for name in rng.choice(["x", "w"], rng.integers(0, 2))] for _ in range(rows)],
+        [f"q{rng.integers(3)}" if rng.random() < 0.5 else None for _ in range(rows)],
     )
-    rows = draw(
-        st.lists(
-            st.tuples(
-                some, st.lists(some, max_size=2, unique=True), st.lists(some, max_size=4), st.sampled_from("xyz")
-            ),
-            min_size=1,
-            max_size=8,
-        )
+    return queries, corpus
+
+
+@st.composite
+def params(draw: st.DrawFn) -> MiningParams:
+    """Parameters of every kind."""
+    start, width, num = draw(st.integers(0, 5)), draw(st.integers(4, 8)), draw(st.integers(0, 4))
+    return MiningParams(
+        num_negatives=num,
+        rank_range=(start, start + width),
+        labelled_rank_range=(0, draw(st.integers(4, 9))),
+        sampling=draw(st.sampled_from(["draw", "top"])),
+        consistency_rank=draw(st.none() | st.integers(0, 12)),
+        num_positives=draw(st.integers(1, 2)),
+        class_pool=draw(st.integers(1, 6)),
+        positive_order=draw(st.sampled_from(["score", "given"])),
+        max_relative_score=draw(st.sampled_from([None, 0.5, 0.95])),
+        relative_to=draw(st.sampled_from(["best", "first", "least"])),
+        min_margin=draw(st.sampled_from([None, 0.1])),
+        max_score=draw(st.sampled_from([None, 0.4])),
+        min_score=draw(st.sampled_from([None, -0.2])),
+        max_given=draw(st.sampled_from([None, 1])),
+        given_choice=draw(st.sampled_from(["first", "hardest", "draw"])),
+        balance_classes=draw(st.booleans()),
+        balance_depth=40,
+        seed=draw(st.integers(0, 3)),
     )
-    queries, positives, negatives, labels = (list(column) for column in zip(*rows, strict=True))
-    row_labels = [None if positive else label for positive, label in zip(positives, labels, strict=True)]
-    return make_queries(queries, positives, negatives, row_labels), corpus
 
 
-def shuffled(table: pa.Table, data: st.DataObject) -> pa.Table:
-    return table.take(pa.array(data.draw(st.permutations(range(len(table))))))
-
-
-@settings(deadline=None, max_examples=60)
-@given(datasets())
-def test_no_negative_is_ever_relevant_and_nothing_is_silently_short(dataset):
+@settings(deadline=None, max_examples=150)
+@given(datasets(), params())
+def test_every_row_gets_what_the_rules_say(dataset, chosen):
     queries, corpus = dataset
-    about = {row["text_hash"]: row for row in corpus.to_pylist()}
-    relevant = defaultdict(set)
-    for row in queries.to_pylist():
-        relevant[row["query_hash"]] |= {row["query_hash"], *row["positives"]}
-    for query, row in zip(queries.to_pylist(), mine_dataset(queries, corpus, PARAMS).to_pylist(), strict=True):
-        negatives, forbidden = row["negative_hashes"], relevant[query["query_hash"]] | set(row["positive_hashes"])
-        assert query["id"] == row["id"]
-        assert not forbidden & set(negatives)
-        assert len(set(negatives)) == len(negatives)
-        assert query["query_hash"] not in row["positive_hashes"] or query["query_hash"] in query["positives"]
-        assert len(negatives) + row["missing"] == (0 if row["reason"] else PARAMS.num_negatives)
-        clusters = {about[hash_]["cluster"] for hash_ in forbidden} - {None}
-        for hash_, rank in zip(negatives, row["negative_ranks"], strict=True):
-            assert rank >= 0 or hash_ in query["negatives"]
-            if rank >= 0:
-                assert about[hash_]["cluster"] not in clusters
-                assert query["label"] is None or about[hash_]["label"] != query["label"]
-        if not query["positives"] and not row["reason"]:
-            assert {about[hash_]["label"] for hash_ in row["positive_hashes"]} == {query["label"]}
+    mined = mine_dataset(queries, corpus, chosen).to_pylist()
+    for row, expected in zip(mined, plain_examples(queries, corpus, chosen), strict=True):
+        assert {name: row[name] for name in expected} == expected
 
 
 @settings(deadline=None, max_examples=25)
 @given(datasets(), st.data())
 def test_the_order_of_rows_and_passages_changes_nothing(dataset, data):
+    def shuffled(table: pa.Table) -> pa.Table:
+        return table.take(pa.array(data.draw(st.permutations(range(len(table))))))
+
     queries, corpus = dataset
     first = mine_dataset(queries, corpus, PARAMS).sort_by("id")
-    second = mine_dataset(shuffled(queries, data), shuffled(corpus, data), PARAMS).sort_by("id")
-    assert first.equals(second)
-
-
-@settings(deadline=None, max_examples=25)
-@given(datasets(), st.integers(2, 4))
-def test_shards_change_nothing(dataset, num_shards):
-    queries, corpus = dataset
-    queries = share_positives(queries)
-    shard = [hash_[0] % num_shards for hash_ in corpus["text_hash"].to_pylist()]
-    parts = [corpus.filter(pa.array([number == wanted for number in shard])) for wanted in range(num_shards)]
-    found = pa.concat_tables([search_shard(queries, part, PARAMS) for part in parts])
-    whole = search_shard(queries, corpus, PARAMS)
-    sharded, unsharded = (apply_policies(queries, merge_candidates(c, PARAMS.top_k), PARAMS) for c in (found, whole))
-    assert sharded.equals(unsharded)
+    assert first.equals(mine_dataset(shuffled(queries), shuffled(corpus), PARAMS).sort_by("id"))
 
 
 def test_blocks_of_queries_change_nothing(monkeypatch):
@@ -108,32 +100,42 @@ def test_blocks_of_queries_change_nothing(monkeypatch):
     assert mine_dataset(queries, make_corpus(texts), PARAMS).equals(whole)
 
 
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_presets_are_parameters(preset):
+    texts = [f"text {number}" for number in range(200)]
+    queries = make_queries(texts[:9], [[texts[number + 1]] for number in range(9)])
+    chosen = MiningParams(**PRESETS[preset])
+    mined = mine_dataset(queries, make_corpus(texts), chosen).to_pylist()
+    for row, expected in zip(mined, plain_examples(queries, make_corpus(texts), chosen), strict=True):
+        assert {name: row[name] for name in expected} == expected
+
+
 def test_the_seed_changes_the_draw():
     texts = [f"text {number}" for number in range(60)]
     queries = make_queries(texts, [[texts[number - 1]] for number in range(60)])
-    params = [MiningParams(**{**vars(PARAMS), "consistency_rank": None, "seed": seed}) for seed in (0, 1)]
-    first, second = (mine_dataset(queries, make_corpus(texts), each)["negative_hashes"] for each in params)
+    both = [MiningParams(**vars(PARAMS) | {"consistency_rank": None, "seed": seed}) for seed in (0, 1)]
+    first, second = (mine_dataset(queries, make_corpus(texts), each)["negative_hashes"] for each in both)
     assert first != second
 
 
-def test_a_short_row_is_searched_deeper_until_the_corpus_ends():
-    texts = [f"text {number}" for number in range(300)]
-    near_duplicates = [None if number % 100 == 1 else "x" for number in range(300)]
-    corpus = make_corpus(texts, clusters=near_duplicates)
-    params = MiningParams(**{**vars(PARAMS), "consistency_rank": None})
-    queries = make_queries(["a", "b"], [["text 0"], ["text 1"]], [[], []])
-    once = apply_policies(queries, merge_candidates(search_shard(queries, corpus, params), params.top_k), params)
-    whole = mine_dataset(queries, corpus, params)
-    assert once["missing"].to_pylist()[0] >= 1
-    assert whole["missing"].to_pylist() == [0, 0]
-    assert sorted(whole["negative_hashes"][0].as_py()) == sorted(hashes(["text 1", "text 101", "text 201"]))
-    assert whole.slice(1).equals(once.slice(1))
-    more = MiningParams(**{**vars(params), "num_negatives": 5})
-    assert mine_dataset(queries, corpus, more)["missing"].to_pylist() == [2, 0]
+def test_one_class_and_texts_that_are_all_alike_leave_nothing_to_mine():
+    texts = [f"text {number}" for number in range(20)]
+    one_class = mine_dataset(make_queries(texts, labels=["x"] * 20), make_corpus(texts, ["x"] * 20), PARAMS)
+    assert set(one_class["missing"].to_pylist()) == {3}
+    alike = make_corpus(texts, vectors=vectors_of(["same"] * 20))
+    row = mine_dataset(make_queries(["q"], [["text 0"]]), alike, PARAMS)
+    assert (row["missing"].to_pylist(), row["reason"].to_pylist()) == ([3], [None])
 
 
-def test_positives_are_shared_by_rows_with_the_same_query():
-    queries = make_queries(["q", "q", "other"], [["a", "b"], ["c"], ["d"]])
-    known = share_positives(queries)["known_positives"].to_pylist()
-    assert known == [[text_hash("c")], sorted(hashes(["a", "b"])), []]
-    assert share_positives(share_positives(queries)).equals(share_positives(queries))
+def test_what_cannot_be_mined_is_refused():
+    texts = [f"text {number}" for number in range(5)]
+    corpus, queries = make_corpus(texts), make_queries(["text 0", "text 1"], [["text 2"], ["text 3"]])
+    with pytest.raises(ValueError, match="4 rows have only 2 distinct ids"):
+        mine_dataset(pa.concat_tables([queries, queries]), corpus, PARAMS)
+    with pytest.raises(ValueError, match=f"text {hashes(['elsewhere'])[0].hex()}"):
+        mine_dataset(make_queries(["text 0"], [["elsewhere"]]), corpus, PARAMS)
+    with pytest.raises(ValueError, match="neither positives nor a label"):
+        mine_dataset(make_queries(["text 0"]), corpus, PARAMS)
+    with pytest.raises(ValueError, match=r"lacks the columns \['positives'\]"):
+        mine_dataset(queries.drop_columns(["positives"]), corpus, PARAMS)
+    assert len(mine_dataset(queries.slice(0, 0), corpus, PARAMS)) == 0

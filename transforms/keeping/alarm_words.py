@@ -1,10 +1,11 @@
 """Alarms in words: what happened, what a person is asked to look at, and the table of all alarms."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from schemas.manifest import AlarmRecord
 from schemas.reasons import RejectReason, words_of
-from transforms.keeping.alarms import OF_EXAMPLES, UNREADABLE, AlarmError, AlarmKind, AlarmParams
+from transforms.keeping.alarms import FATAL, OF_EXAMPLES, UNREADABLE, AlarmError, AlarmKind, AlarmParams
 
 EMPTY_SOURCE = "the files, which hold no row at all: an empty download, or another split than was meant (`source`)"
 ELSE = "the rejected rows: the reason's detail says what decided, docs/adapters.md what it means"
@@ -48,6 +49,33 @@ LOOK_AT: Mapping[RejectReason, str] = {
 }
 
 
+class MinedWords(NamedTuple):
+    """What an alarm of mining says of rows, and what a person is asked to look at."""
+
+    what: str
+    look_at: str
+
+
+MINED: Mapping[AlarmKind, MinedWords] = {
+    AlarmKind.NO_NEGATIVES: MinedWords(
+        "rows have no negative",
+        "the size of the corpus and `mining`: hardly a passage is no positive of its query, or below its ceilings",
+    ),
+    AlarmKind.SHORT: MinedWords(
+        "rows have fewer negatives than asked for",
+        "the size of the corpus, and `mining.num_negatives`, `max_relative_score` and `within_language`",
+    ),
+    AlarmKind.DOUBTFUL_LABELS: MinedWords(
+        "labelled rows have only texts of other labels near them",
+        "the labels: they may be noisy, or the teacher may not tell these classes apart",
+    ),
+    AlarmKind.ALIKE_LABELS: MinedWords(
+        "rows have a label that another one equals but for case, width or spaces",
+        "the labels named: `mining.fold_labels` takes them for one",
+    ),
+}
+
+
 def alarm_line(name: str, alarm: AlarmRecord) -> str:
     """An alarm in one line: ``mine lost 3 of 5 examples (60%) to EXACT_DUPLICATE (duplicate)``."""
     share = f"{alarm.rows:,} of {alarm.of:,}"
@@ -59,12 +87,16 @@ def alarm_line(name: str, alarm: AlarmRecord) -> str:
         return f"{name}: {share} rows {percent} cannot be read; most are {alarm.reason} ({words_of(alarm.reason)})"
     if alarm.alarm == AlarmKind.DANGLING:
         return f"{name}: {share} judgments {percent} name a query or a passage that is not in the source"
+    if alarm.alarm in MINED:
+        return f"{name}: {share} {MINED[AlarmKind(alarm.alarm)].what} {percent}"
     unit = "examples" if alarm.reason in OF_EXAMPLES else "rows"
     return f"{name} lost {share} {unit} {percent} to {alarm.reason} ({words_of(alarm.reason)})"
 
 
 def advice(alarm: AlarmRecord) -> str:
     """What an alarm asks a person to look at, with the likely cause first."""
+    if alarm.alarm in MINED:
+        return MINED[AlarmKind(alarm.alarm)].look_at
     if alarm.reason is None:
         return EMPTY_SOURCE
     return LOOK_AT[RejectReason(alarm.reason)] if alarm.reason in LOOK_AT else ELSE
@@ -88,6 +120,7 @@ def check_alarms(
     alarms: Mapping[str, Sequence[AlarmRecord]], datasets: int, where: str, *, allowed: bool, most: int = 10
 ) -> None:
     """Raises AlarmError where there are alarms and they were not allowed; ``where``: folder of the rejected rows."""
+    alarms = {name: fatal for name, found in alarms.items() if (fatal := [a for a in found if a.alarm in FATAL])}
     if not alarms or allowed:
         return
     empty = sum(alarm.alarm == AlarmKind.NOTHING_KEPT for found in alarms.values() for alarm in found)
@@ -109,9 +142,21 @@ def alarm_table() -> str:
         *_unreadable_rows(params),
         (f"`{AlarmKind.DANGLING}`", f"over {params.dangling:.0%} of the judgments", LOOK_AT[RejectReason.DANGLING_ID]),
         *_reason_rows(params),
+        *_mined_rows(params),
     ]
     header = ("| alarm | raised when | look at |", "|---|---|---|")
     return "\n".join([*header, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _mined_rows(params: AlarmParams) -> Iterator[tuple[str, str, str]]:
+    shares = {
+        AlarmKind.NO_NEGATIVES: params.no_negatives,
+        AlarmKind.SHORT: params.short,
+        AlarmKind.DOUBTFUL_LABELS: params.doubtful_labels,
+    }
+    for kind, words in MINED.items():
+        share = f"over {shares[kind]:.0%} of them: " if kind in shares else ""
+        yield f"`{kind}` (told, stops nothing)", f"{share}{words.what}", words.look_at
 
 
 def _unreadable_rows(params: AlarmParams) -> Iterator[tuple[str, str, str]]:

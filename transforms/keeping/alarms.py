@@ -20,7 +20,14 @@ class AlarmKind(StrEnum):
     UNREADABLE = "UNREADABLE"
     DANGLING = "DANGLING"
     LOST = "LOST"
+    NO_NEGATIVES = "NO_NEGATIVES"
+    SHORT = "SHORT"
+    DOUBTFUL_LABELS = "DOUBTFUL_LABELS"
+    ALIKE_LABELS = "ALIKE_LABELS"
 
+
+#: What stops a run unless it was allowed; the rest is told, since nothing is lost by it.
+FATAL = (AlarmKind.NOTHING_KEPT, AlarmKind.UNREADABLE, AlarmKind.DANGLING, AlarmKind.LOST)
 
 #: Rows that no reader could make sense of: one alarm for all of them.
 UNREADABLE = (RejectReason.MALFORMED_ROW, RejectReason.INVALID_UTF8, RejectReason.WRONG_TYPE)
@@ -66,6 +73,12 @@ class AlarmParams:
         Share of rows that cannot be read (MALFORMED_ROW, INVALID_UTF8 and WRONG_TYPE together) which is alarming.
     dangling
         Share of judgments whose query or passage is not in the source (DANGLING_ID) which is alarming.
+    no_negatives
+        Share of mined rows without any negative which is told.
+    short
+        Share of mined rows with fewer negatives than asked for which is told.
+    doubtful_labels
+        Share of labelled rows with only texts of other labels near them which is told.
     min_rows
         Fewer lost rows than this are chance and raise no alarm, unless nothing is kept.
     """
@@ -74,12 +87,16 @@ class AlarmParams:
     by_reason: Mapping[RejectReason, float] = field(default_factory=dict)
     unreadable: float = 0.3
     dangling: float = 0.3
+    no_negatives: float = 0.01
+    short: float = 0.1
+    doubtful_labels: float = 0.25
     min_rows: int = 3
 
     def __post_init__(self) -> None:
         given = {RejectReason(name): share for name, share in self.by_reason.items()}
         object.__setattr__(self, "by_reason", {**BY_REASON, **given})
-        shares = {"share": self.share, "unreadable": self.unreadable, "dangling": self.dangling}
+        names = ("share", "unreadable", "dangling", "no_negatives", "short", "doubtful_labels")
+        shares = {name: getattr(self, name) for name in names}
         for name, share in [*shares.items(), *((f"by_reason.{reason}", s) for reason, s in self.by_reason.items())]:
             if not 0 < share <= 1:
                 raise ValueError(f"{name}={share} must be a share of rows in (0, 1]; 1 turns the alarm off")
@@ -115,6 +132,7 @@ def _alarms(stage: str, counts: Counts, params: AlarmParams) -> Iterator[AlarmRe
     read = counts["read"]
     if counts["kept"]:
         yield from _losses(stage, counts, params)
+        yield from _of_mining(stage, counts.get("mining") or {}, params)
     elif read or stage == "prepare":
         worst = _worst(counts.get("rejected", {}))
         yield AlarmRecord(alarm=AlarmKind.NOTHING_KEPT, stage=stage, reason=worst, rows=read, of=read)
@@ -134,6 +152,20 @@ def _losses(stage: str, counts: Counts, params: AlarmParams) -> Iterator[AlarmRe
     for kind, worst, rows, of, share in lost:
         if rows >= params.min_rows and rows > share * of:
             yield AlarmRecord(alarm=kind, stage=stage, reason=worst, rows=rows, of=of)
+
+
+def _of_mining(stage: str, account: Mapping[str, Any], params: AlarmParams) -> Iterator[AlarmRecord]:
+    """What mining left short, and labels that look wrong: by the account of its counts (``MiningCounts``)."""
+    rows, labelled = account.get("rows", 0), account.get("labelled", 0)
+    for kind, number, of, share in (
+        (AlarmKind.NO_NEGATIVES, account.get("none", 0), rows, params.no_negatives),
+        (AlarmKind.SHORT, account.get("short", 0), rows, params.short),
+        (AlarmKind.DOUBTFUL_LABELS, account.get("doubtful", 0), labelled, params.doubtful_labels),
+    ):
+        if number >= params.min_rows and number > share * of:
+            yield AlarmRecord(alarm=kind, stage=stage, rows=number, of=of)
+    for labels, number in sorted((account.get("alike") or {}).items()):
+        yield AlarmRecord(alarm=AlarmKind.ALIKE_LABELS, stage=stage, rows=number, of=rows, example=labels)
 
 
 def _worst(rejected: Mapping[str, int]) -> str | None:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.errors import CurationError
 from schemas.manifest import AlarmRecord
 from schemas.reasons import RejectReason
+from transforms.keeping.alarm_words import check_alarms
 from transforms.keeping.alarms import OF_EXAMPLES, UNREADABLE, AlarmError, AlarmParams, find_alarms
 
 
@@ -141,3 +142,28 @@ def test_an_alarm_has_an_exit_code_of_its_own() -> None:
 def test_reasons_of_reading_are_not_of_examples() -> None:
     assert not set(UNREADABLE) & set(OF_EXAMPLES)
     assert AlarmRecord(alarm="LOST", stage="mine", rows=1, of=2).example is None
+
+
+def _mined(**account: Any) -> dict[str, Any]:
+    return {"a": {"read": 100, "kept": 100, "rejected": {}, "mining": {"rows": 100, **account}}}
+
+
+@pytest.mark.parametrize(
+    ("account", "expected"),
+    [
+        ({"short": 10, "none": 1}, []),
+        ({"short": 11, "none": 3}, [("NO_NEGATIVES", 3, 100), ("SHORT", 11, 100)]),
+        ({"labelled": 50, "doubtful": 13}, [("DOUBTFUL_LABELS", 13, 50)]),
+        ({"alike": {"Yes | yes": 7}}, [("ALIKE_LABELS", 7, 100)]),
+    ],
+)
+def test_what_mining_leaves_short_is_told_where_it_is_more_than_its_share(
+    account: dict[str, Any], expected: list[tuple[str, int, int]]
+) -> None:
+    found = find_alarms("mine", _mined(**account), lambda _: AlarmParams()).get("a", [])
+    assert [(alarm.alarm, alarm.rows, alarm.of) for alarm in found] == expected
+    check_alarms({"a": found}, 1, "here", allowed=False)  # told, and stops nothing
+
+
+def test_what_mining_leaves_short_follows_the_parameters() -> None:
+    assert find_alarms("mine", _mined(short=11), lambda _: AlarmParams(short=0.2)) == {}

@@ -22,9 +22,11 @@ from transforms.vectors.embedding import TextSpec, part_element, read_texts
 from transforms.vectors.mining_input import (
     ASKING,
     FINDABLE,
+    ROWS_TAG,
     AttachVectors,
     GatherPools,
     PoolSpec,
+    ScoreRows,
     asking,
     attach_vectors,
     findable,
@@ -96,6 +98,7 @@ def _asks(rows: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:
             "label": row["label"],
             "other_labels": row["other_labels"],
             "cluster": _cluster(row["query"]),
+            "language": "en",
         }
         for number, row in enumerate(rows)
         if row["dataset"] != "unmined"
@@ -110,7 +113,7 @@ def _found(rows: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:
         for field, element, text in places if row["dataset"] != "unmined" else ():
             address = {"part": part, "row": number, "field": field, "element": element}
             hashes = {"key": text_hash(text), "text_hash": text_hash(text), "cluster": _cluster(text)}
-            labels = {"label": row["label"], "other_labels": row["other_labels"]}
+            labels = {"label": row["label"], "other_labels": row["other_labels"], "language": "en"}
             found.append({"dataset": row["dataset"]} | hashes | labels | address)
     return found
 
@@ -222,9 +225,10 @@ def test_a_text_that_was_never_embedded_is_a_fault() -> None:
         attach_vectors(keys, _vectors(["a"]))
 
 
-def _share(rows: pa.Table) -> pa.Table:
-    """Says of each row how many came together with it."""
-    return rows.append_column("beside", pa.array([rows.num_rows] * rows.num_rows, pa.int64()))
+def _score(rows: pa.Table, texts: pa.Table) -> pa.Table:
+    """Says of each row which texts came with its part."""
+    seen = pa.array([sorted(texts.column("text_hash").to_pylist())] * rows.num_rows, pa.list_(pa.binary(16)))
+    return rows.append_column("beside", seen)
 
 
 def _attached(folder: Path, gathered: dict[str, list[Any]], seed: int) -> list[tuple[str, pa.RecordBatch]]:
@@ -234,8 +238,11 @@ def _attached(folder: Path, gathered: dict[str, list[Any]], seed: int) -> list[t
     partitions = partitions_of(first_words(vectors.column("key")), PARTITIONS)
     for number in range(PARTITIONS):
         write_vectors(f"{folder}/store", number, PARTITIONS, vectors.filter(pa.array(partitions == number)))
-    step = AttachVectors(_pools(folder), _share)
-    return [pair for keyed in shuffle(gathered[MAIN], seed) for pair in step.process(keyed)]
+    step = AttachVectors(_pools(folder))
+    attached = together(*(outputs(step.process(keyed)) for keyed in shuffle(gathered[MAIN], seed)))
+    score = ScoreRows(_pools(folder), _score)
+    rows = [pair for keyed in shuffle(attached[ROWS_TAG], seed) for pair in score.process(keyed)]
+    return [*attached.get(MAIN, []), *rows]
 
 
 def test_queries_go_to_every_shard_of_their_dataset_and_a_passage_to_the_one_of_its_hash(tmp_path: Path) -> None:
@@ -257,16 +264,17 @@ def test_queries_go_to_every_shard_of_their_dataset_and_a_passage_to_the_one_of_
     assert {key: sorted(ids) for key, ids in asked.items()} == {key: sorted(ids) for key, ids in expected.items()}
     shards = {"a": 3, "b": 1}
     for key, row in found:
-        number = int.from_bytes(row["text_hash"][:4], "big") * shards[row["dataset"]] >> 32
+        number = int.from_bytes(row["cluster"][:4], "big") * shards[row["dataset"]] >> 32
         assert key == f"{row['dataset']}\t{number}"
     assert sorted(row["text_hash"] for _, row in found) == sorted(row["text_hash"] for row in _found(PLAIN, part))
 
 
-def test_rows_with_the_same_query_are_shown_to_each_other(tmp_path: Path) -> None:
-    rows = [PLAIN[0], PLAIN[3] | {"query": "q1"}]
-    _, gathered = _gather(tmp_path, rows)
-    beside = [r["beside"] for _, batch in _attached(tmp_path, gathered, 0) for r in batch.to_pylist() if "beside" in r]
-    assert beside == [2] * 2 * 3
+def test_rows_are_scored_with_the_texts_that_their_part_names(tmp_path: Path) -> None:
+    _, gathered = _gather(tmp_path, PLAIN)
+    rows = [row for _, batch in _attached(tmp_path, gathered, 0) for row in batch.to_pylist() if "beside" in row]
+    named = {"a": sorted(map(text_hash, ["p1", "p2", "n1", "p1"])), "b": []}
+    assert {row["dataset"] for row in rows} == {"a", "b"}
+    assert all(row["beside"] == named[row["dataset"]] for row in rows)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -139,8 +139,12 @@ def _kept(folder: Path, queries: range) -> int:
     return write_part(f"{folder}/kept", canonical_rows(rows))
 
 
+def _account(found: pa.Table) -> dict[str, int]:
+    return {"rows": found.num_rows}
+
+
 def _write(folder: Path, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    return outputs(WriteMined(_spec(folder)).process(("a\t0", _table(rows).to_batches()[0])))
+    return outputs(WriteMined(_spec(folder), _account).process(("a\t0", _table(rows).to_batches()[0])))
 
 
 def test_accepted_rows_are_written_and_counted_as_kept(tmp_path: Path) -> None:
@@ -150,14 +154,15 @@ def test_accepted_rows_are_written_and_counted_as_kept(tmp_path: Path) -> None:
     mined = read_part(f"{tmp_path}/mine/mined", int(record["path"][-24:-8], 16))
     assert mined.column("row").to_pylist() == [0, 1, 3, 4]
     assert record["rows"] == 4
-    assert tally(written) == {"a\tkept\t": 2, "b\tkept\t": 2}
+    assert tally(written) == {"a\tkept\t": 2, "b\tkept\t": 2, "a\tmining\trows": 5}
     ((part, batch),) = written[MAIN]
     assert (part, batch.column("row").to_pylist()) == (3, [2])
 
 
 def test_a_block_of_refused_rows_writes_nothing(tmp_path: Path) -> None:
     written = _write(tmp_path, [_row(0, False), _row(1, False)])
-    assert set(written) == {MAIN}
+    assert tally(written) == {"a\tmining\trows": 2}
+    assert records(written, "mined") == []
     assert not (tmp_path / "mine").exists()
 
 
