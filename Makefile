@@ -27,8 +27,9 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(call flag,limit,LIMIT) $(call flag,
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train regenerate test test-fast test-flink check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join flink-up flink-down prism clean distclean
+.PHONY: help setup catalog config curate train verify regenerate test test-fast test-flink check format pins \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-encoder \
+	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
 	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
@@ -61,6 +62,9 @@ curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (C
 
 train: $(READY)  ## Train a model on the shards of OUT's manifest (MODEL=tiny or a path)
 	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" --model="$${KALM_MODEL:-tiny}")
+
+verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its manifest
+	$(KALM) verify "$${KALM_OUT:-out}"
 
 regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them with the golden file
 	$(KALM) regenerate
@@ -120,6 +124,12 @@ bench-leaks: $(READY)  ## Measure which copies of EVALUATION's queries are found
 
 bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and four million passages
 	$(PY) -m benchmarks.join $(REST)
+
+bench-mining: $(READY)  ## Measure mining from given vectors beside FAISS and other miners
+	$(PY) -m benchmarks.mining $(REST)
+
+bench-encoder: $(READY)  ## Measure the encoder beside sentence-transformers
+	$(PY) -m benchmarks.encoder $(REST)
 
 flink-up: $(READY)  ## Start a local Flink cluster, its job server and the worker pool
 	$(KALM) flink up

@@ -110,7 +110,7 @@ def test_only_what_was_not_taken_over_is_made(tmp_path: Path) -> None:
 def test_the_seed_reaches_what_is_drawn_and_the_key_of_what_follows(tmp_path: Path, seed: int) -> None:
     run = _run(tmp_path, f"--seed={seed}")
     job = mine_job(run, prepare_job(run), _manifest())
-    assert _job(job).params.seed == seed
+    assert _job(job).mining.default.seed == seed
     other = _run(tmp_path, "--seed=8")
     assert mine_job(other, prepare_job(other), _manifest()).folder.key != job.folder.key
     assert prepare_job(other).folder.key == prepare_job(run).folder.key
