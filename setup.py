@@ -35,6 +35,7 @@ RUNTIME = [
 EXTRAS = {
     # faiss-gpu brings the same `faiss` package as faiss-cpu: install one of the two (`make setup` sees to it).
     "gpu": ["faiss-gpu>=1.15; sys_platform == 'linux' and platform_machine == 'x86_64'"],
+    "openvino": ["openvino>=2025.0"],  # another way to run the teacher on a CPU
     "train": ["accelerate>=1.1", "datasets>=3"],
     "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2024.6"],
     "aws": ["s3fs>=2024.6"],
@@ -45,6 +46,7 @@ EXTRAS = {
         "import-linter>=2.16",
         "jsonschema>=4.20",
         "mypy>=1.15",
+        "openvino>=2025.0",
         "packaging>=24",
         "pandas>=2.2",
         "pytest>=8.2",

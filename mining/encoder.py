@@ -3,6 +3,7 @@
 Pooling is the model's own. Vectors are float32 of Euclidean length 1, so an inner product is a cosine.
 """
 
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mining.forward import Flags, Forward, Graph, TorchGraph, forward_of, has_plain_tokens
 from mining.teacher import Teacher, TeacherParams, find_teacher
 from schemas.errors import ConfigError
 
@@ -22,22 +24,33 @@ if TYPE_CHECKING:
 Vectors = npt.NDArray[np.float32]
 
 THREADS_VARIABLE = "KALM_ENCODER_THREADS"
-#: Padded lengths are multiples of this: fewer shapes, and the width that matrix units like.
-PAD_TO_MULTIPLE_OF = 8
 
 _LOCK = threading.RLock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """What a teacher says of texts.
+
+    ``vectors``: float32 ``[texts, dims]`` of length 1, zeros where the model gave no direction; ``directed``: where it
+    gave one; ``truncated``: which texts are longer than it reads.
+    """
+
+    vectors: Vectors
+    directed: Flags
+    truncated: Flags
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
     """A loaded model and what is known of it. Get one from ``load_encoder``.
 
-    Texts are cut into forward passes in the order in which they come; a vector's last bits depend on its companions, so
-    a caller that wants the same bytes again gives the same texts in the same order, shortest first to pad little.
+    A text's vector does not depend on what it is asked with, nor on the order (``mining.forward``).
     """
 
     model: "SentenceTransformer"
     teacher: Teacher
+    forward: Forward
 
     @property
     def dims(self) -> int:
@@ -62,35 +75,45 @@ class Encoder:
 
         Raises ValueError where the model gives a vector that is not finite or has length 0.
         """
-        size = self.teacher.params.batch_size
-        passes = [self._forward(list(texts[start : start + size]), prompt) for start in range(0, len(texts), size)]
-        return normalise(np.concatenate(passes)) if passes else np.empty((0, self.dims), np.float32)
+        return normalise(self._rough(texts, prompt)[0])
 
-    def _forward(self, texts: list[str], prompt: str) -> Vectors:
-        # One call per pass: over several, `encode` would cut its own batches. A tokenizer serves one thread at a time.
-        with _LOCK:
-            vectors = self.model.encode(
-                texts,
-                prompt=prompt,
-                batch_size=len(texts),
-                processing_kwargs={"text": {"pad_to_multiple_of": PAD_TO_MULTIPLE_OF}},
-                show_progress_bar=False,
-            )
-        return np.asarray(vectors, dtype=np.float32)
+    def encode_each(self, texts: Sequence[str]) -> Encoded:
+        """The same of texts that have their prompts already, and no error for one that the model gives no vector."""
+        rough, truncated = self._rough(texts)
+        vectors, directed = unit_rows(rough)
+        return Encoded(vectors=vectors, directed=directed, truncated=truncated)
+
+    def truncated(self, texts: Sequence[str]) -> Flags:
+        """Which of texts, prompts included, are longer than the teacher reads; the model itself is not asked."""
+        return self.forward.truncated(texts) if len(texts) else np.empty(0, np.bool_)
+
+    def _rough(self, texts: Sequence[str], prompt: str = "") -> tuple[Vectors, Flags]:
+        if not len(texts):
+            return np.empty((0, self.dims), np.float32), np.empty(0, np.bool_)
+        vectors, truncated = self.forward([prompt + text for text in texts] if prompt else texts)
+        return vectors[:, : self.dims], truncated
+
+
+def unit_rows(vectors: npt.NDArray[np.floating]) -> tuple[Vectors, Flags]:
+    """Rows scaled to Euclidean length 1, in float64, as float32, and which rows have a direction; zeros elsewhere."""
+    wide = vectors.astype(np.float64)
+    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    directed = np.isfinite(lengths) & (lengths > 0)
+    unit = np.zeros(vectors.shape, np.float32)
+    unit[directed] = wide[directed] / lengths[directed, None]
+    return unit, directed
 
 
 def normalise(vectors: npt.NDArray[np.floating]) -> Vectors:
     """Rows scaled to Euclidean length 1, in float64, as float32. Raises ValueError for a row without a direction."""
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    unit, directed = unit_rows(vectors)
+    bad = np.flatnonzero(~directed)
     if bad.size:
         raise ValueError(
-            f"vector {bad[0]} of {len(vectors)} has length {lengths[bad[0]]}, so it has no direction; the model "
-            "overflows in its precision or its weights are damaged: use precision='float32', and check the model's "
-            "files"
+            f"vector {bad[0]} of {len(vectors)} has length {np.linalg.norm(vectors[bad[0]])}, so it has no direction; "
+            "the model overflows in its precision or its weights are damaged: use precision='float32', and check the "
+            "model's files"
         )
-    unit: Vectors = (wide / lengths[:, None]).astype(np.float32)
     return unit
 
 
@@ -121,7 +144,7 @@ def _load(teacher: Teacher) -> Encoder:
     try:
         model = SentenceTransformer(
             teacher.path,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=_device(teacher.params.backend),
             local_files_only=True,
             trust_remote_code=False,
             model_kwargs={
@@ -136,19 +159,41 @@ def _load(teacher: Teacher) -> Encoder:
             "give a folder that opens with SentenceTransformer(path)"
         ) from error
     _check(model.eval(), teacher)
-    return Encoder(model=model, teacher=teacher)
+    forward = forward_of(model, _graph(model, teacher), teacher.params.tokens_per_pass)
+    return Encoder(model=model, teacher=teacher, forward=forward)
+
+
+def _device(backend: str) -> str:
+    import torch
+
+    return "cuda" if backend == "torch" and torch.cuda.is_available() else "cpu"
+
+
+def _graph(model: "SentenceTransformer", teacher: Teacher) -> Graph:
+    torch_graph = TorchGraph(model)
+    if teacher.params.backend == "torch":
+        return torch_graph
+    if not has_plain_tokens(model):
+        raise ConfigError(
+            f"teacher {teacher.name!r}: teacher.backend=openvino is for transformers with a fast tokenizer, and this "
+            f"model begins with {type(model[0]).__name__}: set teacher.backend=torch"
+        )
+    from mining.openvino_graph import openvino_graph
+
+    return openvino_graph(teacher.name, model, torch_graph)
 
 
 def _check(model: "SentenceTransformer", teacher: Teacher) -> None:
-    dims = model.get_embedding_dimension()
-    if dims is not None and dims != teacher.dims:
+    dims, kept = model.get_embedding_dimension(), teacher.params.dims
+    if dims is not None and (dims != teacher.dims if kept is None else dims < kept):
         raise ConfigError(
             f"teacher {teacher.name!r}: its files state {teacher.dims} dimensions, but the loaded model gives "
             f"{dims}; a pooling that joins several vectors, or a truncated model: add a Dense module or choose "
             "another teacher"
         )
     own = model.max_seq_length
-    model.max_seq_length = min(own, teacher.params.max_tokens) if own else teacher.params.max_tokens
+    if own != math.inf:  # a table of words reads everything and cannot be told otherwise
+        model.max_seq_length = min(own, teacher.params.max_tokens) if own else teacher.params.max_tokens
 
 
 def _set_threads() -> None:

@@ -40,28 +40,50 @@ class TeacherParams:
     that has an instruction; ``never`` uses the model's own prompts as they are. A model that was not trained with
     instructions loses by them (``docs/mining.md`` has the measurement), hence ``auto``.
 
-    ``max_tokens`` caps the model's own limit; 512 is KaLM-Embedding's length for training and mining. ``batch_size`` is
-    the number of texts in a forward pass; it is fixed because padding reaches the last bits of a vector.
+    ``max_tokens``: tokens of a text that are read, at most, if the model itself reads more; 512 is KaLM-Embedding's
+    length for training and mining.
 
-    ``pickled_weights`` accepts a model whose only weights are a pickle (``.bin``), which torch then reads without
-    running code in it; safetensors are always preferred.
+    ``tokens_per_pass``: tokens of a forward pass, padding included, at most (one text always fits); null: 1,024 on a
+    CPU, 16,384 on a GPU. More fills a GPU better, and leaves a CPU's caches.
+
+    ``precision``: of the weights and of all that is computed; ``float16`` and ``bfloat16`` are for GPUs, and
+    ``float16`` overflows in some models.
+
+    ``backend``: what runs the model on a CPU: ``torch``, or ``openvino`` (an extra, float32 alone), which is faster.
+
+    ``dims``: how many components of a vector are kept, from the first on, for models that were trained so that any
+    number of them is a vector by itself (Matryoshka); vectors are scaled to length 1 again. Null keeps all.
+
+    ``pickled_weights``: whether a model is accepted whose only weights are a pickle (``.bin``), which torch then reads
+    without running code in it; safetensors are always preferred.
     """
 
     instructions: Literal["auto", "always", "never"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
     max_tokens: int = 512
-    batch_size: int = 32
+    tokens_per_pass: int | None = None
+    backend: Literal["torch", "openvino"] = "torch"
+    dims: int | None = None
     pickled_weights: bool = False
 
     def __post_init__(self) -> None:
-        if self.instructions not in ("auto", "always", "never"):
-            raise ValueError(f"instructions={self.instructions!r} must be 'auto', 'always' or 'never'")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision={self.precision!r} must be 'float32' or 'bfloat16'")
-        if self.max_tokens < 8 or self.batch_size < 1:
+        _check_choice("instructions", self.instructions, ("auto", "always", "never"))
+        _check_choice("precision", self.precision, ("float32", "float16", "bfloat16"))
+        _check_choice("backend", self.backend, ("torch", "openvino"))
+        for name, least in (("max_tokens", 8), ("tokens_per_pass", 1), ("dims", 1)):
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise ValueError(f"{name}={number} must be at least {least}")
+        if self.backend == "openvino" and self.precision != "float32":
             raise ValueError(
-                f"max_tokens={self.max_tokens} must be at least 8 and batch_size={self.batch_size} at least 1"
+                f"backend='openvino' with precision={self.precision!r}: OpenVINO is offered at float32 alone, since "
+                "lower precisions change who is near whom; leave precision at 'float32'"
             )
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +106,8 @@ class Teacher:
     def key(self) -> str:
         """A name for everything that reaches a vector but the prompt and the text: a folder name for a vector store."""
         p = self.params
-        return f"{self.digest[:32]}-{p.precision}-t{p.max_tokens}-b{p.batch_size}"
+        passes = p.tokens_per_pass or "auto"
+        return f"{self.digest[:32]}-{p.backend}-{p.precision}-t{p.max_tokens}-p{passes}-d{self.dims}"
 
     def prompt_for_query(self, instruction: str | None = None) -> str:
         """The text put before a query with this instruction; see ``TeacherParams.instructions``."""
@@ -120,7 +143,7 @@ def find_teacher(name: str, params: TeacherParams | None = None) -> Teacher:
         name=name,
         path=str(folder),
         digest=BUNDLED_DIGEST if name == BUNDLED else files_digest(folder),
-        dims=_dims(name, folder),
+        dims=_kept_dims(name, _dims(name, folder), params or TeacherParams()),
         query_prompt=prompts.get("query") or "",
         passage_prompt=next((prompts[key] for key in ("document", "passage", "corpus") if prompts.get(key)), ""),
         params=params,
@@ -224,6 +247,15 @@ def _dims(name: str, folder: Path) -> int:
             "the dimensions of its vectors; save it anew with SentenceTransformer.save_pretrained"
         )
     return width
+
+
+def _kept_dims(name: str, dims: int, params: TeacherParams) -> int:
+    if params.dims is not None and params.dims > dims:
+        raise ConfigError(
+            f"teacher {name!r}: teacher.dims={params.dims} components cannot be kept of vectors that have {dims}; "
+            "give a smaller number, or null to keep all"
+        )
+    return params.dims or dims
 
 
 def _read_modules(folder: Path) -> list[dict[str, Any]]:

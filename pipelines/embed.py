@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 
-from mining.encoder import load_encoder
+from mining.encoder import Encoder, load_encoder
 from mining.fixed_point import pack_vectors, quantise
 from mining.teacher import BUNDLED, TeacherParams
 from pipelines.wiring import batches, write_manifest
@@ -17,16 +18,30 @@ from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Encode:
-    """Texts, prompts included, to packed 16-bit vectors; the teacher is loaded once per worker process, when first
-    asked.
+    """A teacher as the embed stage asks it; it is loaded once per worker process, when first asked.
+
+    ``path``: by which a worker opens it; ``name``: what a person called it.
     """
 
     name: str
+    path: str
     params: TeacherParams
     digest: str
 
-    def __call__(self, texts: Sequence[str]) -> pa.FixedSizeBinaryArray:
-        return pack_vectors(quantise(load_encoder(self.name, self.params, self.digest).encode(texts)))
+    def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
+        """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none; and which were cut."""
+        found = self._encoder().encode_each(texts)
+        packed = pack_vectors(quantise(found.vectors[found.directed]))
+        places = np.where(found.directed, np.cumsum(found.directed) - 1, -1)
+        vectors = packed.take(pa.array(places, mask=~found.directed))
+        return vectors, pa.array(found.truncated)
+
+    def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
+        """Which texts, prompts included, are longer than the teacher reads."""
+        return pa.array(self._encoder().truncated(texts))
+
+    def _encoder(self) -> Encoder:
+        return load_encoder(self.path, self.params, self.digest)
 
 
 def try_teacher(encode: Encode) -> None:
@@ -35,7 +50,7 @@ def try_teacher(encode: Encode) -> None:
     The bundled one is known by its digest; in a run with one process the loaded model is the one that embed uses.
     """
     if encode.name != BUNDLED:
-        load_encoder(encode.name, encode.params, encode.digest)
+        load_encoder(encode.path, encode.params, encode.digest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 import apache_beam as beam
 
 from mining.beam import MiningSpec
-from mining.teacher import BUNDLED, Teacher
+from mining.teacher import BUNDLED
 from pipelines import embed, mine, pack, prepare
 from pipelines.jobs import Run, facts_of, scopes_of
 from pipelines.reuse import Reused
@@ -152,13 +152,10 @@ def embed_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: 
 
 
 def encode_of(run: Run) -> embed.Encode:
-    """How a worker encodes with the run's teacher."""
-    return embed.Encode(name=_teacher_name(run.teacher), params=run.teacher.params, digest=run.teacher.digest)
-
-
-def _teacher_name(teacher: Teacher) -> str:
-    """What a worker opens the teacher by: bundled weights by name, any other by the folder that was found here."""
-    return teacher.name if teacher.name == BUNDLED else teacher.path
+    """How a worker asks the run's teacher; it opens bundled weights by name, any other by the folder found here."""
+    teacher = run.teacher
+    path = teacher.name if teacher.name == BUNDLED else teacher.path
+    return embed.Encode(name=teacher.name, path=path, params=teacher.params, digest=teacher.digest)
 
 
 def mine_graph(

@@ -66,8 +66,11 @@ class MiningCounts(_Record):
 
 
 class StageCounts(_Record):
-    """What became of a dataset's rows in one stage: ``read == kept + merged + sum(rejected)``. ``mining``: what
-    mining did to them.
+    """What became of a dataset's rows in one stage: ``read == kept + merged + sum(rejected)``.
+
+    ``distinct_texts`` went to the teacher, a text of several datasets counted by the first by name;
+    ``truncated_texts`` of them are longer than it reads, so texts that begin alike may have equal vectors. ``mining``:
+    what mining did to the rows.
     """
 
     read: NonNegativeInt = 0
@@ -76,6 +79,7 @@ class StageCounts(_Record):
     rejected: dict[str, NonNegativeInt] = Field(default_factory=dict)
     distinct_texts: NonNegativeInt | None = None
     mining: MiningCounts | None = None
+    truncated_texts: NonNegativeInt | None = None
 
     @property
     def missing(self) -> int:

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer
 
 from mining.encoder import THREADS_VARIABLE, _set_threads, load_encoder, normalise
+from mining.forward import Graph
 from mining.teacher import TeacherParams, find_teacher
 from schemas.errors import ConfigError
 
@@ -72,11 +75,82 @@ def test_the_same_texts_give_the_same_bytes_with_one_thread_and_with_two(encoder
         torch.set_num_threads(threads)
 
 
-def test_texts_are_cut_into_passes_of_the_batch_size_in_their_order(encoder):
-    texts = [*PAIRS, *OTHERS]
-    small = replace(encoder, teacher=replace(encoder.teacher, params=TeacherParams(batch_size=4)))
-    expected = np.concatenate([encoder.encode(texts[start : start + 4]) for start in (0, 4, 8)])
-    assert (small.encode(texts) == expected).all()
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_vector_does_not_depend_on_companions_order_or_the_size_of_a_pass(backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    encoder = load_encoder("minilm", TeacherParams(backend=backend))
+    texts = [*PAIRS, *PAIRS.values(), *OTHERS, "x", "word " * 60, "word " * 61, "word " * 400]
+    whole, order = encoder.encode(texts), np.random.default_rng(5).permutation(len(texts))
+    assert (encoder.encode([texts[place] for place in order]) == whole[order]).all()
+    assert (np.concatenate([encoder.encode([text]) for text in texts[::3]]) == whole[::3]).all()
+    assert (np.concatenate([encoder.encode(texts[:7]), encoder.encode(texts[7:])]) == whole).all()
+    small = replace(encoder, forward=replace(encoder.forward, tokens_per_pass=48))
+    assert (small.encode(texts) == whole).all()
+
+
+def test_openvino_gives_torchs_vectors_but_for_the_last_bits(encoder):
+    pytest.importorskip("openvino")
+    other = load_encoder("minilm", TeacherParams(backend="openvino"))
+    texts = [*PAIRS, *PAIRS.values(), *OTHERS, "word " * 300]
+    assert np.abs(other.encode(texts) - encoder.encode(texts)).max() < 1e-5
+    assert (other.truncated(texts) == encoder.truncated(texts)).all()
+
+
+def test_texts_longer_than_the_teacher_reads_are_told(encoder):
+    texts = ["word " * 254, "word " * 255, "", "a short one"]  # of 256 tokens two are special
+    expected = [False, True, False, False]
+    assert encoder.truncated(texts).tolist() == encoder.encode_each(texts).truncated.tolist() == expected
+    assert load_encoder("minilm", TeacherParams(max_tokens=8)).truncated(texts).tolist() == [True, True, False, False]
+    assert encoder.truncated([]).tolist() == []
+
+
+def test_the_first_components_can_be_kept(encoder):
+    short = load_encoder("minilm", TeacherParams(dims=32))
+    texts = [*PAIRS]
+    assert short.dims == 32
+    assert np.allclose(short.encode(texts), normalise(encoder.encode(texts)[:, :32]), atol=1e-6)
+
+
+def test_a_text_without_a_vector_does_not_take_the_others_along(encoder):
+    bad = int(encoder.model.tokenizer("penguin")["input_ids"][1])
+    broken = replace(encoder.forward, graph=_without(encoder.forward.graph, bad))
+    found = replace(encoder, forward=broken).encode_each([*PAIRS, "a penguin swims", *OTHERS])
+    assert np.flatnonzero(~found.directed).tolist() == [len(PAIRS)]
+    assert (found.vectors[found.directed] == encoder.encode([*PAIRS, *OTHERS])).all()
+
+
+def _without(graph: Graph, token: int) -> Graph:
+    """A model whose vectors for texts with a token are not numbers."""
+
+    def changed(features):
+        vectors = graph(features).copy()
+        vectors[(features["input_ids"] == token).any(axis=1)] = np.nan
+        return vectors
+
+    return changed
+
+
+def static_model(folder: Path) -> Path:
+    """A table of words as sentence-transformers saves it."""
+    words = load_encoder("minilm").model.tokenizer.backend_tokenizer
+    table = StaticEmbedding(Tokenizer.from_str(words.to_str()), embedding_dim=16)
+    table.tokenizer.no_truncation()
+    SentenceTransformer(modules=[table], device="cpu").save_pretrained(str(folder))
+    return folder
+
+
+def test_a_table_of_words_is_a_teacher(tmp_path):
+    folder = static_model(tmp_path / "static")
+    (folder / "config.json").write_text('{"hidden_size": 16}')
+    encoder, texts = load_encoder(str(folder)), [*PAIRS, *PAIRS.values(), "word " * 600]
+    expected = normalise(SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode(texts))
+    assert (encoder.encode(texts) == expected).all()
+    assert (encoder.encode(texts[::-1]) == expected[::-1]).all()
+    assert not encoder.truncated(texts).any()
+    pytest.importorskip("openvino")
+    with pytest.raises(ConfigError, match="begins with StaticEmbedding"):
+        load_encoder(str(folder), TeacherParams(backend="openvino"))
 
 
 def test_texts_are_truncated_at_the_lower_of_both_limits(encoder):

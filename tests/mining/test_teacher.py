@@ -36,7 +36,7 @@ def test_the_bundled_teacher():
     found = find_teacher("minilm")
     assert (found.digest, found.dims) == (BUNDLED_DIGEST, 384)
     assert (found.prompt_for_query(INSTRUCTION), found.prompt_for_passage()) == ("", "")
-    assert found.key == f"{BUNDLED_DIGEST[:32]}-float32-t512-b32"
+    assert found.key == f"{BUNDLED_DIGEST[:32]}-torch-float32-t512-pauto-d384"
 
 
 def test_a_generic_model_gets_its_own_prompts_and_no_instruction(tmp_path):
@@ -136,8 +136,33 @@ def test_a_missing_bundled_package_is_an_error_with_its_remedy(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"instructions": "perhaps"}, {"precision": "int8"}, {"max_tokens": 4}, {"batch_size": 0}]
+    "wrong",
+    [
+        {"instructions": "perhaps"},
+        {"precision": "int8"},
+        {"max_tokens": 4},
+        {"tokens_per_pass": 0},
+        {"backend": "onnx"},
+        {"dims": 0},
+        {"backend": "openvino", "precision": "bfloat16"},
+    ],
 )
 def test_parameters_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TeacherParams(**wrong)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"precision": "float16"}, {"max_tokens": 8}, {"tokens_per_pass": 64}, {"backend": "openvino"}, {"dims": 32}],
+)
+def test_whatever_may_change_a_vector_names_another_store(other):
+    assert find_teacher("minilm", TeacherParams(**other)).key != find_teacher("minilm").key
+
+
+def test_no_more_components_are_kept_than_there_are(tmp_path):
+    folder = str(make_folder(tmp_path))
+    whole = find_teacher(folder).dims
+    assert find_teacher(folder, TeacherParams(dims=whole - 1)).dims == whole - 1
+    with pytest.raises(ConfigError, match=f"dims={whole + 1} components cannot be kept of vectors that have {whole}"):
+        find_teacher(folder, TeacherParams(dims=whole + 1))

@@ -105,7 +105,7 @@ def _embed(number: int) -> Build:
         parts=_parts(number),
         datasets=_names(number),
         texts=_texts(number),
-        encode=embed.Encode(name="minilm", params=TeacherParams(), digest="0"),
+        encode=embed.Encode(name="minilm", path="minilm", params=TeacherParams(), digest="0"),
         folder="/none",
         facts={"stage": "embed"},
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 from schemas.manifest import MiningCounts, StageCounts
 
-READ, KEPT, MERGED, REJECTED, DISTINCT = "read", "kept", "merged", "rejected", "distinct_texts"
+READ, KEPT, MERGED, REJECTED = "read", "kept", "merged", "rejected"
+DISTINCT, TRUNCATED = "distinct_texts", "truncated_texts"
 
 #: Numbers about what mining did; the name of each stands where the reason of a rejection does.
 MINING = "mining"

@@ -1,17 +1,19 @@
 """Around the encoder: which texts the store lacks, in which order they are encoded, and where the vectors go."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.errors import ConfigError
 from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
-from transforms.flow.counts import DISTINCT, KEPT, READ, count
+from transforms.flow.counts import DISTINCT, KEPT, READ, TRUNCATED, count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import read_part
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
@@ -25,6 +27,10 @@ TO_ENCODE = pa.schema(
         pa.field("text", pa.string(), nullable=False),
     ]
 )
+#: Texts that the store holds are only asked for their length, in blocks of this many.
+_KNOWN_BLOCK = 8192
+#: Characters of a text that an error quotes.
+_QUOTED = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,48 +98,91 @@ def _each_once(texts: pa.Table) -> pa.Table:
 
 
 def to_encode(spec: TextSpec, partition: int, texts: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """``(distinct texts of a partition, those of them that the store lacks)``, the latter in canonical order.
+    """``(those of a partition's distinct texts that the store holds, those that it lacks)``, the latter by length.
 
-    The order (length in bytes, which across scripts is nearer to tokens than characters are; then key) makes the
-    batches, with them the padding and with it the floating point, independent of how texts arrived. The dataset that
-    counts a text is the first by name of those that hold it.
+    Length is in bytes, which across scripts is nearer to tokens than characters are, so that texts of one block have
+    about as many tokens; then by key. Which texts share a block changes no vector (``mining.forward``). The dataset
+    that counts a text is the first by name of those that hold it.
     """
     distinct = _each_once(texts)
     known = read_vectors(spec.store, partition, spec.num_store_partitions, spec.dims, ["key"]).column("key")
-    lacking = distinct.filter(pc.invert(pc.is_in(distinct.column("key"), value_set=known.combine_chunks())))
+    is_known = pc.is_in(distinct.column("key"), value_set=known.combine_chunks())
+    lacking = distinct.filter(pc.invert(is_known))
     lengths = pc.binary_length(lacking.column("text"))
     ordered = lacking.append_column("length", lengths).sort_by([("length", "ascending"), ("key", "ascending")])
-    return distinct, ordered.drop_columns("length")
+    return distinct.filter(is_known), ordered.drop_columns("length")
+
+
+class Encode(Protocol):
+    """The teacher, as the pipeline hands it over, since only ``mining`` knows models."""
+
+    @property
+    def name(self) -> str:
+        """What a person called it."""
+
+    def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
+        """Packed 16-bit vectors, ``fixed_size_binary(2 * dims)``, null where the teacher gives none; which were cut."""
+
+    def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
+        """Which texts are longer than the teacher reads, without encoding them."""
 
 
 class EncodePartition(beam.DoFn):
     """All texts of a range of keys -> vectors in the store for those that it lacks.
 
-    ``encode`` takes a list of texts to their packed 16-bit vectors, ``fixed_size_binary(2 * dims)``; it is given by the
-    pipeline, since only ``mining`` knows models. The records name every file of the store that holds a text of the
-    range, so that one that is missing later is missed.
+    Each block of texts is written as soon as it is encoded, so that a run which ends early has lost one at most. The
+    records name every file of the store that holds a text of the range, so that one that is missing later is missed.
     """
 
-    def __init__(self, spec: TextSpec, encode: Any, block: int = 128) -> None:
+    def __init__(self, spec: TextSpec, encode: Encode, block: int = 512) -> None:
         self._spec, self._encode, self._block = spec, encode, block
 
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         partition, batches = keyed
-        spec = self._spec
-        texts = pa.Table.from_batches(list(batches), schema=TO_ENCODE)
-        distinct, lacking = to_encode(spec, partition, texts)
+        spec, texts = self._spec, pa.Table.from_batches(list(batches), schema=TO_ENCODE)
+        known, lacking = to_encode(spec, partition, texts)
         progress.report(spec.progress, texts_expected=lacking.num_rows - texts.num_rows)
-        for item in pc.value_counts(distinct.column("dataset")).to_pylist():
-            yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], DISTINCT, item["counts"]))
-        vectors = [self._vectors(block) for block in split_batches(lacking, self._block)]
-        if vectors:
-            table = pa.concat_tables(vectors).sort_by("key")
-            write_vectors(spec.store, partition, spec.num_store_partitions, table)
+        distinct: Counter[str] = Counter(known.column("dataset").to_pylist() + lacking.column("dataset").to_pylist())
+        truncated: Counter[str] = Counter(dict.fromkeys(distinct, 0))
+        for block in split_batches(known, _KNOWN_BLOCK):
+            truncated.update(_cut(block, self._encode.truncated(block.column("text").to_pylist())))
+        for block in split_batches(lacking, self._block):
+            truncated.update(self._store(partition, block))
         for name, rows in stored_files(spec.store, partition, spec.num_store_partitions):
-            record = FileRecord(kind="vectors", path=name, rows=rows)
-            yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
+            yield _tagged(FILES_TAG, FileRecord(kind="vectors", path=name, rows=rows).to_json())
+        for what, numbers in ((DISTINCT, distinct), (TRUNCATED, truncated)):
+            for dataset, number in numbers.items():
+                yield _tagged(COUNTS_TAG, count(dataset, what, number))
 
-    def _vectors(self, texts: pa.RecordBatch) -> pa.Table:
-        vectors = self._encode(texts.column("text").to_pylist())
+    def _store(self, partition: int, texts: pa.RecordBatch) -> Counter[str]:
+        """Encode a block and write what came of it; gives the number of texts that were cut, by dataset."""
+        vectors, cut = self._encode(texts.column("text").to_pylist())
         progress.report(self._spec.progress, texts=texts.num_rows)
-        return pa.table([texts.column("key"), vectors], schema=vector_schema(self._spec.dims))
+        there = vectors.is_valid()
+        found = pa.table(
+            [texts.column("key").filter(there), vectors.filter(there)], schema=vector_schema(self._spec.dims)
+        )
+        write_vectors(self._spec.store, partition, self._spec.num_store_partitions, found.sort_by("key"))
+        _refuse_without_vector(self._encode.name, texts.filter(pc.invert(there)))
+        return _cut(texts, cut)
+
+
+def _tagged(tag: str, value: Any) -> Any:
+    return beam.pvalue.TaggedOutput(tag, value)
+
+
+def _cut(texts: pa.RecordBatch, truncated: pa.BooleanArray) -> Counter[str]:
+    return Counter(texts.column("dataset").filter(truncated).to_pylist())
+
+
+def _refuse_without_vector(teacher: str, texts: pa.RecordBatch) -> None:
+    """Raises ConfigError that names the first of texts that the teacher gave no vector for, if there are any."""
+    if texts.num_rows:
+        first = texts.slice(0, 1).to_pylist()[0]
+        raise ConfigError(
+            f"teacher {teacher!r} gives no direction (a vector that is not finite, or of length 0) for "
+            f"{texts.num_rows} of a block of texts; the first is of dataset {first['dataset']!r} and begins "
+            f"{first['text'][:_QUOTED]!r}. It overflows in its precision, its weights are damaged, or it knows none of "
+            "the text's words: set teacher.precision=float32, check its files, take another teacher, or take "
+            "the text out of the source. What was encoded before is kept and is not encoded again"
+        )

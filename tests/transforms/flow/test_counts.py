@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.manifest import StageCounts
-from transforms.flow.counts import DISTINCT, KEPT, MERGED, READ, REJECTED, count, stage_counts
+from transforms.flow.counts import DISTINCT, KEPT, MERGED, READ, REJECTED, TRUNCATED, count, stage_counts
 
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(["a", "b"]),
-        st.sampled_from([READ, KEPT, MERGED, REJECTED, DISTINCT]),
+        st.sampled_from([READ, KEPT, MERGED, REJECTED, DISTINCT, TRUNCATED]),
         st.sampled_from(["TIE", "CAPPED"]),
         st.integers(0, 9),
     ),

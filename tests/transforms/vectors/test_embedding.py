@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 import xxhash
 
-from schemas.rows import text_hash
+from schemas.errors import ConfigError
+from schemas.rows import ID, text_hash
 from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, outputs, records, rows_of, shuffle, tally, together
-from transforms.examples.read_rows import CORPUS
+from transforms.examples.read_rows import CORPUS, FILES_TAG
 from transforms.flow.batches import first_words, partitions_of
 from transforms.flow.parts import write_part
 from transforms.text.part_texts import Prompts
@@ -36,15 +37,25 @@ def _vector(text: str) -> bytes:
     return xxhash.xxh3_64_digest(text.encode())
 
 
+#: The texts that ``_Encoder`` gives no vector for, and how long a text it reads.
+BROKEN, LIMIT = "no vector", 8
+
+
 class _Encoder:
     """Vectors that follow from the text, and a memory of what was asked."""
+
+    name = "toy"
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def __call__(self, texts: Sequence[str]) -> pa.FixedSizeBinaryArray:
+    def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
         self.asked.append(list(texts))
-        return pa.array([_vector(text) for text in texts], pa.binary(2 * DIMS))
+        vectors = [None if text.startswith(BROKEN) else _vector(text) for text in texts]
+        return pa.array(vectors, pa.binary(2 * DIMS)), self.truncated(texts)
+
+    def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
+        return pa.array([len(text) > LIMIT for text in texts], pa.bool_())
 
 
 def _spec(folder: Path, mined: Sequence[str] = ("a", "b")) -> TextSpec:
@@ -143,7 +154,8 @@ def test_each_text_is_encoded_once_and_stored_under_its_key(tmp_path: Path) -> N
     assert _store(spec) == {text_hash(text): _vector(text) for text in SEEN}
     assert sum(record["rows"] for record in records(encoded, "vectors")) == len(SEEN)
     assert all((tmp_path / "store" / record["path"]).is_file() for record in records(encoded, "vectors"))
-    assert tally(encoded) == {"a\tdistinct_texts\t": 5, "b\tdistinct_texts\t": 2}
+    numbers = {"a\tdistinct_texts\t": 5, "b\tdistinct_texts\t": 2}
+    assert tally(encoded) == numbers | {"a\ttruncated_texts\t": 2, "b\ttruncated_texts\t": 1}
 
 
 def test_what_the_store_holds_is_counted_again_but_not_encoded_again(tmp_path: Path) -> None:
@@ -183,8 +195,8 @@ def test_length_is_counted_in_bytes_so_that_texts_of_about_as_many_tokens_share_
 
 def test_a_text_of_several_datasets_is_counted_by_the_first_by_name(tmp_path: Path) -> None:
     texts = [("b", "both"), ("a", "both"), ("b", "mine"), ("b", "both")]
-    distinct, _ = to_encode(_spec(tmp_path), 0, _wanted(texts))
-    assert {(row["text"], row["dataset"]) for row in distinct.to_pylist()} == {("both", "a"), ("mine", "b")}
+    _, lacking = to_encode(_spec(tmp_path), 0, _wanted(texts))
+    assert {(row["text"], row["dataset"]) for row in lacking.to_pylist()} == {("both", "a"), ("mine", "b")}
 
 
 def test_which_dataset_counts_a_text_does_not_hang_on_the_rows_of_a_part(tmp_path: Path) -> None:
@@ -205,8 +217,9 @@ def test_only_what_the_store_lacks_is_encoded(tmp_path: Path) -> None:
     known = inside.slice(0, 3)
     vectors = pa.table([known.column("key"), pa.array([b"v" * 8] * 3, pa.binary(8))], vector_schema(DIMS))
     write_vectors(spec.store, 1, PARTITIONS, vectors.sort_by("key"))
-    distinct, lacking = to_encode(spec, 1, inside)
-    assert distinct.num_rows == inside.num_rows
+    held, lacking = to_encode(spec, 1, inside)
+    assert held.column("key").to_pylist() == sorted(known.column("key").to_pylist())
+    assert held.num_rows + lacking.num_rows == inside.num_rows
     assert set(lacking.column("text").to_pylist()) == set(inside.column("text").to_pylist()[3:])
 
 
@@ -215,3 +228,48 @@ def test_blocks_bound_what_the_encoder_sees_at_once(tmp_path: Path) -> None:
     batches = _wanted([("a", str(n)) for n in range(7)]).to_batches()
     list(EncodePartition(_spec(tmp_path), encoder, block=3).process((0, batches)))
     assert [len(block) for block in encoder.asked] == [3, 3, 1]
+
+
+def test_each_block_is_written_before_the_next_is_encoded(tmp_path: Path) -> None:
+    spec, encoder = _spec(tmp_path), _Encoder()
+    batches = _wanted([("a", str(n)) for n in range(7)]).to_batches()
+    for number, written in enumerate(EncodePartition(spec, encoder, block=3).process((0, batches)), start=1):
+        if written.tag != FILES_TAG:
+            break
+        assert len(encoder.asked) == len(list((tmp_path / "store").rglob("*.parquet"))) == number
+    assert number == 4, "three blocks, and then the counts"
+
+
+def _of_first_range(stem: str, wanted: int) -> list[str]:
+    """Texts whose keys lie in the first range."""
+    texts = [f"{stem}{number}" for number in range(50 * wanted)]
+    ranges = partitions_of(first_words(pa.array([text_hash(text) for text in texts], ID)), PARTITIONS)
+    return [text for text, number in zip(texts, ranges, strict=True) if number == 0][:wanted]
+
+
+def test_a_text_without_a_vector_is_named_and_what_was_finished_is_kept(tmp_path: Path) -> None:
+    spec, sound, broken = _spec(tmp_path), _of_first_range("", 4), _of_first_range(BROKEN, 2)
+    wanted = _wanted([("a", text) for text in sound] + [("b", text) for text in broken])
+    for asked in (4, 0):  # on the second run nothing that was finished is asked again
+        encoder = _Encoder()
+        with pytest.raises(ConfigError, match=f"teacher 'toy' .* dataset 'b' and begins '{BROKEN}") as raised:
+            list(EncodePartition(spec, encoder, block=5).process((0, wanted.to_batches())))
+        assert raised.value.exit_code == 2
+        assert len({text for block in encoder.asked for text in block} & set(sound)) == asked
+        assert read_vectors(spec.store, 0, PARTITIONS, DIMS).num_rows == 4
+
+
+@pytest.mark.parametrize("held", [0, 2, 5])
+def test_texts_that_are_cut_are_counted_whether_the_store_holds_them_or_not(tmp_path: Path, held: int) -> None:
+    spec = _spec(tmp_path)
+    texts = [("a", "short"), ("a", "longer than read"), ("b", "this one is too"), ("b", "x"), ("b", "and this of b")]
+    list(EncodePartition(spec, _Encoder()).process((0, _wanted(texts[:held]).to_batches())))
+    counted = tally(outputs(EncodePartition(spec, _Encoder()).process((0, _wanted(texts).to_batches()))))
+    assert counted["a\ttruncated_texts\t"] == 1
+    assert counted["b\ttruncated_texts\t"] == 2
+
+
+def test_a_dataset_without_a_cut_text_counts_none(tmp_path: Path) -> None:
+    step = EncodePartition(_spec(tmp_path), _Encoder())
+    counted = tally(outputs(step.process((0, _wanted([("a", "x")]).to_batches()))))
+    assert counted == {"a\tdistinct_texts\t": 1, "a\ttruncated_texts\t": 0}
