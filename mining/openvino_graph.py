@@ -4,6 +4,7 @@ Converted straight from the loaded torch model, all of its modules, so that pool
 precision are not offered: int8 changed the nearest ten of one text in fourteen.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,8 @@ def _convert(openvino: Any, model: "SentenceTransformer", example: Features) -> 
             found: torch.Tensor = self.model(dict(zip(names, values, strict=True)))["sentence_embedding"]
             return found
 
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated in torch, and says what it takes for a constant
         converted = openvino.convert_model(
             Whole().eval(), example_input=tuple(torch.from_numpy(example[name]) for name in names)
         )
