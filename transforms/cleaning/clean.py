@@ -8,7 +8,7 @@ from schemas.catalog import Adapter, CatalogEntry, LocatedEntry
 from schemas.reasons import RejectReason
 from schemas.rows import CANONICAL, REJECTIONS, TEXTS, row_ids
 from transforms.cleaning.filters import Filtered, filter_rows, scatter
-from transforms.cleaning.language import wrong_language
+from transforms.cleaning.language import surely_declared, wrong_language
 from transforms.cleaning.normalise import normalise_texts
 from transforms.cleaning.params import CleanParams, FilterParams, LanguageParams
 from transforms.flow.rejections import rejection_columns
@@ -80,7 +80,8 @@ def wrong_languages(
     """What is wrong with the language of each row's query or first positive; null where nothing is.
 
     Declared is the row's own language where it has one, else what the entry declares. The sides of parallel text
-    differ, so there each side may be in any language of the entry.
+    differ, so there each side may be in any language of the entry. Any other row stays whose other text is surely in a
+    declared language: a name or a headline may look like anything.
     """
     if entry.adapter is Adapter.BITEXT:
         language = pa.nulls(len(language), pa.string())
@@ -90,8 +91,11 @@ def wrong_languages(
         declared = (tag,) if tag else entry.languages
         for name, texts in (("positive", positive), ("query", query)):
             said = wrong_language(texts.take(pa.array(rows)), declared, params)
-            wrong = pc.is_valid(said).to_numpy(zero_copy_only=False)
-            details[rows[wrong]] = [f"{name}: {what}" for what in said.drop_null().to_pylist()]
+            other = positive if name == "query" else query
+            for place in np.flatnonzero(pc.is_valid(said)).tolist():
+                row, may_clear = int(rows[place]), entry.adapter is not Adapter.BITEXT
+                if not (may_clear and surely_declared(other[row].as_py(), declared, params)):
+                    details[row] = f"{name}: {said[place]}"
     return pa.array(details, pa.string())
 
 

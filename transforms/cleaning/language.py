@@ -6,12 +6,14 @@ Two models are asked, because each alone butchers some language: fastText's lid.
 head of every text; those that are not surely in a declared language are read further, and the few that are not even
 then are shown to langdetect, which costs some hundred times as much. Everything unclear passes.
 
-Passing without a verdict: fewer than 20 letters; words run together; text with the punctuation of source code. A
-script that a language has to itself takes langdetect's place where langdetect does not know the language, and both
-models' for Han: without kana or hangul it is Chinese.
+Passing without a verdict: fewer than 20 letters; words run together; text with the punctuation of source code, and
+text that is mostly figures or names. A script that a language has to itself decides alone: Han without kana or hangul
+is Chinese, and what is declared in such a script is not written in another one. Full-width letters are judged as the
+letters that they are.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
@@ -31,6 +33,7 @@ from transforms.cleaning.language_codes import (
     declared_languages,
     own_script,
     script_language,
+    written_like,
 )
 from transforms.cleaning.params import LanguageParams
 from transforms.flow.made_once import once
@@ -40,6 +43,9 @@ _ADDRESSES = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|@\w+")
 _SIGNS = re.compile(r"[(){}\[\]=;<>_|\\+*#$%^&~`]")
 #: The same without the brackets around names in another script: code has other signs as well.
 _SIGNS_BESIDE_NAMES = re.compile(r"[{}\[\]=;<>_|\\+*#$%^&~`]")
+#: A word that begins with a capital letter or stands in capitals, and any word, of scripts that have them.
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_WIDE = re.compile("[\uff10-\uff5e]")
 #: How many labels fastText is asked for where it doubts.
 _CHOICES = 8
 #: fastText takes Chinese for these at times, though they are hardly ever written in Han alone.
@@ -106,7 +112,7 @@ def wrong_language(texts: pa.Array, declared: Iterable[str], params: LanguagePar
     allowed = declared_languages(frozenset(declared))
     if not allowed:
         return pa.nulls(len(texts), pa.string())
-    heads = pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, params.head), "\n", " ")
+    heads = folded_width(pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, params.head), "\n", " "))
     (rows,) = np.nonzero(_needs_model(heads, allowed, params))
     details: list[str | None] = [None] * len(texts)
     passed: set[str] = set()
@@ -118,6 +124,46 @@ def wrong_language(texts: pa.Array, declared: Iterable[str], params: LanguagePar
         else:
             details[row] = find_fault(texts[row].as_py(), allowed, params)
     return pa.array(details, pa.string())
+
+
+def folded_width(texts: pa.Array) -> pa.Array:
+    """Texts with full-width letters and digits as the plain ones, as an encoder's tokenizer sees them."""
+    wide = pc.fill_null(pc.match_substring_regex(texts, _WIDE.pattern), False)
+    if not pc.any(wide).as_py():
+        return texts
+    plain = [unicodedata.normalize("NFKC", text) for text in texts.filter(wide).to_pylist()]
+    return pc.replace_with_mask(texts, wide, pa.array(plain, texts.type))
+
+
+def surely_declared(text: str | None, declared: Iterable[str], params: LanguageParams) -> bool:
+    """Whether fastText is sure that a text of enough letters is in a declared language."""
+    allowed = declared_languages(frozenset(declared))
+    text = _legible(text or "", params)
+    if sum(map(str.isalpha, text)) < params.min_letters:
+        return False
+    reading = _Reading(text, 0, script_language(text, params.min_script), _fasttext_opinions(text), allowed)
+    return reading.declared >= params.clears
+
+
+def _legible(text: str, params: LanguageParams) -> str:
+    """The beginning of a text in one line, without addresses, its letters in plain width."""
+    text = " ".join(_ADDRESSES.sub(" ", text[: params.reach]).split())
+    return unicodedata.normalize("NFKC", text) if _WIDE.search(text) else text
+
+
+def _is_code(text: str, signs: re.Pattern[str], params: LanguageParams) -> bool:
+    found = signs.findall(text)
+    return len(found) > params.max_signs * len(text) and len(set(found)) >= params.min_sign_kinds
+
+
+def _is_figures_or_names(text: str, letters: int, params: LanguageParams) -> bool:
+    """Whether a text is mostly figures, or mostly names: words with a capital letter among some without one."""
+    digits = sum(map(str.isdigit, text))
+    if digits > params.max_figures * (letters + digits):
+        return True
+    words = _WORD.findall(text)
+    large = sum(word[0].isupper() for word in words)
+    return params.max_names * len(words) < large < params.titled * len(words)
 
 
 def _needs_model(heads: pa.StringArray, allowed: frozenset[str], params: LanguageParams) -> np.ndarray[Any, Any]:
@@ -135,31 +181,41 @@ def _needs_model(heads: pa.StringArray, allowed: frozenset[str], params: Languag
 
 def find_fault(text: str, allowed: frozenset[str], params: LanguageParams) -> str | None:
     """What both models say about a text in none of the allowed (canonical) languages; None without such a verdict."""
-    text = " ".join(_ADDRESSES.sub(" ", text[: params.reach]).split())
+    text = _legible(text, params)
     letters = sum(map(str.isalpha, text))
     if letters < params.min_letters:
         return None
     script = script_language(text, params.min_script)
     signs = _SIGNS_BESIDE_NAMES if script else _SIGNS
-    if script in allowed or len(signs.findall(text)) > params.max_signs * len(text):
+    if script in written_like(allowed) or _is_code(text, signs, params):
+        return None
+    if not script and _is_figures_or_names(text, letters, params):
         return None
     reading = _Reading(text, letters, script, _fasttext_opinions(text), allowed)
     if not reading.opinions:
         return None
-    if script == "zh" or (script not in KNOWN_TO_LANGDETECT | {""}):
+    if script == "zh" or (script not in KNOWN_TO_LANGDETECT | {""}) or (script and not reading.is_trusted):
         return _fault_of_script(reading, params)
+    if not script and _lacks_its_script(reading, params):
+        return reading.fault("its script", reading.opinions[0], Opinion("", 1.0))
     is_long = reading.is_trusted and letters >= params.many_letters
     return _fault_of_many_letters(reading, params) if is_long else _fault_of_few_letters(reading, params)
 
 
+def _lacks_its_script(reading: _Reading, params: LanguageParams) -> bool:
+    """Whether many letters are in none of the scripts in which all declared languages, unknown to langdetect, stand."""
+    scripts = _own_scripts(reading.allowed)
+    if reading.is_trusted or len(scripts) < len(reading.allowed) or reading.letters < params.many_letters:
+        return False
+    own = len(re.findall(f"[{''.join(scripts.values())}]", reading.text))
+    return own < params.own_script * reading.letters
+
+
 def _fault_of_script(reading: _Reading, params: LanguageParams) -> str | None:
-    """Many letters in Han are Chinese; of other scripts, and of few letters, fastText must say the same."""
+    """Many letters in a script that a language has to itself are of this language; of few fastText must say so too."""
     first, second = reading.opinions[0], Opinion(reading.script, 1.0)
     is_named = first.language == reading.script and first.confidence >= reading.least(params)
-    if reading.script == "zh":
-        agrees = is_named or reading.letters >= params.many_letters
-    else:
-        agrees = is_named and reading.is_trusted
+    agrees = is_named or reading.letters >= params.many_letters
     is_foreign = agrees and reading.declared < params.fasttext_declared
     return reading.fault("the script", first, second) if is_foreign else None
 
@@ -187,7 +243,15 @@ def _fault_of_many_letters(reading: _Reading, params: LanguageParams) -> str | N
     if any(opinion.language in reading.allowed | {""} for opinion in opinions):
         return None
     first = suspects.get(opinions[0].language, reading.opinions[0] if is_unlikely else None)
-    return None if first is None else reading.fault("langdetect", first, opinions[0])
+    if first is None or not _is_confident(first, reading, params):
+        return None
+    return reading.fault("langdetect", first, opinions[0])
+
+
+def _is_confident(first: Opinion, reading: _Reading, params: LanguageParams) -> bool:
+    """Whether fastText says a foreign language with some confidence itself, or hardly finds the declared ones."""
+    is_overlooked = first.language in _overlooked(reading.allowed)
+    return is_overlooked or first.confidence >= params.min_confidence or reading.declared < params.fasttext_hardly
 
 
 def _suspects(reading: _Reading, params: LanguageParams) -> dict[str, Opinion]:

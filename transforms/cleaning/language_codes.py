@@ -73,15 +73,23 @@ _OWN_SCRIPTS = {
 }
 
 
+#: Languages that are written in the script of another one, which counts as theirs.
+_WRITTEN_LIKE = {"ti": "am", "as": "bn", "yi": "he"}
+
 #: A character of any of these scripts.
 _OWN_CHARACTERS = re.compile(f"[{''.join(_OWN_SCRIPTS.values())}]")
 
 
 def own_script(language: str) -> str | None:
-    """The characters of the script that this language (canonical) has to itself, as they stand in the brackets of a
-    regular expression; None where it shares its script.
+    """The characters of the script that this language (canonical) has (nearly) to itself, as they stand in the brackets
+    of a regular expression; None where it shares its script.
     """
-    return _OWN_SCRIPTS.get(language)
+    return _OWN_SCRIPTS.get(_WRITTEN_LIKE.get(language, language))
+
+
+def written_like(languages: frozenset[str]) -> frozenset[str]:
+    """Languages with those whose script they are written in."""
+    return languages | {_WRITTEN_LIKE[language] for language in languages if language in _WRITTEN_LIKE}
 
 
 def script_language(text: str, least: float) -> str:

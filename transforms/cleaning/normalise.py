@@ -1,13 +1,15 @@
 """Texts as every later step sees them: NFC, without entities, HTML tags, control characters and stray white space.
 
-Normalisation runs to its fixed point, so that it is idempotent: ``&amp;lt;b&amp;gt;`` ends as what ``<b>`` ends as.
-It is made for prose. Source code keeps its lines but not its indentation, and a text *about* HTML loses the tags it
-quotes, escaped or not, unless their names are ordinary words (``<table>``) that nothing closes.
+Tags go first, then entities become characters: an escaped tag is text (``write &lt;b&gt; around it``). So a text is
+normalised once, or escaped before it is again (``escaped``). It is made for prose. Source code keeps its lines but not
+its indentation, and a text *about* HTML loses the tags that it quotes without escaping them, unless their names are
+ordinary words (``<table>``) that nothing closes.
 """
 
 import html
 import re
 import unicodedata
+from collections.abc import Callable
 from html.entities import html5
 
 import pyarrow as pa
@@ -41,7 +43,8 @@ _WORDS = _names(
 
 _AMPERSANDS = re.compile(r"&(?:(?:amp|AMP|#0*38|#[xX]0*26);)+")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)((?:\s|/)[^<>]*)?>")
+#: A ``>`` in the quotes of an attribute ends no tag.
+_TAG = re.compile(r"""<(/?)([A-Za-z][A-Za-z0-9]*)((?:\s|/)(?>(?:=\s*"[^"<]*"|=\s*'[^'<]*'|[^<>])*))?>""")
 _CLOSING = re.compile(r"</([A-Za-z][A-Za-z0-9]*)\s*>")
 #: What is no text at all. Each alternative stops where the next one could begin, so the search stays linear.
 _HIDDEN = re.compile(
@@ -92,27 +95,38 @@ def normalise_texts(texts: pa.Array) -> pa.Array:
 
 
 def normalise_text(text: str) -> str:
-    """One text, normalised; ``normalise_text(normalise_text(t)) == normalise_text(t)``.
+    """One text, normalised; ``normalise_text(escaped(normalise_text(t))) == normalise_text(t)``.
 
-    Entities that HTML knows become their characters (also where they were escaped twice), comments, scripts and tags
-    of HTML elements go (``<num>`` and other words in angle brackets stay), then invisible characters; the rest is put
-    into NFC. A run of white space becomes one line break if it holds one, else one blank.
+    Comments, scripts and tags of HTML elements go (``<num>`` and other words in angle brackets stay), then entities
+    that HTML knows become their characters (also where they were escaped twice), and invisible characters go; the rest
+    is put into NFC. A run of white space becomes one line break if it holds one, else one blank.
     """
-    while True:
-        plain = _fold(unicodedata.normalize("NFC", _without_invisible(_without_markup(text))))
-        if plain == text or ("&" not in plain and "<" not in plain):
-            return plain
-        text = plain
+    text = _to_the_end(_without_entities, _to_the_end(_without_markup, _without_invisible(text)))
+    return _to_the_end(lambda rest: _fold(unicodedata.normalize("NFC", _without_invisible(rest))), text)
+
+
+def escaped(texts: pa.Array) -> pa.Array:
+    """Normalised texts in the form that normalisation gives back: with ``&`` and ``<`` as entities."""
+    return pc.replace_substring(pc.replace_substring(texts, "&", "&amp;"), "<", "&lt;")
+
+
+def _to_the_end(step: Callable[[str], str], text: str) -> str:
+    """What a step leaves when it changes nothing any more."""
+    while (left := step(text)) != text:
+        text = left
+    return text
 
 
 def _without_markup(text: str) -> str:
-    if "&" in text:
-        text = _ENTITY.sub(_character, _AMPERSANDS.sub("&", text))
     if "<" not in text:
         return text
     text = _HIDDEN.sub("\n", text)
     closed = {name.lower() for name in _CLOSING.findall(text)}
     return _TAG.sub(lambda tag: _replacement(tag, closed), text)
+
+
+def _without_entities(text: str) -> str:
+    return _ENTITY.sub(_character, _AMPERSANDS.sub("&", text)) if "&" in text else text
 
 
 def _character(entity: re.Match[str]) -> str:

@@ -40,20 +40,30 @@ class FilterParams:
 class LanguageParams:
     """Thresholds of the language check, set on 290 splits of public data in 35 languages and on planted sentences.
 
-    ``head``, ``reach``: characters that fastText sees of every text, and of one that it doubts.
-    ``fasttext_declared``: fastText's confidence in the declared languages from which a text passes, its head first;
-    unless it finds a language that it overlooks there (Afrikaans in Dutch) with ``fasttext_overlooked`` or more.
-    ``min_letters``: below, no verdict. From ``many_letters`` on (and where langdetect knows the declared languages) a
-    text is foreign if langdetect finds no declared language in it in any of its seven trials, and names a language that
-    fastText finds at least ``min_ratio`` as likely as its first choice. Where fastText finds the declared ones unlikely
-    (below ``fasttext_unlikely``) any language will do, in words of ``plain_word`` letters at most: so are languages
-    found that neither model knows, such as Hausa. Names of diseases look like them, but are longer.
-    ``fasttext_few``, ``langdetect_few``: in fewer letters both must name the same undeclared language, this surely.
-    ``doubtful``: where a declared language is unknown to langdetect, both must name the same language, this surely.
-    ``min_script``: share of characters in a declared language's own script from which a text passes without a model;
-    Han counts for Chinese where there is no kana or hangul. An abstract full of English terms is Chinese still.
-    ``max_word``, ``max_signs``: letters a word (``tsinghuauniversitylibrary`` is of no language) and share of signs
-    above which there is no verdict: 90 % of Python functions have more than 4 % of signs, 0.2 % of sentences.
+    ``head``: characters of a text that fastText sees first. ``reach``: characters that it sees of a text that it
+    doubts. ``fasttext_declared``: fastText's confidence in the declared languages from which a text passes, its head
+    first. ``fasttext_overlooked``: unless it finds a language that it overlooks there (Afrikaans in Dutch) with so much
+    or more. ``min_letters``: in fewer letters there is no verdict. ``many_letters``: from so many letters on (and where
+    langdetect knows the declared languages) a text is foreign if langdetect finds no declared language in it in any of
+    its seven trials, and names a likely one. ``min_ratio``: likely is what fastText finds at least so likely as its
+    first choice. ``fasttext_unlikely``: where fastText finds the declared ones less likely than this any language will
+    do. ``plain_word``: that is in words of so many letters at most: so are languages found that neither model knows,
+    such as Hausa. Names of diseases look like them, but are longer. ``fasttext_few``: in fewer letters both must name
+    the same undeclared language, fastText this surely. ``langdetect_few``: and langdetect this surely. ``doubtful``:
+    where a declared language is unknown to langdetect, both must name the same language, this surely. ``min_script``:
+    share of characters in a declared language's own script from which a text passes without a model; Han counts for
+    Chinese where there is no kana or hangul. An abstract full of English terms is Chinese still. ``max_word``: letters
+    a word above which there is no verdict (``tsinghuauniversitylibrary`` is of no language). ``max_signs``: share of
+    signs above which there is no verdict: 90 % of Python functions have more than 4 % of signs, 0.2 % of sentences.
+    ``min_sign_kinds``: if they are of so many kinds or more; ``==== Heading ====`` has many of one kind.
+    ``max_figures``: share of digits among letters and digits above which there is no verdict (``Shr 28 cts vs 22
+    cts``). ``max_names``: share of words that begin with a capital letter above which there is no verdict (titles full
+    of foreign names). ``titled``: a text with more than this share writes all its words so, which says nothing of
+    names. ``min_confidence``: what fastText must give the language that langdetect finds in many letters.
+    ``fasttext_hardly``: unless it finds the declared ones so unlikely, then any language will do. ``clears``:
+    fastText's confidence that another text of the row is in a declared language, from which the row stays.
+    ``own_script``: where a declared language has a script of its own and is unknown to langdetect, a text of
+    ``many_letters`` with a smaller share of it is foreign.
     """
 
     head: int = 48
@@ -71,6 +81,14 @@ class LanguageParams:
     max_word: float = 15.0
     plain_word: float = 8.0
     max_signs: float = 0.04
+    min_sign_kinds: int = 3
+    max_figures: float = 0.15
+    max_names: float = 0.6
+    titled: float = 0.9
+    min_confidence: float = 0.1
+    fasttext_hardly: float = 0.1
+    clears: float = 0.8
+    own_script: float = 0.05
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

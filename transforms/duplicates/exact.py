@@ -40,7 +40,7 @@ from transforms.text.matching import matching_forms, text_hashes
 Keyed = tuple[int, pa.RecordBatch]
 
 #: A row on its way to those with the same key (two words). ``label``, ``says``: hashes of its set of labels, and of it
-#: with the score. ``labels``: a hash of each label where there are several.
+#: with the score. ``labels``: a hash of each label where there are several. ``marked``: of its texts with their marks.
 KEYS = pa.schema(
     [
         pa.field("high", pa.uint64(), nullable=False),
@@ -49,6 +49,7 @@ KEYS = pa.schema(
         pa.field("label", pa.uint64(), nullable=False),
         pa.field("says", pa.uint64(), nullable=False),
         pa.field("labels", LABEL_WORDS),
+        pa.field("marked", pa.uint64(), nullable=False),
         *RANKS,
         pa.field("part", pa.int64(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),
@@ -88,11 +89,25 @@ def says(rows: pa.Table, scopes: Scopes) -> Words:
     return np.where(whole, statement_words(rows), np.uint64(0))
 
 
+def marked_words(rows: pa.Table) -> Words:
+    """A hash of each row's texts with their marks, case aside; 0 where no row has a label or a score.
+
+    A label may hang on marks alone: ``what a result :)`` and ``:(``, ``5 degrees`` and ``-5 degrees``.
+    """
+    if all(rows.column(name).null_count == rows.num_rows for name in ("label", "score")):
+        return np.zeros(rows.num_rows, np.uint64)
+    lists = rows.column("positives").combine_chunks()
+    counts = pc.list_value_length(lists).to_numpy().astype(np.int64)
+    positives = text_hashes(pc.utf8_lower(lists.flatten()))[:, 0]
+    queries = text_hashes(pc.utf8_lower(rows.column("query").combine_chunks()))[:, 0]
+    return mixed(queries) + mixed(sums_by_row(mixed(positives + _TEXT_SALT[0]), counts))
+
+
 def key_rows(rows: pa.Table, part: int, scopes: Scopes) -> pa.Table:
     """KEYS of the rows of a part."""
     high, low = exact_keys(rows, scopes)
-    statements = [label_words(rows), says(rows, scopes), each_label(rows)]
-    columns = [high, low, rows.column("dataset"), *statements, *rank_columns(rows, scopes)]
+    said = [label_words(rows), says(rows, scopes), each_label(rows), marked_words(rows)]
+    columns = [high, low, rows.column("dataset"), *said, *rank_columns(rows, scopes)]
     numbers = [np.full(rows.num_rows, part), np.arange(rows.num_rows, dtype=np.int32)]
     return pa.table([*columns, *numbers], schema=KEYS)
 
@@ -111,29 +126,34 @@ def run_lengths(starts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int6
     return lengths
 
 
-def statements_of(keys: pa.Table) -> npt.NDArray[np.int64]:
-    """For each row how many different things its dataset says about the row's texts; above 1 it contradicts itself."""
+def statements_of(keys: pa.Table, *besides: str) -> npt.NDArray[np.int64]:
+    """For each row how many different things its dataset says about the row's texts, and what else must be equal."""
     codes = keys.column("dataset").combine_chunks().dictionary_encode().indices.to_numpy()
-    high, low, says = (keys.column(name).to_numpy() for name in ("high", "low", "says"))
-    order = np.lexsort((says, codes, low, high))
-    high, low, codes, says = high[order], low[order], codes[order], says[order]
-    starts = run_starts(high, low, codes)
+    names = ("high", "low", *besides)
+    same = [*(keys.column(name).to_numpy() for name in names), codes]
+    says = keys.column("says").to_numpy()
+    order = np.lexsort((says, *same[::-1]))
+    same, says = [column[order] for column in same], says[order]
+    starts = run_starts(*same)
     new = np.zeros(len(order), np.int64)
-    new[run_starts(high, low, codes, says)] = 1
+    new[run_starts(*same, says)] = 1
     statements = np.empty(len(order), np.int64)
     statements[order] = np.repeat(np.add.reduceat(new, starts), run_lengths(starts, len(order))) if len(order) else 0
     return statements
 
 
-def with_overlaps(keys: pa.Table) -> pa.Table:
-    """KEYS in which rows of one text whose sets of labels all hang together say the same as the first of them."""
-    words = {name: keys.column(name).to_numpy().copy() for name in ("high", "low", "label", "says")}
+def with_overlaps(keys: pa.Table, *besides: str) -> pa.Table:
+    """KEYS in which rows of one text whose sets of labels all hang together say the same as the first of them;
+    ``besides``: what else must be equal.
+    """
+    words = {name: keys.column(name).to_numpy().copy() for name in ("high", "low", "label", "says", *besides)}
     several = keys.column("labels").is_valid().to_numpy()
     places = np.flatnonzero(np.isin(words["high"], words["high"][several]))
-    texts: dict[tuple[str, int, int], list[int]] = {}
+    texts: dict[tuple[str, tuple[int, ...]], list[int]] = {}
     names = keys.column("dataset").take(pa.array(places)).to_pylist()
     for name, place in zip(names, places.tolist(), strict=True):
-        texts.setdefault((name, int(words["high"][place]), int(words["low"][place])), []).append(place)
+        same = tuple(int(words[key][place]) for key in ("high", "low", *besides))
+        texts.setdefault((name, same), []).append(place)
     labels = keys.column("labels")
     for rows in texts.values():
         if hang_together([set(labels[row].as_py() or [int(words["label"][row])]) for row in rows]):
@@ -156,27 +176,31 @@ def hang_together(sets: list[set[int]]) -> bool:
 def decide_exact(keys: pa.Table, scopes: Scopes) -> pa.Table:
     """Decisions (DECIDED) about rows that were brought together by their keys; all rows with equal keys are there.
 
-    A dataset that says different things about the same texts loses all these rows: CONFLICTING_LABEL. Labels are sets,
-    and sets that have a label in common, be it by way of others, do not contradict each other. Of the others with equal
-    keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
+    A dataset that says different things about the same texts, marks and all, loses all these rows: CONFLICTING_LABEL.
+    Where it says different things about texts that differ in their marks, these are told apart by them. Labels are
+    sets, and sets that have a label in common, be it by way of others, do not contradict each other. Of the others with
+    equal keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
     """
     if keys.column("labels").null_count < keys.num_rows:
-        keys = with_overlaps(keys)
-    statements = statements_of(keys)
+        keys = with_overlaps(with_overlaps(keys, "marked"))
+    statements = statements_of(keys, "marked")
     conflicts = statements > 1
     conflicting = keys.filter(pa.array(conflicts))
     details = [f"{number} different labels or scores for the same text" for number in statements[conflicts].tolist()]
+    apart = np.where(statements_of(keys) > 1, keys.column("marked").to_numpy(), np.uint64(0))
+    others = keys.append_column("apart", pa.array(apart)).filter(pa.array(~conflicts))
     return pa.concat_tables(
         [
             _decided(conflicting, RejectReason.CONFLICTING_LABEL, details, pa.nulls(len(details), pa.binary(16))),
-            _duplicates(keys.filter(pa.array(~conflicts)), scopes),
+            _duplicates(others, scopes),
         ]
     )
 
 
 def _duplicates(keys: pa.Table, scopes: Scopes) -> pa.Table:
-    ordered = keys.sort_by([("high", "ascending"), ("low", "ascending"), ("label", "ascending"), *SURVIVAL])
-    starts = run_starts(*(ordered.column(name).to_numpy() for name in ("high", "low", "label")))
+    same = ("high", "low", "label", "apart")
+    ordered = keys.sort_by([*((name, "ascending") for name in same), *SURVIVAL])
+    starts = run_starts(*(ordered.column(name).to_numpy() for name in same))
     firsts = np.repeat(starts, run_lengths(starts, ordered.num_rows))
     gone = np.flatnonzero(firsts != np.arange(ordered.num_rows))
     survivors = ordered.take(pa.array(firsts[gone]))

@@ -134,22 +134,27 @@ def _numbers(forms: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(forms, r"\P{Nd}+", " ")
 
 
-def must_match(rows: pa.Table, scopes: Scopes, query: pa.Array, positive: pa.Array, question_width: int) -> Words:
+def must_match(
+    rows: pa.Table, scopes: Scopes, query: pa.Array, positive: pa.Array, params: VerificationParams
+) -> Words:
     """A word of what must be equal for rows to be near-duplicates: scope, labels, and of a pair's query and positives,
-    where these are compared, the numbers in them; of a query that is a question (``VerificationParams``) all of it.
+    where these are compared, the numbers in them; of a query that is a question all of it, and of a labelled text that
+    is short (``VerificationParams``).
     """
-    said = text_hashes(pc.if_else(is_question(query, question_width), query, _numbers(query)))[:, 0]
+    is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).combine_chunks()
+    is_short = pc.if_else(is_pair, is_question(query, params.question_width), is_question(query, params.labelled_width))
+    said = mixed(text_hashes(pc.if_else(is_short, query, _numbers(query)))[:, 0])
     figures = mixed(text_hashes(_numbers(positive))[:, 0])
-    is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).to_numpy()
     words = mixed(scope_tags(rows, scopes)) + label_words(rows)
-    return mixed(words) + np.where(is_pair, mixed(said) + figures, 0)
+    pairs, compared = (mask.to_numpy(zero_copy_only=False) for mask in (is_pair, pc.or_(is_pair, is_short)))
+    return mixed(words) + np.where(compared, said, 0) + np.where(pairs, figures, 0)
 
 
 def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes, params: VerificationParams) -> pa.Table:
     """CANDIDATES: the labelled rows of a part with what verification needs to know about them."""
     chosen = rows.take(labels.column("row"))
     query, positive = compared_fields(chosen, scopes)
-    words = must_match(chosen, scopes, query, positive, params.question_width)
+    words = must_match(chosen, scopes, query, positive, params)
     columns = [*labels.select(LABELS.names).columns, *rank_columns(chosen, scopes), words, query, positive]
     return pa.table(columns, schema=CANDIDATES)
 

@@ -61,12 +61,15 @@ class VerificationParams:
     a query that comes with positives and takes fewer columns (East Asian characters take two) is a question, and
     questions must be equal: with another word they have another answer, often in the same passage, and yet from 120
     characters on a Jaccard of 0.8 or more. Longer ones must agree in their numbers, and so must positives.
+    ``labelled_width``: the same of texts without positives, those of classes: "what is the time difference between here
+    and japan" may have another label than "... there", and is another example in any case. 0: none is too short.
     ``family_jaccard``: rows that resemble a representative this much bear witness whether it fills a template.
     ``spare_templates``: whether rows that only fill the same template stay.
     """
 
     jaccard: float = 0.8
     question_width: int = 200
+    labelled_width: int = 200
     family_jaccard: float = 0.6
     spare_templates: bool = True
 
@@ -76,8 +79,9 @@ class VerificationParams:
                 f"family_jaccard {self.family_jaccard} and jaccard {self.jaccard} must satisfy "
                 "0 < family_jaccard <= jaccard <= 1"
             )
-        if self.question_width < 0:
-            raise ValueError(f"question_width is {self.question_width}, must not be negative")
+        for name in ("question_width", "labelled_width"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, must not be negative")
 
 
 Components = Literal["auto", "one_worker", "rounds"]

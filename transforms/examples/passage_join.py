@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from schemas.rows import ADAPTED
 from transforms.cleaning.clean import clean_rows
+from transforms.cleaning.normalise import escaped
 from transforms.examples.grouping import MEMBERS, group_members
 from transforms.examples.read_rows import COUNTS_TAG, PASSAGE_ADDRESSES, ReadSpec, publish_rejections
 from transforms.flow import progress
@@ -107,6 +108,7 @@ class FetchPassages(OverlappingDoFn):
         part, batches = element
         wanted = pa.Table.from_batches(list(batches), schema=WANTED)
         texts = read_part(self._spec.corpus, part, ["text"]).column("text").take(wanted.column("row"))
+        texts = escaped(texts)  # they are normalised, and will be again with the rest of their row
         members = wanted.drop_columns("row").set_column(MEMBERS.get_field_index("text"), MEMBERS.field("text"), texts)
         yield from by_partition(members, partitions_of(first_words(members.column("group")), self._spec.num_partitions))
 

@@ -52,17 +52,20 @@ def plain_decide(rows: list[dict[str, Any]]) -> dict[int, tuple[str, bytes | Non
     table = canonical_rows(rows).to_pylist()
     scopes = [SCOPES.get(row["dataset"], DedupScope()) for row in table]
     keys = [plain_key(row, scope) for row, scope in zip(table, scopes, strict=True)]
-    said = defaultdict(set)
+    said, marked, says = defaultdict(set), [], any(row["label"] or row["score"] for row in table)
     for row, key in zip(table, keys, strict=True):
-        said[row["dataset"], key].add((row["label"], row["score"]) if key[0] == "both" else None)
+        marked.append((row["query"].lower(), tuple(sorted(map(str.lower, row["positives"])))) if says else None)
+        for besides in ((), (marked[-1],)):
+            said[row["dataset"], key, *besides].add((row["label"], row["score"]) if key[0] == "both" else None)
     decided, groups = {}, defaultdict(list)
     for number, (row, key) in enumerate(zip(table, keys, strict=True)):
-        if len(said[row["dataset"], key]) > 1:
+        apart = marked[number] if len(said[row["dataset"], key]) > 1 else None
+        if len(said[row["dataset"], key, marked[number]]) > 1:
             decided[number] = ("CONFLICTING_LABEL", None)
         else:
             texts = [row["query"], *row["positives"], *row["negatives"]]
             rank = (scopes[number].priority, -len(texts), -sum(map(len, texts)), row["id"], number)
-            groups[key, row["label"]].append((rank, number))
+            groups[key, row["label"], apart].append((rank, number))
     for group in groups.values():
         (_, survivor), *others = sorted(group)
         decided |= {number: ("EXACT_DUPLICATE", table[survivor]["id"]) for _, number in others}
@@ -102,7 +105,19 @@ def test_one_text_with_two_labels_loses_all_its_rows_in_its_dataset_only() -> No
     labels = [("w", "x"), ("w", "y"), ("w", "x"), ("v", "x"), ("v", "y!"), ("a", "x")]
     queries = ["Fine!", "fine", "FINE", "fine", "other", "fine"]
     rows = [{"query": q, "dataset": d, "label": label} for (d, label), q in zip(labels, queries, strict=True)]
-    assert decide(rows) == dict.fromkeys(range(3), ("CONFLICTING_LABEL", None))
+    assert decide(rows) == dict.fromkeys((1, 2), ("CONFLICTING_LABEL", None))  # "Fine!" has another mark
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("what a result :)", "what a result :("), ("-5 degrees", "5 degrees"), ("tonight?", "tonight.")],
+)
+def test_texts_whose_labels_hang_on_marks_stay(one: str, other: str) -> None:
+    rows = [{"query": one, "label": "x"}, {"query": other, "label": "y"}]
+    assert decide(rows) == {}
+    assert len(decide([*rows, {"query": one.upper(), "label": "x"}])) == 1
+    assert set(decide([*rows, {"query": other, "label": "x"}])) == {1, 2}
+    assert len(decide([{"query": text, "label": "x"} for text in (one, other)])) == 1
 
 
 def test_one_pair_with_two_scores_is_a_conflict() -> None:
