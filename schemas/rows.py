@@ -7,7 +7,9 @@ row has the same id whatever the order, the names and the number of its source f
 import json
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 ID = pa.binary(16)
@@ -118,9 +120,44 @@ def row_ids(rows: pa.RecordBatch | pa.Table) -> pa.Array:
     Language, instruction and other labels belong to it, so that rows with equal ids are equal in every byte written.
     """
     names = ("dataset", "language", "instruction", "query", "positives", "negatives", "label", "other_labels", "score")
-    columns = [rows.column(name).to_pylist() for name in names]
-    encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for every row
-    return pa.array([xxhash.xxh3_128_digest(encode(values).encode()) for values in zip(*columns, strict=True)], type=ID)
+    written = [_as_json(rows.column(name)) for name in names]
+    texts = _between("[", pc.binary_join_element_wise(*written, _large(", ")), "]")
+    return pa.array([xxhash.xxh3_128_digest(text) for text in texts.cast(pa.large_binary()).to_pylist()], type=ID)
+
+
+def _large(text: str) -> pa.Scalar:
+    return pa.scalar(text, pa.large_string())
+
+
+def _between(first: str, texts: pa.LargeStringArray, last: str) -> pa.LargeStringArray:
+    return pc.binary_join_element_wise(_large(first), texts, _large(last), _large(""))
+
+
+def _as_json(column: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
+    """Each value of a column as ``json.dumps(value, ensure_ascii=False)`` writes it."""
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_list(values.type):
+        quoted = _quoted(pc.list_flatten(values))
+        lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+        written = _between("[", pc.binary_join(pa.LargeListArray.from_arrays(offsets, quoted), _large(", ")), "]")
+        return pc.if_else(values.is_valid(), written, _large("null"))
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return _quoted(values)
+    encoded = pc.dictionary_encode(values, null_encoding="encode")
+    texts = pa.array([json.dumps(value) for value in encoded.dictionary.to_pylist()], pa.large_string())
+    return texts.take(encoded.indices)
+
+
+def _quoted(texts: pa.Array) -> pa.LargeStringArray:
+    """Strings of JSON; null for null."""
+    plain = texts.cast(pa.large_string())
+    escapes = pc.fill_null(pc.match_substring_regex(plain, r'["\\\x00-\x1f]'), False)
+    if pc.any(escapes).as_py():
+        encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for every text
+        inner = [encode(text)[1:-1] for text in plain.filter(escapes).to_pylist()]
+        plain = pc.replace_with_mask(plain, escapes, pa.array(inner, pa.large_string()))
+    return pc.fill_null(_between('"', plain, '"'), _large("null"))
 
 
 _ADDRESSED = [

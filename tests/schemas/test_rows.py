@@ -1,5 +1,6 @@
 """Ids of rows: they follow from what a row says, from all of it, and from nothing else."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,3 +122,29 @@ def test_an_adapted_row_is_a_canonical_one_without_dataset_and_id() -> None:
 def test_provenance_reaches_no_shard() -> None:
     assert "provenance" not in SHARD.names
     assert "provenance" not in MINED.names
+
+
+_NAMES = ("dataset", "language", "instruction", "query", "positives", "negatives", "label", "other_labels", "score")
+_TEXT = st.text(alphabet=st.sampled_from(list('ab"\\/\n\t\x00\x1f\x7fé语😀, []')), max_size=6)
+_ROW = st.fixed_dictionaries(
+    {
+        "dataset": _TEXT,
+        "language": _TEXT,
+        "instruction": st.none() | _TEXT,
+        "query": _TEXT,
+        "positives": st.lists(_TEXT, max_size=3),
+        "negatives": st.lists(_TEXT, max_size=2),
+        "label": st.none() | _TEXT,
+        "other_labels": st.lists(_TEXT, max_size=2),
+        "score": st.sampled_from([None, 0.0, 0.1, 1.0, 4.2]),
+    }
+)
+
+
+@given(st.lists(_ROW, max_size=5))
+def test_ids_are_those_of_the_rows_as_json(rows: list[dict[str, Any]]) -> None:
+    table = pa.Table.from_pylist(rows, pa.schema([CANONICAL.field(name) for name in _NAMES]))
+    values = [[row[name] for name in _NAMES] for row in table.to_pylist()]
+    expected = [xxhash.xxh3_128_digest(json.dumps(row, ensure_ascii=False).encode()) for row in values]
+    assert row_ids(table).to_pylist() == expected
+    assert row_ids(table.slice(1)).to_pylist() == expected[1:]

@@ -33,6 +33,7 @@ from transforms.cleaning.language_codes import (
     declared_languages,
     own_script,
     script_language,
+    telling_words,
     written_like,
 )
 from transforms.cleaning.params import LanguageParams
@@ -167,7 +168,7 @@ def _is_figures_or_names(text: str, letters: int, params: LanguageParams) -> boo
 
 
 def _needs_model(heads: pa.StringArray, allowed: frozenset[str], params: LanguageParams) -> np.ndarray[Any, Any]:
-    """Which heads are neither too short nor in the own script of a declared language."""
+    """Which heads are neither too short, nor in the own script of a declared language, nor full of its own words."""
     lengths = pc.utf8_length(heads)
     needed = pc.greater_equal(lengths, params.min_letters)
     for language, characters in _own_scripts(allowed).items():
@@ -176,6 +177,9 @@ def _needs_model(heads: pa.StringArray, allowed: frozenset[str], params: Languag
         if language == "zh":
             is_own = pc.and_not(is_own, pc.match_substring_regex(heads, f"[{own_script('ja')}{own_script('ko')}]"))
         needed = pc.and_not(needed, is_own)
+    for words in filter(None, map(telling_words, sorted(allowed))):
+        speaks = pc.greater_equal(pc.count_substring_regex(heads, words), params.min_telling_words)
+        needed = pc.and_not(needed, pc.and_(speaks, pc.string_is_ascii(heads)))
     return np.asarray(pc.fill_null(needed, False))
 
 

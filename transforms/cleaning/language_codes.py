@@ -80,6 +80,22 @@ _WRITTEN_LIKE = {"ti": "am", "as": "bn", "yi": "he"}
 _OWN_CHARACTERS = re.compile(f"[{''.join(_OWN_SCRIPTS.values())}]")
 
 
+#: Words that hardly a text of a language lacks and that no other language writes.
+_TELLING_WORDS = {
+    "en": "the and what which how with that this from who when where does have their would should because between been"
+    " were you your they there about into its than those while whose"
+}
+
+
+@cache
+def telling_words(language: str) -> str | None:
+    """A regular expression (RE2) of words by which a text shows its language without a model; None where none are
+    known.
+    """
+    words = _TELLING_WORDS.get(language)
+    return rf"(?i)\b(?:{'|'.join(words.split())})\b" if words else None
+
+
 def own_script(language: str) -> str | None:
     """The characters of the script that this language (canonical) has (nearly) to itself, as they stand in the brackets
     of a regular expression; None where it shares its script.

@@ -62,6 +62,8 @@ class LanguageParams:
     names. ``min_confidence``: what fastText must give the language that langdetect finds in many letters.
     ``fasttext_hardly``: unless it finds the declared ones so unlikely, then any language will do. ``clears``:
     fastText's confidence that another text of the row is in a declared language, from which the row stays.
+    ``min_telling_words``: a head with so many words that only a declared language has (``the``, ``which``) passes without
+    a model.
     ``own_script``: where a declared language has a script of its own and is unknown to langdetect, a text of
     ``many_letters`` with a smaller share of it is foreign.
     """
@@ -88,6 +90,7 @@ class LanguageParams:
     min_confidence: float = 0.1
     fasttext_hardly: float = 0.1
     clears: float = 0.8
+    min_telling_words: int = 2
     own_script: float = 0.05
 
     def __post_init__(self) -> None:
