@@ -8,9 +8,11 @@ The peer is the usual rule: a text is foreign if langdetect names another langua
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,6 +86,18 @@ def prepared(flags: Sequence[str]) -> tuple[Run, Mapping[str, Any], pa.Table]:
     return run, completed(job)["counts"], rows
 
 
+def lost_rows(folder: str) -> list[dict[str, Any]]:
+    """The rows that the check rejects, of the dataset that loses most first."""
+    rows = ds.dataset(folder).to_table(columns=["dataset", "reason", "detail", "query", "positives"])
+    lost = (
+        rows.filter(pc.equal(rows.column("reason"), str(RejectReason.WRONG_LANGUAGE)))
+        .drop_columns("reason")
+        .to_pylist()
+    )
+    sizes = Counter(row["dataset"] for row in lost)
+    return sorted(lost, key=lambda row: (-sizes[row["dataset"]], row["dataset"], row["detail"], row["query"] or ""))
+
+
 def naive(text: str, declared: frozenset[str]) -> bool:
     """Whether langdetect alone calls a text foreign."""
     try:
@@ -149,7 +163,11 @@ def notes_on(sets: Sequence[Genuine], pairs: Sequence[Planted]) -> list[str]:
     known = [pair for pair in pairs if pair.is_known]
     reached = sum(pair.found >= 0.95 for pair in known)
     few = sum(found.lost <= 0.01 for found in sets)
+    lost, read = sum(found.lost * found.read for found in sets), sum(found.read for found in sets)
+    texts, met = sum(pair.texts for pair in pairs), sum(pair.found * pair.texts for pair in pairs)
     return [
+        f"Of {read:,} rows {round(lost):,} are lost ({lost / max(1, read):.3%}); of {texts:,} planted texts "
+        f"{met / max(1, texts):.1%} are found.",
         f"Of {len(sets)} datasets {few} lose at most 1 % of their rows; langdetect alone: "
         f"{sum(found.peer_lost <= 0.01 for found in sets)}.",
         f"Of {len(known)} pairs of languages known to langdetect {reached} have at least 95 % of planted texts found; "
@@ -168,6 +186,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--texts", type=int, default=100, help="planted texts of each language (default: 100)")
     parser.add_argument("--sample", type=int, default=100, help="rows of each dataset for the peer (default: 100)")
     parser.add_argument("--worst", type=int, default=12, help="datasets and pairs in the document (default: 12)")
+    parser.add_argument("--rows", type=Path, help="file for the rows that the check rejects, as JSON lines")
     parser.add_argument("--folder", type=Path, help="where to work; deleted afterwards (default: the system's)")
     parser.add_argument("--write", type=Path, help="document whose block bench:language is filled with the worst")
     return parser
@@ -189,6 +208,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         run, counts, rows = prepared(
             [*(f"--{key}={value}" for key, value in shown.items() if value), f"--out={folder}"]
         )
+        if arguments.rows:
+            lost = lost_rows(f"{prepare_job(run).folder.path}/rejections")
+            arguments.rows.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lost), "utf-8")
         own = {name: rows.filter(pc.equal(rows.column("dataset"), name)) for name in sorted(run.entries)}
         sets = [genuine(run, name, counts[name], found, arguments.sample) for name, found in own.items() if len(found)]
         pairs = planted(texts_by_language(run, rows, arguments.texts), min(LEAST_TEXTS, arguments.texts))

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import _stage, language
@@ -30,6 +32,14 @@ def test_the_peer_takes_what_it_cannot_tell_for_foreign() -> None:
     assert language.naive("12 345", declared_languages(("de",)))
 
 
+def test_lost_rows_are_given_worst_dataset_first(tmp_path: Path) -> None:
+    said = [("a", "WRONG_LANGUAGE", "x"), ("b", "WRONG_LANGUAGE", "y"), ("b", "WRONG_LANGUAGE", "x"), ("c", "TIE", "z")]
+    columns = {"dataset": [n for n, _, _ in said], "reason": [r for _, r, _ in said], "detail": [d for _, _, d in said]}
+    pq.write_table(pa.table(columns | {"query": ["q"] * 4, "positives": [["p"]] * 4}), tmp_path / "rows.parquet")
+    found = [(row["dataset"], row["detail"]) for row in language.lost_rows(str(tmp_path))]
+    assert found == [("b", "x"), ("b", "y"), ("a", "x")]
+
+
 @pytest.mark.slow
 def test_datasets_of_the_sample_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -42,7 +52,8 @@ def test_datasets_of_the_sample_are_measured(
     document = tmp_path / "measured.md"
     document.write_text("<!-- bench:language -->\n<!-- /bench -->\n", "utf-8")
     flags = ["--category=all-nli,waimai", "--limit=60", "--texts=5", "--sample=5", f"--folder={tmp_path}"]
-    assert language.main([*flags, f"--write={document}"]) == 0
+    assert language.main([*flags, f"--write={document}", f"--rows={tmp_path / 'rows.jsonl'}"]) == 0
+    assert all('"dataset"' in line for line in (tmp_path / "rows.jsonl").read_text("utf-8").splitlines())
     out = capsys.readouterr().out
     assert "| all-nli | 60 |" in out
     assert "| waimai | 60 |" in out

@@ -8,7 +8,7 @@ from schemas.catalog import Adapter, CatalogEntry, LocatedEntry
 from schemas.reasons import RejectReason
 from schemas.rows import CANONICAL, REJECTIONS, TEXTS, row_ids
 from transforms.cleaning.filters import Filtered, filter_rows, scatter
-from transforms.cleaning.language import surely_declared, wrong_language
+from transforms.cleaning.language import is_cleared, wrong_language
 from transforms.cleaning.normalise import normalise_texts
 from transforms.cleaning.params import CleanParams, FilterParams, LanguageParams
 from transforms.flow.rejections import rejection_columns
@@ -94,7 +94,7 @@ def wrong_languages(
             other = positive if name == "query" else query
             for place in np.flatnonzero(pc.is_valid(said)).tolist():
                 row, may_clear = int(rows[place]), entry.adapter is not Adapter.BITEXT
-                if not (may_clear and surely_declared(other[row].as_py(), declared, params)):
+                if not (may_clear and is_cleared(texts[row].as_py(), other[row].as_py(), declared, params)):
                     details[row] = f"{name}: {said[place]}"
     return pa.array(details, pa.string())
 

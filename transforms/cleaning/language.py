@@ -136,14 +136,24 @@ def folded_width(texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(texts, wide, pa.array(plain, texts.type))
 
 
-def surely_declared(text: str | None, declared: Iterable[str], params: LanguageParams) -> bool:
-    """Whether fastText is sure that a text of enough letters is in a declared language."""
+def is_cleared(text: str, other: str | None, declared: Iterable[str], params: LanguageParams) -> bool:
+    """Whether another text of the row clears one that was found foreign.
+
+    It does if fastText is sure that it is in a declared language, and is not as sure of the foreign one: a headline may
+    look like anything, a whole sentence does not.
+    """
     allowed = declared_languages(frozenset(declared))
-    text = _legible(text or "", params)
-    if sum(map(str.isalpha, text)) < params.min_letters:
+    said, cleared_by = _reading_of(text, allowed, params), _reading_of(other or "", allowed, params)
+    if said.script or cleared_by.letters < params.min_letters:
         return False
-    reading = _Reading(text, 0, script_language(text, params.min_script), _fasttext_opinions(text), allowed)
-    return reading.declared >= params.clears
+    is_sure = any(one.confidence >= params.clears and one.language not in allowed for one in said.opinions)
+    return cleared_by.declared >= params.clears and not is_sure
+
+
+def _reading_of(text: str, allowed: frozenset[str], params: LanguageParams) -> _Reading:
+    text = _legible(text, params)
+    script, letters = script_language(text, params.min_script), sum(map(str.isalpha, text))
+    return _Reading(text, letters, script, _fasttext_opinions(text), allowed)
 
 
 def _legible(text: str, params: LanguageParams) -> str:

@@ -62,10 +62,9 @@ class LanguageParams:
     names. ``min_confidence``: what fastText must give the language that langdetect finds in many letters.
     ``fasttext_hardly``: unless it finds the declared ones so unlikely, then any language will do. ``clears``:
     fastText's confidence that another text of the row is in a declared language, from which the row stays.
-    ``min_telling_words``: a head with so many words that only a declared language has (``the``, ``which``) passes without
-    a model.
-    ``own_script``: where a declared language has a script of its own and is unknown to langdetect, a text of
-    ``many_letters`` with a smaller share of it is foreign.
+    ``min_telling_words``: a head with so many words that only a declared language has (``the``, ``which``) passes
+    without a model. ``own_script``: where a declared language has a script of its own and is unknown to langdetect, a
+    text of ``many_letters`` with a smaller share of it is foreign.
     """
 
     head: int = 48

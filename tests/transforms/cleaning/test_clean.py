@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.rows import ADAPTED, CANONICAL, REJECTIONS, row_ids
 from transforms.cleaning.clean import clean_rows
+from transforms.cleaning.language import is_cleared
 from transforms.cleaning.params import CleanParams, FilterParams, LanguageParams
 
 ENGLISH = "The baker opens his shop before sunrise and sells warm rolls."
@@ -218,3 +219,37 @@ def test_a_kept_row_is_kept_as_it_is(items: list[dict[str, Any]]) -> None:
     again, rejected = clean(*({name: row[name] for name in ADAPTED.names} for row in kept))
     assert (again, rejected) == (kept, [])
     assert row_ids(pa.RecordBatch.from_pylist(kept, schema=CANONICAL)).to_pylist() == [row["id"] for row in kept]
+
+
+HEADLINE = "Deutsche Bank AG Frankfurt und Commerzbank raise capital"
+
+
+def test_a_row_stays_whose_other_text_is_surely_in_the_declared_language() -> None:
+    kept, rejected = clean(
+        {"query": HEADLINE, "positives": [f"{ENGLISH} {ENGLISH}"]},
+        {"query": GERMAN, "positives": [f"{ENGLISH} {ENGLISH}"]},
+        {"query": ENGLISH, "positives": [RUSSIAN]},
+    )
+    assert [row["provenance"] for row in kept] == ["f.jsonl#0"]
+    assert set(reasons(rejected).values()) == {"WRONG_LANGUAGE"}
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "cleared"),
+    [
+        (HEADLINE, f"{ENGLISH} {ENGLISH}", True),
+        (HEADLINE, FRENCH, False),
+        (HEADLINE, None, False),
+        (GERMAN, f"{ENGLISH} {ENGLISH}", False),
+        ("港口的渔民每天早上都去面包店买热面包", f"{ENGLISH} {ENGLISH}", False),
+    ],
+)
+def test_what_is_surely_foreign_is_not_cleared(text: str, other: str | None, cleared: bool) -> None:
+    assert is_cleared(text, other, ["en"], LanguageParams()) == cleared
+
+
+def test_each_side_of_parallel_text_is_judged_by_itself() -> None:
+    _, rejected = clean(
+        {"query": ENGLISH, "positives": [RUSSIAN]}, adapter="bitext", task_type="bitext_mining", languages=("en", "fr")
+    )
+    assert reasons(rejected) == {"f.jsonl#0": "WRONG_LANGUAGE"}
