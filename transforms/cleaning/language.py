@@ -174,7 +174,7 @@ def _is_figures_or_names(text: str, letters: int, params: LanguageParams) -> boo
         return True
     words = _WORD.findall(text)
     large = sum(word[0].isupper() for word in words)
-    return params.max_names * len(words) < large < params.titled * len(words)
+    return bool(params.max_names * len(words) < large < params.titled * len(words))
 
 
 def _needs_model(heads: pa.StringArray, allowed: frozenset[str], params: LanguageParams) -> np.ndarray[Any, Any]:
