@@ -28,6 +28,7 @@ from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import SourceError
 from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
 from transforms.flow import progress
+from transforms.keeping.remarks import remark_lines
 from transforms.sources.opening import Plan, open_source
 
 #: What prepare counted: training dataset -> evaluation set -> what -> number.
@@ -144,6 +145,8 @@ def run_stages(
     if command.runner == "direct" and run.mined and jobs["prepare"].folder.manifest() is None:
         _try_teacher(run)
     manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
+    for line in remark_lines(manifests["prepare"]):
+        display.say(f"noticed: {line}")
     prepared = stage_alarms(run, jobs["prepare"], manifests["prepare"], allowed=command.allow_alarms)
     jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
     manifests["embed"] = run_stage(run, jobs["embed"], command, display)

@@ -179,3 +179,25 @@ def _without_ties(decided: dict[int, tuple[str, bytes | None]], table: pa.Table)
     """Which copy of a row goes is a matter of its address; that all but one go is not."""
     ids = table.column("id").to_pylist()
     return sorted((ids[row], reason, kept or b"") for row, (reason, kept) in decided.items())
+
+
+@pytest.mark.parametrize(
+    ("sets", "kept", "reasons"),
+    [
+        ([["deny", "transfer"], ["transfer", "deny"]], 1, {"EXACT_DUPLICATE"}),
+        ([["deny"], ["deny", "transfer"]], 1, {"EXACT_DUPLICATE"}),
+        ([["a", "b"], ["c", "b"], ["c"]], 1, {"EXACT_DUPLICATE"}),
+        ([["a", "b"], ["c", "d"]], 0, {"CONFLICTING_LABEL"}),
+        ([["a", "b"], ["b", "c"], ["d"]], 0, {"CONFLICTING_LABEL"}),
+        ([["a"], ["b"]], 0, {"CONFLICTING_LABEL"}),
+    ],
+)
+def test_labels_are_sets(sets: list[list[str]], kept: int, reasons: set[str]) -> None:
+    rows = canonical_rows([{"query": "one text", "label": s[0], "other_labels": s[1:]} for s in sets])
+    for order in (rows, rows.take(pa.array(range(rows.num_rows))[::-1])):
+        decided = decide_exact(key_rows(order, 0, {}), {})
+        assert order.num_rows - decided.num_rows == kept
+        assert set(decided.column("reason").to_pylist()) == reasons
+        if kept:
+            (left,) = set(range(order.num_rows)) - set(decided.column("row").to_pylist())
+            assert len(order.column("other_labels")[left]) == max(map(len, sets)) - 1, "the one with the most labels"

@@ -135,6 +135,8 @@ QUESTION = (
         ({"query": LONG}, {"query": LONG + " more"}, True),
         ({"query": "q", "positives": [LONG]}, {"query": "Q!", "positives": [LONG + " more"]}, True),
         ({"query": "q", "positives": [LONG]}, {"query": "r", "positives": [LONG]}, False),
+        ({"query": "q", "positives": [LONG + " week 5"]}, {"query": "q", "positives": [LONG + " week 6"]}, False),
+        ({"query": "q", "positives": [LONG + " week 5"]}, {"query": "q", "positives": [LONG + ", week 5!"]}, True),
         ({"query": LONG, "positives": ["yes"]}, {"query": LONG + " more", "positives": ["no"]}, False),
         ({"query": LONG, "positives": [LONG]}, {"query": LONG, "positives": [OTHER]}, False),
         ({"query": LONG, "positives": ["Ja."]}, {"query": LONG, "positives": ["Yes."]}, False),

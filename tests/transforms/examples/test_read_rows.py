@@ -21,6 +21,7 @@ from transforms.cleaning.params import CleanParams
 from transforms.examples.adapters import source_columns
 from transforms.examples.read_rows import (
     CORPUS,
+    COUNTS_TAG,
     FILES_TAG,
     JUDGMENTS_TAG,
     MEMBERS_TAG,
@@ -32,6 +33,7 @@ from transforms.examples.read_rows import (
     publish_rejections,
 )
 from transforms.flow.batches import first_words, partitions_of
+from transforms.flow.counts import remarks
 from transforms.flow.parts import PartWriter, read_part
 from transforms.flow.rejections import reject
 from transforms.sources.limit import PASSAGES_PER_QUERY, FindThreshold, row_hashes, text_hashes
@@ -310,3 +312,31 @@ def test_rejections_are_published_with_their_records_and_counts(tmp_path: Path) 
     assert outputs(publish_rejections(str(tmp_path / "none"), [rejected.slice(0, 0)])) == {}
     assert FILES_TAG in given
     assert not (tmp_path / "none").exists()
+
+
+def _scored_lines() -> list[dict[str, Any]]:
+    return [{"a": _query(group), "b": _answer(10 * group + i), "s": i % 2} for group in range(12) for i in range(4)]
+
+
+@pytest.mark.parametrize("cuts", [[0, 48], [0, 7, 30, 48]])
+def test_a_limit_takes_whole_groups(tmp_path: Path, cuts: list[int]) -> None:
+    lines = _scored_lines()[::5] + [line for number, line in enumerate(_scored_lines()) if number % 5]
+    pieces = [lines[start:end] for start, end in pairwise(cuts)]
+    units = [_lines(tmp_path, "scored", f"{i}.jsonl", piece) for i, piece in enumerate(pieces)]
+    given = _read(_spec(tmp_path, SCORED, limit=10), units)
+    members = rows_of(batch for _, batch in given[MEMBERS_TAG])
+    wanted = sorted({line["a"] for line in lines}, key=lambda query: text_hashes([query])[0])[:3]
+    assert sorted(row["text"] for row in members) == sorted(line["b"] for line in lines if line["a"] in wanted)
+    assert tally(given) == {"scored\tread\t": 12}, "10 rows, and the rest of the last group"
+
+
+def test_what_was_noticed_of_a_corpus_is_told(tmp_path: Path) -> None:
+    lines = [{"id": 7, "text": "a"}, {"id": "x8", "text": "b"}, {"id": None, "text": "c"}, "{broken"]
+    given = _read(_spec(tmp_path, BEIR), [_lines(tmp_path, "judged", "c.jsonl", lines, "corpus")])
+    told = remarks(given[COUNTS_TAG])
+    assert told["ids"] == {"judged": {"corpus": "7"}}
+    assert told["notes"]["judged"] == {
+        "rows of the corpus cannot be used: DANGLING_ID": 1,
+        "rows of the corpus cannot be used: MALFORMED_ROW": 1,
+        "c.jsonl: only 3 of 4 rows can be read (MALFORMED_ROW 1)": 1,
+    }

@@ -1,21 +1,25 @@
 """Arrow files and streams (``datasets`` saves such, Feather is one), one record batch after the other."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
+from schemas.errors import SourceError
 from transforms.sources.readers.decompression import ByteStream
 from transforms.sources.readers.raw import RawBatch, file_error
 from transforms.sources.readers.request import Request
-from transforms.sources.readers.streams import open_stream, read_fully
+from transforms.sources.readers.streams import BLOCK_BYTES, open_stream, read_fully
 from transforms.sources.readers.typed_rows import TypedRows
 from transforms.sources.units import Unit
 
-_FILE_MAGIC = b"ARROW1\0\0"
+_FILE_MAGIC = b"ARROW1"
+#: A compressed Arrow file is held in memory whole, since its footer says where everything stands; so much at most.
+MAX_COMPRESSED_BYTES = 1 << 30
 
 
 def read_arrow_unit(unit: Unit, request: Request, batch_rows: int) -> Iterator[RawBatch]:
-    """The rows of an Arrow file or stream, compressed or not. An Arrow file is a stream between its magic and a footer.
+    """The rows of an Arrow file or stream, compressed or not.
 
     Raises SourceError for a file that is gone, damaged, cut off, or lacks a column.
     """
@@ -23,20 +27,43 @@ def read_arrow_unit(unit: Unit, request: Request, batch_rows: int) -> Iterator[R
         head = read_fully(stream, len(_FILE_MAGIC))
         if not head:
             return
-        source = pa.PythonFile(_Rest(b"" if head == _FILE_MAGIC else head, stream), mode="r")
         try:
-            with pa.ipc.open_stream(source) as reader:
-                rows = TypedRows(unit, request.present(unit, reader.schema.names), reader.schema)
-                number = 0
-                for batch in reader:
-                    yield from rows.read(batch, number, batch_rows)
-                    number += batch.num_rows
+            schema, batches = _file(unit, head, stream) if head == _FILE_MAGIC else _stream(head, stream)
+            rows = TypedRows(unit, request.present(unit, schema.names), schema)
+            number = 0
+            for batch in batches:
+                yield from rows.read(batch, number, batch_rows)
+                number += batch.num_rows
         except (OSError, pa.ArrowException) as error:
             raise file_error(unit, error) from error
 
 
+def _file(unit: Unit, head: bytes, stream: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """A file is read by its footer: what stands before it need not be a stream (polars writes it otherwise)."""
+    reader = pa.ipc.open_file(stream if unit.compression is None else pa.BufferReader(_whole(unit, head, stream)))
+    return reader.schema, (reader.get_batch(number) for number in range(reader.num_record_batches))
+
+
+def _stream(head: bytes, stream: ByteStream) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    reader = pa.ipc.open_stream(pa.PythonFile(_Rest(head, stream), mode="r"))
+    return reader.schema, iter(reader)
+
+
+def _whole(unit: Unit, head: bytes, stream: ByteStream) -> bytes:
+    pieces, left = [head], MAX_COMPRESSED_BYTES
+    while data := stream.read(BLOCK_BYTES):
+        pieces.append(data)
+        left -= len(data)
+        if left < 0:
+            raise SourceError(
+                f"{unit.file} is a compressed Arrow file of more than {MAX_COMPRESSED_BYTES >> 20} MiB, which is read "
+                f"into memory whole; decompress it"
+            )
+    return b"".join(pieces)
+
+
 class _Rest:
-    """A stream whose beginning was read, as the kind of file that Arrow asks for exact numbers of bytes."""
+    """A stream whose beginning was read, as the kind of file of which Arrow asks for exact numbers of bytes."""
 
     closed = False
 

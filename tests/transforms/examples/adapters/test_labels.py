@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -124,3 +125,16 @@ def test_labels_in_bytes_are_the_text_that_they_spell(kind: pa.DataType) -> None
 def test_bytes_that_are_no_text_are_no_labels() -> None:
     with pytest.raises(PathError, match=r"a label is wanted .text or number., but binary here is no text"):
         label_texts(pa.array([b"rosa", b"\xff\xfe"]))
+
+
+def test_decimals_are_numbers_and_whole_ones_are_ids() -> None:
+    decimals = pa.array([Decimal("0.0"), Decimal("1.0"), Decimal("1.5"), None, Decimal("-1.0")], pa.decimal128(5, 1))
+    assert label_texts(decimals).to_pylist() == ["0", "1", "1.5", None, None]
+    assert label_texts(decimals, ["no", "yes"]).to_pylist() == ["no", "yes", "1.5", None, None]
+    assert as_numbers(decimals).values.to_pylist() == [0.0, 1.0, 1.5, None, -1.0]
+
+
+def test_ids_of_classes_as_a_table_with_a_gap_writes_them() -> None:
+    texts = pa.array(["0.0", "1.0", "", "2.0"])
+    assert label_texts(texts, ["no", "yes"]).to_pylist() == ["no", "yes", None, "2"]
+    assert label_texts(texts).to_pylist() == ["0.0", "1.0", None, "2.0"], "names of classes without a list of them"

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from schemas.errors import SourceError
 from tests.transforms.sources.readers.files import read, request, schema_of, unit_of, write
 from transforms.sources.readers import json_lines, streams
 from transforms.sources.readers.json_lines import read_json_lines_unit
+from transforms.sources.readers.json_rows import REPEATED_KEY
 
 texts = st.text('aé字🙂\n"\\{}, ', max_size=8)
 records = st.fixed_dictionaries(
@@ -185,3 +187,34 @@ def test_a_line_without_end_is_taken_for_another_format(tmp_path: Path, monkeypa
     path = write(tmp_path / "train.jsonl", b'{"a": "' + b"x" * 10_000 + b'"}')
     with pytest.raises(SourceError, match=r"train\.jsonl has a line of more than .* `records`"):
         list(read_json_lines_unit(unit_of(path), request("a"), 10, 1000))
+
+
+def test_of_equal_keys_the_last_one_counts_whichever_parser_meets_them(tmp_path: Path) -> None:
+    lines = ['{"a": "x"}'] * 20 + ['{"a": "first", "a": "last"}', '{"a": "y", "o": {"k": 1, "k": 2}}']
+    for end in ("", "\n{"):
+        notes: Counter[str] = Counter()
+        (tmp_path / "train.jsonl").write_text("\n".join(lines) + end, encoding="utf-8")
+        rows, _ = read(unit_of(tmp_path / "train.jsonl"), "a", notes=notes)
+        assert rows[20] == {"a": "last"}
+        assert notes[REPEATED_KEY] == 1, "of the wanted columns"
+    notes = Counter()
+    (tmp_path / "train.json").write_text(f"[{','.join(lines)}]", encoding="utf-8")
+    rows, _ = read(unit_of(tmp_path / "train.json"), "a", "o", notes=notes)
+    assert (rows[20]["a"], notes[REPEATED_KEY]) == ("last", 2)
+
+
+def test_lines_may_be_arrays(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('["q", "p", 3]\n["r"]\n{"q": 1}\n', encoding="utf-8")
+    rows, broken = read(unit_of(tmp_path / "train.jsonl"), "#1", "#2")
+    assert rows == {0: {"#1": "q", "#2": "p"}, 1: {"#1": "r", "#2": None}}
+    assert broken == {2: "MALFORMED_ROW"}
+    notes: Counter[str] = Counter()
+    (tmp_path / "train.jsonl").write_text('["q", "p"]\n' * 3, encoding="utf-8")
+    read(unit_of(tmp_path / "train.jsonl"), "q", "p", notes=notes)
+    assert any("none of 3 rows can be read" in note and "#1, #2" in note for note in notes)
+
+
+def test_objects_back_to_back_say_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"a": "x"}\n{"a": "x"}{"a": "y"}\n', encoding="utf-8")
+    (batch,) = read_json_lines_unit(unit_of(tmp_path / "train.jsonl"), request("a"), 10)
+    assert "each row wants a line of its own" in batch.broken.column("detail")[0].as_py()
