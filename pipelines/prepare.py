@@ -55,10 +55,8 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
     """Add the whole prepare stage to a pipeline."""
     units = pipeline | "Units" >> beam.Create(job.units).with_output_types(str) | "Spread units" >> beam.Reshuffle()
     read = units | "Read" >> _read(units, job.read)
-    judged = (
-        batches(read[JUDGMENTS_TAG], "Judgments"),
-        batches(read[PASSAGES_TAG], "Passage addresses"),
-    ) | "Judge" >> JoinPassages(job.read)
+    asked, there = batches(read[JUDGMENTS_TAG], "Judgments"), batches(read[PASSAGES_TAG], "Passage addresses")
+    judged = (asked, there) | "Judge" >> JoinPassages(job.read)
     grouped = (
         (batches(read[MEMBERS_TAG], "Members"), judged["members"])
         | "All members" >> beam.Flatten()
@@ -88,13 +86,8 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
     steps = [read, grouped, applied, kept]
     records = file_records([read, applied, kept], "Written")
     overlap = (records, batches(applied[SIGHTINGS_TAG], "Leaks")) | "Overlap" >> CountOverlap(spec=job.passages)
-    write_manifest(
-        [*steps, {COUNTS_TAG: judged[COUNTS_TAG]}, {COUNTS_TAG: overlap}],
-        steps,
-        job.read.folder,
-        job.read.entries,
-        job.facts,
-    )
+    counted = [*steps, judged, {COUNTS_TAG: overlap}]
+    write_manifest(counted, steps, job.read.folder, job.read.entries, job.facts)
 
 
 def _read(units: PCollection[str], spec: ReadSpec) -> beam.PTransform[Any, Any]:

@@ -163,8 +163,32 @@ def test_the_folder_is_the_hub_id_or_the_name() -> None:
 def test_the_language_of_a_configuration(
     languages: list[str], by_config: dict[str, str], config: str, expected: str
 ) -> None:
-    entry = _entry(Adapter.LABELED, languages=languages, config_languages=by_config)
+    source = {"configs": [*by_config, "default"]}
+    entry = _entry(Adapter.LABELED, languages=languages, config_languages=by_config, source=source)
     assert entry.language_of(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("by_config", "why"),
+    [
+        ({"german": "de"}, "german: no such configuration; the entry's are default, fr-*"),
+        ({"default": "German"}, "String should match pattern"),
+    ],
+)
+def test_languages_of_no_configuration_and_no_language_are_refused(by_config: dict[str, str], why: str) -> None:
+    source = {"configs": ["default", "fr-*"]}
+    with pytest.raises(ValidationError) as caught:
+        _entry(Adapter.LABELED, config_languages=by_config, source=source)
+    (error,) = caught.value.errors()
+    assert why in error["msg"]
+    assert error["loc"][0] == "config_languages", "by which the loader finds the line"
+    assert _entry(Adapter.LABELED, config_languages={"fr-ca": "fr"}, source=source).language_of("fr-ca") == "fr"
+
+
+@pytest.mark.parametrize("encoding", ["cp12521", "rot13", "hex"])
+def test_an_encoding_that_is_none_is_refused(encoding: str) -> None:
+    with pytest.raises(ValidationError, match="is no encoding of text"):
+        _entry(Adapter.LABELED, source={"encoding": encoding})
 
 
 @pytest.mark.parametrize(
