@@ -17,7 +17,7 @@ from mining.candidates import score_named
 from mining.fixed_point import pack_vectors, quantise, unpack_vectors
 from mining.index import FlatIndex
 from mining.mine import mine_dataset
-from mining.policies import MiningParams
+from mining.params import MiningParams
 from schemas.rows import ID, text_hash
 
 Vectors = npt.NDArray[np.float32]

@@ -47,16 +47,18 @@ def sides(teacher: str, texts: Sequence[str]) -> dict[str, Side]:
     return found
 
 
-def rounds(compared: Mapping[str, Side], texts: list[str], number: int) -> dict[str, tuple[float, float]]:
-    """CPU and wall seconds of each side, summed over rounds in which they take turns."""
-    seconds = dict.fromkeys(compared, (0.0, 0.0))
+def rounds(
+    compared: Mapping[str, Side], texts: list[str], number: int
+) -> tuple[dict[str, tuple[float, float]], dict[str, Vectors]]:
+    """CPU and wall seconds of each side, summed over rounds in which they take turns, and its vectors."""
+    seconds, vectors = dict.fromkeys(compared, (0.0, 0.0)), {}
     for _ in range(number):
         for name, side in compared.items():
             cpu, wall = time.process_time(), time.perf_counter()
-            side(texts)
+            vectors[name] = side(texts)
             spent = time.process_time() - cpu, time.perf_counter() - wall
             seconds[name] = (seconds[name][0] + spent[0], seconds[name][1] + spent[1])
-    return seconds
+    return seconds, vectors
 
 
 def overlap(vectors: Vectors, others: Vectors, wanted: int = NEIGHBOURS) -> float:
@@ -116,8 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
 def measured(arguments: Any, texts: list[str]) -> str:
     """The table in Markdown, and what was compared."""
     compared = sides(arguments.teacher, texts)
-    seconds = rounds(compared, texts, arguments.rounds)
-    vectors = {name: np.asarray(side(texts), np.float32) for name, side in compared.items()}
+    seconds, vectors = rounds(compared, texts, arguments.rounds)
     notes = [
         f"`python -m benchmarks.encoder --texts={len(texts)} --rounds={arguments.rounds}`",
         machine(),

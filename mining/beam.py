@@ -21,7 +21,7 @@ from mining.fixed_point import unpack_vectors
 from mining.index import id_words
 from mining.lists import Lists, at_positions, positions_of, together
 from mining.mine import judged_rows
-from mining.policies import MiningParams
+from mining.params import MiningParams
 from mining.pools import Shard, depths_of
 from mining.relations import Relations, relate
 from schemas.rows import ID

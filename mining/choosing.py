@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mining.draws import draw_key
 from mining.fixed_point import Scores
 from mining.lists import Ints, Lists
-from mining.policies import MiningParams
+from mining.params import MiningParams
 from mining.scan import CLASS_COPY, FREE, MAX_PASSAGES, SAME_LABELS, shared
 from transforms.flow.kernels import kernel
 

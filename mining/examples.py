@@ -15,7 +15,8 @@ from mining.fixed_point import to_cosine
 from mining.index import id_words
 from mining.labels import Coder, label_sets, sets_of_lists
 from mining.lists import Lists, positions_of
-from mining.policies import GIVEN_RANK, MiningParams
+from mining.params import MiningParams
+from mining.policies import GIVEN_RANK
 from mining.pools import by_class
 from schemas.reasons import RejectReason
 

@@ -38,11 +38,12 @@ def labels_alike(labels: Iterable[str | None]) -> list[list[str]]:
 
 
 class Coder:
-    """Codes of the values of a column, known from one table and looked up for another."""
+    """Codes of the values of a column, in their order, known from one table and looked up for another."""
 
     def __init__(self, values: pa.Array, *, folded: bool = False) -> None:
         self._folded = folded
-        self._known = pc.drop_null(pc.unique(self._fold(values)))
+        known = pc.drop_null(pc.unique(self._fold(values)))
+        self._known = known.take(pc.sort_indices(known))
 
     def codes(self, values: pa.Array) -> Rows:
         """A number for each value: its own for one that was never known, -1 for null."""

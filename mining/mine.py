@@ -14,7 +14,7 @@ from mining.examples import make_examples
 from mining.fixed_point import unpack_vectors
 from mining.labels import UNKNOWN
 from mining.lists import Lists
-from mining.policies import MiningParams
+from mining.params import MiningParams
 from mining.pools import Shard
 from mining.relations import Relations, relate
 

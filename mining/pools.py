@@ -25,7 +25,8 @@ from mining.candidates import (
 from mining.fixed_point import Fixed, unpack_vectors
 from mining.labels import Coder, label_sets, language_codes
 from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_of
-from mining.policies import NO_CEILING, MiningParams, ceiling, floor
+from mining.params import MiningParams
+from mining.policies import NO_CEILING, ceiling, floor
 from mining.relations import Relations
 from mining.scan import EQUAL_VECTOR, GIVEN, OUTSIDE, Asked, Searched, scan
 

@@ -186,8 +186,3 @@ def live_lines(shown: Shown) -> RenderableType:
     below = [shown.words, *filter(None, [shown.counted(numbers)])]
     lines = (Text(f"{'':<9}{line}", "dim", no_wrap=True, overflow="ellipsis") for line in below)
     return Group(bar, *lines)
-
-
-def fail(message: str) -> None:
-    """An error, on standard error, whatever is quiet."""
-    print(f"error: {message}", file=sys.stderr)

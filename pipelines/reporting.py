@@ -2,11 +2,11 @@
 
 import logging
 import re
+import sys
 import traceback
 import warnings
 from collections.abc import Callable
 
-from pipelines.display import fail
 from pipelines.interruption import interruptible
 from schemas.errors import CurationError, find_message
 
@@ -65,3 +65,8 @@ def is_news(record: logging.LogRecord) -> bool:
     """Whether a log record says more than an error of ours will: Beam logs a step's error with its traceback first."""
     error = record.exc_info[1] if record.exc_info else None
     return find_message(f"{record.getMessage()} {error}") is None
+
+
+def fail(message: str) -> None:
+    """An error, on standard error, whatever is quiet."""
+    print(f"error: {message}", file=sys.stderr)

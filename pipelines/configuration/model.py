@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from mining.policies import MiningParams
+from mining.params import MiningParams
 from mining.teacher import BUNDLED, TeacherParams
 from schemas.catalog import Compare
 from schemas.config import Selection
@@ -13,8 +13,7 @@ from transforms.cleaning.params import CleanParams
 from transforms.duplicates.params import NearDuplicateParams
 from transforms.keeping.alarms import AlarmParams
 from transforms.leaks.params import DecontaminateParams
-from transforms.sources.hub import HubParams
-from transforms.sources.readers.ranges import RangeParams
+from transforms.sources.params import HubParams, RangeParams
 
 
 @dataclass(frozen=True, kw_only=True)

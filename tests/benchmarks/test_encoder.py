@@ -9,9 +9,9 @@ from mining.encoder import normalise
 def test_sides_take_turns_on_the_same_texts():
     asked = []
     compared = {name: lambda texts, name=name: asked.append((name, texts)) for name in (PEER, "ours")}
-    seconds = rounds(compared, ["a", "b"], 2)
+    seconds, vectors = rounds(compared, ["a", "b"], 2)
     assert asked == [(PEER, ["a", "b"]), ("ours", ["a", "b"])] * 2
-    assert seconds.keys() == compared.keys()
+    assert seconds.keys() == vectors.keys() == compared.keys()
 
 
 def test_equal_vectors_have_the_same_neighbours_and_strangers_few():

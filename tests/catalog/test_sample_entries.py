@@ -17,7 +17,7 @@ from schemas.catalog import Adapter
 from tests.e2e.running import SAMPLE, planted
 from transforms.examples.adapters import adapt
 from transforms.examples.adapters.adapted import Adapted
-from transforms.examples.adapters.source import source_columns
+from transforms.examples.adapters.source import read_options, source_columns
 from transforms.sources.opening import DirectorySource
 from transforms.sources.planning import Plan
 from transforms.sources.readers import read_unit
@@ -39,7 +39,7 @@ def adapted(name: str) -> Iterator[Adapted]:
     located = CATALOG[name]
     for unit in plan_of(name).units:
         columns = source_columns(located, unit.role, unit.config)
-        for raw in read_unit(unit, columns, located.entry.options.records):
+        for raw in read_unit(unit, columns, read_options(located, unit.role)):
             yield adapt(located, unit, raw)
 
 
@@ -117,7 +117,7 @@ def test_several_languages_are_there_where_several_are_declared(name: str) -> No
 
 def test_every_reader_meets_the_sample() -> None:
     formats = {unit.format for name in RECIPES for unit in plan_of(name).units}
-    assert formats == set(FORMATS.values())
+    assert formats == set(FORMATS.values()) - {"arrow"}  # no upstream of the catalog ships Arrow files
 
 
 def test_pairs_read_as_labelled_texts_lack_nothing_where_one_of_two_is_missing() -> None:

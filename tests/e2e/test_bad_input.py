@@ -130,7 +130,7 @@ def test_a_teacher_that_is_not_here_is_named(refused: Refused, tmp_path: Path) -
     [
         ("adapter: pair", "adaptor: pair", 8, "unknown key"),
         ("adapter: pair", "adapter: pairs", 8, "'triplet'"),
-        ("question", "question\n  querry: q", 1, "unknown: ['querry']"),
+        ("question", "question\n  querry: q", 9, "unknown: ['querry']"),
         ("name: mine", "name: Mine", 1, "name"),
         ("languages: [en]", "languages: [en", 6, "not a YAML document"),
     ],
@@ -216,7 +216,7 @@ def test_a_column_that_became_another_type_upstream_is_shown_with_the_fields_it_
     )
     message = refused(place.arguments(), CatalogError)
     assert f"{place.catalog / 'mine.yaml'}:10: query, read from" in message
-    assert "text is wanted, but the column holds int64 (path question)" in message
+    assert "text is wanted, but the column holds int64, which says nothing to a reader" in message
 
 
 def test_a_split_that_was_renamed_is_shown_with_those_there_are(place: Place, refused: Refused) -> None:

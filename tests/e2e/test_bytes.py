@@ -201,3 +201,14 @@ def test_a_dataset_that_is_made_anew_leaves_nothing_of_the_old_one(
         assert (record.limited, record.stages["prepare"].read) == (40, 40)
         rejected = {stage: counts.rejected for stage, counts in record.stages.items() if counts.rejected}
         assert rejected_by_reason(out, name) == rejected
+
+
+def test_what_the_store_held_before_changes_no_byte(tmp_path: Path) -> None:
+    """Of real vectors: the bundled teacher's, for few rows and then for more, against more at once."""
+    name, teacher = "webgpt-comparisons", Path("minilm")
+    curate(tmp_path / "grown", teacher, name, limit=10)
+    grown = curate(tmp_path / "grown", teacher, name, limit=40)
+    fresh = curate(tmp_path / "fresh", teacher, name, limit=40)
+    assert shard_digests(tmp_path / "grown") == shard_digests(tmp_path / "fresh")
+    assert counts_of(grown) == counts_of(fresh)
+    assert fresh.dataset(name).stages["embed"].truncated_texts is not None

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from mining import policies
 from mining.fixed_point import unpack_vectors
-from mining.policies import MiningParams
+from mining.params import MiningParams
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ import transforms.flow.batches  # noqa: F401  registers the coder of batches
 from mining.beam import MAX_BYTES, MAX_ROWS, ChooseExamples, MiningSpec, SearchShard, query_ranges, small_batches
 from mining.candidates import score_named
 from mining.mine import mine_dataset
-from mining.policies import MiningParams
+from mining.params import MiningParams
 from tests.mining.tables import make_corpus, make_queries
 
 PARAMS = MiningParams(rank_range=(5, 10), labelled_rank_range=(0, 10), num_negatives=3, consistency_rank=15)

@@ -8,7 +8,7 @@ import pytest
 
 from mining.accounting import account, alike_counts
 from mining.mine import mine_dataset
-from mining.policies import MiningParams
+from mining.params import MiningParams
 from schemas.rows import text_hash
 from tests.mining.tables import at_cosines, hashes, make_corpus, make_queries, vectors_of
 

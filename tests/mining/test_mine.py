@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mining import mine as mine_module
 from mining.mine import mine_dataset
-from mining.policies import PRESETS, MiningParams
+from mining.params import MiningParams
+from mining.policies import PRESETS
 from tests.mining.plain import plain_examples
 from tests.mining.tables import hashes, make_corpus, make_queries, vectors_of
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from mining.draws import draw_key
 from mining.fixed_point import from_cosine
+from mining.params import MiningParams
 from mining.policies import (
     NO_CEILING,
-    MiningParams,
     balanced,
     ceiling,
     choose_given,

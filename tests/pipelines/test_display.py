@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipelines.display import Display, Shown, counted, fail, plain_line
+from pipelines.display import Display, Shown, counted, plain_line
 from pipelines.options import parse
+from pipelines.reporting import fail
 from schemas.manifest import StageCounts
 from tests.pipelines.records import SHARDS, manifest, record, stages
 from transforms.flow import progress

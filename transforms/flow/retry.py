@@ -3,12 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from huggingface_hub.errors import HfHubHTTPError
 
 from schemas.errors import SourceError
+from transforms.flow.params import RetryParams
 
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -20,27 +20,6 @@ TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
     *(base for base in HfHubHTTPError.__mro__[1:] if issubclass(base, Exception) and base is not Exception),
 )
 _PASSING_4XX = (408, 425, 429)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetryParams:
-    """How often, and after which pauses, what a network failed to do is tried again.
-
-    ``attempts``: tries in all. ``first_wait``: seconds before the second, doubled each time. ``longest_wait``: seconds
-    between two tries at most.
-    """
-
-    attempts: int = 5
-    first_wait: float = 0.5
-    longest_wait: float = 8.0
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or not 0 <= self.first_wait <= self.longest_wait:
-            raise ValueError(f"retries need attempts >= 1 and 0 <= first_wait <= longest_wait; got {self}")
-
-    def wait(self, attempt: int) -> float:
-        """Seconds to pause after the ``attempt``-th failure (from 0)."""
-        return float(min(self.longest_wait, self.first_wait * 2**attempt))
 
 
 class ShortBody(OSError):

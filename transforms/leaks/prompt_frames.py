@@ -9,17 +9,6 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: RE2, at the beginning of a text, in any case: E5 instruct and its kin, Instructor and BGE (English, Chinese), the
-#: prefixes of E5, nomic and EmbeddingGemma.
-PROMPT_FRAMES = (
-    r"instruct(?:ion)?\s*:.*?\bquery\s*:",
-    r"represent (?:this|the) [^:\n]+:",
-    r"为这个(?:句子|段落)生成表示以用于检索相关(?:文章|文档|段落)?\s*[:：]",
-    r"task:[^|\n]+\|\s*query\s*:",
-    r"title:[^|\n]+\|\s*text\s*:",
-    r"(?:search_query|search_document|classification|clustering|query|passage)\s*:\s",
-)
-
 
 def without_frames(texts: pa.Array, frames: Sequence[str]) -> pa.Array:
     """Texts without the frame that they begin with; one that is nothing but a frame stays as it is."""

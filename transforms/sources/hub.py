@@ -8,7 +8,7 @@ Of huggingface_hub (written and tested against 2.4) this uses ``HfApi.dataset_in
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 from huggingface_hub import HfApi, constants
@@ -16,9 +16,10 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 
 from schemas.catalog import Adapter, LocatedEntry
 from schemas.errors import SourceError
-from transforms.flow.retry import TRANSPORT_ERRORS, RetryParams, describe, retrying
+from transforms.flow.retry import TRANSPORT_ERRORS, describe, retrying
 from transforms.sources.filesystems import HUB_PROTOCOL, filesystem_of
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, missing_pieces, wanted_of
+from transforms.sources.params import HubParams
 from transforms.sources.planning import (
     Plan,
     RowGroup,
@@ -37,25 +38,6 @@ CONVERTED = "refs/convert/parquet"
 _TIMEOUT = 30.0
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubParams:
-    """How files on the hub are looked at.
-
-    ``connections``: files that are looked at side by side. ``sampled_files``: LIMIT chooses among the row groups of so
-    many files at least (all, where there are fewer), whose footers it reads. ``row_bytes``: of files without row groups
-    LIMIT takes so many that they should hold its rows at this many bytes a row.
-    """
-
-    connections: int = 16
-    sampled_files: int = 32
-    row_bytes: int = 16 << 10
-    retry: RetryParams = field(default_factory=RetryParams)
-
-    def __post_init__(self) -> None:
-        if min(self.connections, self.sampled_files, self.row_bytes) < 1:
-            raise ValueError(f"connections, sampled_files and row_bytes must be at least 1; got {self}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@ import time
 import pytest
 
 from schemas.errors import SourceError
-from transforms.flow.retry import RetryParams, is_permanent, retrying, status_of
+from transforms.flow.params import RetryParams
+from transforms.flow.retry import is_permanent, retrying, status_of
 
 
 class Answer(OSError):

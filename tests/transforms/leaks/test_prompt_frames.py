@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from transforms.leaks.prompt_frames import PROMPT_FRAMES, without_frames
+from transforms.leaks.params import PROMPT_FRAMES
+from transforms.leaks.prompt_frames import without_frames
 
 
 @pytest.mark.parametrize(

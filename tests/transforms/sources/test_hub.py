@@ -14,9 +14,10 @@ from schemas.errors import SourceError
 from tests.hub_server import Fault, HubServer
 from tests.transforms.sources.readers.files import compress
 from tests.transforms.sources.test_layout import BEIR, located
-from transforms.flow.retry import RetryParams
+from transforms.flow.params import RetryParams
 from transforms.sources import hub as hub_module
-from transforms.sources.hub import CONVERTED, HubParams, HubSource, choose_groups
+from transforms.sources.hub import CONVERTED, HubSource, choose_groups
+from transforms.sources.params import HubParams
 from transforms.sources.planning import Plan
 from transforms.sources.readers import read_unit
 from transforms.sources.units import Unit
@@ -127,7 +128,6 @@ def test_what_is_nowhere_is_told_with_what_there_is(hub: HubServer) -> None:
     ("source", "parts"),
     [
         ({"hub": "org/none"}, ("toy.yaml:6", "/datasets/org/none does not exist, or is private", "HF_TOKEN")),
-        ({"hub": "not a repo id"}, ("does not exist",)),
         ({"revision": "v9"}, ("org/toy has no revision v9", "source.revision")),
         ({"hub": "org/gated"}, ("org/gated is gated: accept its terms on http", "set HF_TOKEN")),
         ({"hub": "org/private"}, ("is private", "HF_TOKEN")),

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from schemas.errors import SourceError
 from transforms.sources.filesystems import filesystem_of, is_local
+from transforms.sources.params import RangeParams
 from transforms.sources.readers.dictionaries import rows_at_once
-from transforms.sources.readers.ranges import Range, RangeFile, RangeParams
+from transforms.sources.readers.ranges import Range, RangeFile
 from transforms.sources.readers.raw import RawBatch, file_error
 from transforms.sources.readers.request import Request
 from transforms.sources.readers.typed_rows import TypedRows

@@ -4,35 +4,16 @@ import io
 from bisect import bisect_right
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import fsspec
 from typing_extensions import Buffer
 
-from transforms.flow.retry import RetryParams, ShortBody, retrying
+from transforms.flow.params import RetryParams
+from transforms.flow.retry import ShortBody, retrying
 from transforms.sources.filesystems import filesystem_of, is_hub
+from transforms.sources.params import RangeParams
 
 Range = tuple[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RangeParams:
-    """How bytes are asked for.
-
-    ``gap``: two ranges closer than this (bytes) are one request, as reading the gap costs less than another round trip.
-    ``piece``: longer ranges (bytes) are several requests. ``read_ahead``: bytes that are asked for where nothing was
-    prefetched. ``connections``: requests at a time for each file.
-    """
-
-    gap: int = 256 << 10
-    piece: int = 8 << 20
-    read_ahead: int = 64 << 10
-    connections: int = 8
-    retry: RetryParams = field(default_factory=RetryParams)
-
-    def __post_init__(self) -> None:
-        if self.gap < 0 or min(self.piece, self.read_ahead, self.connections) < 1:
-            raise ValueError(f"gap must be >= 0; piece, read_ahead and connections >= 1; got {self}")
 
 
 def coalesce(ranges: Iterable[Range], gap: int, piece: int) -> list[Range]:

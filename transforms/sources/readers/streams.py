@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from schemas.errors import SourceError
 from transforms.sources.filesystems import filesystem_of, is_local
+from transforms.sources.params import RangeParams
 from transforms.sources.readers.decompression import ByteStream, decompressed
 from transforms.sources.readers.encodings import utf8_stream
-from transforms.sources.readers.ranges import RangeFile, RangeParams
+from transforms.sources.readers.ranges import RangeFile
 from transforms.sources.readers.raw import file_error
 from transforms.sources.units import Unit
 

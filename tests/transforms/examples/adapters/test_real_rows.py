@@ -14,7 +14,7 @@ from schemas.catalog import LocatedEntry
 from schemas.rows import fields_hash
 from tests.transforms.examples.adapters.helpers import locate, make_raw, make_unit
 from transforms.cleaning.normalise import normalise_text
-from transforms.examples.adapters import Adapted, adapt, source_columns
+from transforms.examples.adapters import Adapted, adapt, read_options, source_columns
 from transforms.examples.grouping import MEMBERS, group_members
 from transforms.sources.readers import read_unit
 from transforms.sources.units import Role, Unit
@@ -47,7 +47,7 @@ def parts(located: LocatedEntry, path: str, role: Role = "rows") -> Iterator[Ada
         format="parquet",
         row_groups=groups,
     )
-    for raw in read_unit(unit, source_columns(located, role), located.entry.options.records):
+    for raw in read_unit(unit, source_columns(located, role), read_options(located, role)):
         yield adapt(located, unit, raw)
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import SourceError
-from transforms.flow.retry import RetryParams
-from transforms.sources.readers.ranges import RangeFile, RangeParams, coalesce
+from transforms.flow.params import RetryParams
+from transforms.sources.params import RangeParams
+from transforms.sources.readers.ranges import RangeFile, coalesce
 
 DATA = bytes(range(256)) * 8
 PLACE = "memory://ranges/data.bin"
