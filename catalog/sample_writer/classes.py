@@ -13,9 +13,13 @@ from catalog.sample_writer.planting import Ledger, Planter, cut_short
 _NO_FAULTS = ("EMPTY_QUERY", "EMPTY_POSITIVE", "TOO_SHORT", "QUERY_IS_POSITIVE", "REPETITIVE")
 
 
-def as_labelled(ledger: Ledger) -> Ledger:
-    """Returns the account of rows of pairs for an entry that reads both texts as one, with a label."""
-    rejected = {reason: n for reason, n in ledger.rejected.items() if reason not in _NO_FAULTS}
+def as_labelled(ledger: Ledger, *, short: bool) -> Ledger:
+    """Returns the account of rows of pairs for an entry that reads both texts as one, with a label.
+
+    ``short``: these are so short that a near copy is another text.
+    """
+    without = (*_NO_FAULTS, "NEAR_DUPLICATE") if short else _NO_FAULTS
+    rejected = {reason: n for reason, n in ledger.rejected.items() if reason not in without}
     seen = Ledger(rows=ledger.rows)
     seen.rejected.update(rejected)
     return seen

@@ -19,6 +19,9 @@ from schemas.catalog import Adapter, CatalogEntry, Stage
 
 Built = tuple[list[SourceFile], dict[str, Ledger]]
 
+#: Labelled entries whose texts are made of the short ones of another.
+_SHORT = frozenset({"thucnews-clustering"})
+
 
 def generic_entries() -> Iterator[Built]:
     """Yields the files and the account of each entry that has a recipe, in the order of the recipes."""
@@ -37,7 +40,9 @@ def generic_entries() -> Iterator[Built]:
 
 
 def _shared(entry: CatalogEntry, ledger: Ledger) -> Ledger:
-    return as_labelled(ledger) if entry.adapter is Adapter.LABELED else replace(ledger, notes={})
+    if entry.adapter is Adapter.LABELED:
+        return as_labelled(ledger, short=entry.name in _SHORT)
+    return replace(ledger, notes={})
 
 
 def _note_absent(ledger: Ledger, entry: CatalogEntry, recipe: Recipe) -> None:
