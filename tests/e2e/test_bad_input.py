@@ -481,7 +481,9 @@ def test_a_file_that_grows_too_large_is_said(tmp_path: Path, teacher: Path) -> N
 @pytest.mark.slow
 def test_an_error_that_is_nobodys_is_said_too(tmp_path: Path) -> None:
     """A fault of the program has its traceback, and words after it."""
-    script = "import pipelines.curate as c; c.plan = None; import sys; raise SystemExit(c.main(['--out=' + sys.argv[1]]))"
+    script = (
+        "import pipelines.curate as c; c.plan = None; import sys; raise SystemExit(c.main(['--out=' + sys.argv[1]]))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
         cwd=ROOT,

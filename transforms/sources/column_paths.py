@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.flow.lists import element_of_each
 from transforms.sources.readers.plain_types import is_list
 
 _NAME = r"[^.\[\]{}]+"
@@ -181,13 +182,6 @@ def _field(values: pa.Array, name: str, path: ColumnPath) -> pa.Array:
 def _each(cursor: _Cursor, lists: pa.Array) -> _Cursor:
     parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
     return cursor.spread(_plain(pc.list_flatten(lists)), parents.astype(np.int64))
-
-
-def element_of_each(lists: pa.Array, index: int) -> pa.Array:
-    """The element at an index of each list; null where the list is null or shorter."""
-    offsets = lists.offsets.to_numpy()
-    there = lists.is_valid().to_numpy(zero_copy_only=False) & (np.diff(offsets) > index)
-    return lists.values.take(pa.array(np.where(there, offsets[:-1] + index, 0), mask=~there))
 
 
 def _map_values(cursor: _Cursor, path: ColumnPath) -> _Cursor:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.rows import ID, text_hash
-from transforms.sources.column_paths import element_of_each
+from transforms.flow.lists import element_of_each
 from transforms.text.matching import matching_forms
 
 QUERY, POSITIVES, NEGATIVES, TEXT = "query", "positives", "negatives", "text"
