@@ -121,6 +121,9 @@ def own_catalog(folder: Path) -> Path:
     folder.mkdir()
     for name, (base, source) in OWN.items():
         entry = yaml.safe_load((BUNDLED / "finetune" / f"{base}.yaml").read_text("utf-8"))
+        if "configs" in source and "config_languages" in entry:
+            there = entry["config_languages"]
+            entry["config_languages"] = {config: there[config] for config in source["configs"]}
         entry |= {"name": name, "source": entry["source"] | source}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(entry, allow_unicode=True), "utf-8")
     return folder
