@@ -14,7 +14,7 @@ from benchmarks._measure import tell
 from pipelines.curate import plan
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import parse
-from pipelines.runners import limit_threads, run_pipeline
+from pipelines.runners import run_pipeline
 from pipelines.workplace import Workplace
 
 
@@ -41,7 +41,6 @@ def completed(job: StageJob) -> dict[str, Any]:
 def main(argv: Sequence[str]) -> dict[str, Any]:
     """Run a stage; gives ``rows`` read, distinct ``texts`` (embed) and ``seconds``."""
     stage, command = argv[0], parse(argv[1:])
-    limit_threads(command.workers)
     workplace = Workplace(command.config.out, command.config.work)
     with workplace.locked():
         started = time.perf_counter()

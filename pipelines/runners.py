@@ -36,7 +36,6 @@ def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: Non
 
     Raises the worker's own error, in its own words, when it fails.
     """
-    limit_threads(command.workers)
     _freeze_imports()
     check_beam_flags(command.beam_flags)
     options = PipelineOptions(flags_of(command))
@@ -165,12 +164,8 @@ def _quiet_processes(options: PipelineOptions) -> Environment | None:
     if direct.direct_running_mode != "multi_processing":
         return None
     direct.direct_running_mode = "in_memory"  # Beam's default, under which it takes the environment that it is given
-    # The shell that Beam starts it in becomes the worker, which therefore is our child and ends with us.
-    command = f"exec {shlex.quote(sys.executable)} -m pipelines.engines.local_worker --parent={os.getpid()}"
+    # The shell that Beam starts it in becomes the worker, which therefore is our child and ends with us. Of several
+    # processes each runs a compiled loop in one thread, unless told otherwise.
+    worker = f"{shlex.quote(sys.executable)} -m pipelines.engines.local_worker --parent={os.getpid()}"
+    command = f"NUMBA_NUM_THREADS=${{NUMBA_NUM_THREADS:-1}} exec {worker}"
     return SubprocessSDKEnvironment.from_command_string(command)
-
-
-def limit_threads(workers: int) -> None:
-    """One compiled loop's thread for each process where Beam runs several; their children inherit it."""
-    if workers > 1:
-        os.environ.setdefault("NUMBA_NUM_THREADS", "1")

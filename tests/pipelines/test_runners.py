@@ -12,7 +12,7 @@ from pipelines.engines.errors import EngineError
 from pipelines.engines.home import HOME_VARIABLE
 from pipelines.options import Command, parse
 from pipelines.reporting import worker_error
-from pipelines.runners import flags_of, limit_threads, run_pipeline
+from pipelines.runners import flags_of, run_pipeline
 from schemas.errors import (
     BalanceError,
     CatalogError,
@@ -152,15 +152,24 @@ def test_an_error_of_a_worker_process_comes_in_its_own_words_too() -> None:
     assert caught.value.message == f"{WORDS} (3)"
 
 
-@pytest.mark.parametrize(
-    ("workers", "before", "expected"), [(1, None, None), (2, None, "1"), (4, "3", "3"), (1, "3", "3")]
-)
-def test_each_of_several_processes_uses_one_thread_unless_told_otherwise(
-    monkeypatch: pytest.MonkeyPatch, workers: int, before: str | None, expected: str | None
+def _fail_with_its_threads(number: int) -> int:
+    raise CatalogError(f"process {os.getpid()}: {os.environ.get('NUMBA_NUM_THREADS')}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "expected"), [(None, "1"), ("3", "3")])
+def test_each_of_several_processes_uses_one_thread_unless_told_otherwise_and_ours_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, expected: str
 ) -> None:
-    monkeypatch.setattr(os, "environ", {} if before is None else {"NUMBA_NUM_THREADS": before})
-    limit_threads(workers)
-    assert os.environ.get("NUMBA_NUM_THREADS") == expected
+    # In the process that numba already runs in, another number of threads would be an error of its next compilation.
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("NUMBA_NUM_THREADS", before)
+    with pytest.raises(CatalogError) as caught:
+        _run(_fail_with_its_threads, "--workers=2")
+    assert caught.value.message.endswith(f": {expected}")
+    assert str(os.getpid()) not in caught.value.message
+    assert os.environ.get("NUMBA_NUM_THREADS") == before
 
 
 def test_a_chain_of_errors_that_bites_its_own_tail_comes_to_an_end() -> None:

@@ -2,8 +2,8 @@
 
 Numba's parallel loops need a threading layer. Two of them (TBB and OpenMP) let several threads enter at a time; the
 third, ``workqueue``, aborts the process when that happens, so calls take turns where it is all there is.
-``NUMBA_NUM_THREADS`` and ``NUMBA_THREADING_LAYER`` mean what numba says they mean: set the former to 1 where Beam runs
-several processes."""
+``NUMBA_NUM_THREADS`` and ``NUMBA_THREADING_LAYER`` mean what numba says they mean; where the direct runner
+starts several processes, it sets the former to 1 for each."""
 
 import ctypes
 import functools
