@@ -46,7 +46,7 @@ $(READY): setup.py constraints.txt
 	@test -x $(VENV)/bin/uv || $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	@# faiss-cpu and faiss-gpu hold the same files: with a GPU the former is left out by a marker that is never true.
 	@echo "$(if $(GPU),faiss-cpu; python_version < '3')" > $(VENV)/overrides.txt
-	$(VENV)/bin/uv pip install --python $(PY) -c constraints.txt -b constraints.txt --overrides $(VENV)/overrides.txt -e '.[$(EXTRAS)]'
+	$(VENV)/bin/uv pip install --compile-bytecode --python $(PY) -c constraints.txt -b constraints.txt --overrides $(VENV)/overrides.txt -e '.[$(EXTRAS)]'
 	$(VENV)/bin/kalm warm-up
 	@touch $(READY)
 
@@ -70,10 +70,10 @@ regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them wi
 	$(KALM) regenerate
 
 test: $(READY)  ## Run all tests but those that need Flink
-	$(PY) -m pytest -m 'not flink' $(REST)
+	$(PY) -m pytest -m 'not flink' -n auto --dist=loadfile $(REST)
 
 test-fast: $(READY)  ## Run the tests that take a few seconds at most
-	$(PY) -m pytest -m 'not flink and not slow' $(REST)
+	$(PY) -m pytest -m 'not flink and not slow' -n auto --dist=loadfile $(REST)
 
 test-flink: $(READY)  ## Run the tests on a local Flink cluster (Java 17 and Maven)
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && command -v mvn > /dev/null || { \

@@ -51,6 +51,7 @@ EXTRAS = {
         "pandas>=2.2",
         "pytest>=8.2",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "ruff>=0.9",
         "setuptools>=77",
         "types-psutil",

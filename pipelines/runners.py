@@ -1,6 +1,7 @@
 """Which runner a name means, with the Beam flags that it needs; the graphs are the same everywhere."""
 
 import argparse
+import atexit
 import functools
 import gc
 import json
@@ -27,8 +28,11 @@ Build = Callable[[beam.Pipeline], None]
 def _freeze_imports() -> None:
     """Take what imports left behind, for good, out of the garbage collector's sight: going through it again and again
     took a stage half a second.
+
+    It comes back at the end: nanobind, which triton is bound by, calls what is never collected a leak, aloud.
     """
     gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: None) -> None:

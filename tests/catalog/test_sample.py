@@ -228,9 +228,14 @@ def test_every_format_is_used() -> None:
     }
 
 
+#: Near copies that curation keeps: short labelled texts that differ by a word say different things.
+KEPT_COPIES = {"C-MTEB/IFlyTek-classification": 2}
+
+
 @pytest.mark.parametrize(("folder", "language", "columns"), TEXT_COLUMNS)
 def test_texts_are_varied(folder: str, language: str, columns: tuple[str, ...]) -> None:
     copies = max((rejected(slug, "NEAR_DUPLICATE") for slug in slugs_of(folder)), default=0)
+    copies += KEPT_COPIES.get(folder, 0)
     for column in columns:
         variety, alike = Variety(), 0
         for text in texts(folder, column):

@@ -120,14 +120,15 @@ def test_every_reader_meets_the_sample() -> None:
     assert formats == set(FORMATS.values()) - {"arrow"}  # no upstream of the catalog ships Arrow files
 
 
-def test_pairs_read_as_labelled_texts_lack_nothing_where_one_of_two_is_missing() -> None:
+@pytest.mark.parametrize(("short", "rejected"), [(False, {"NEAR_DUPLICATE": 1}), (True, {})])
+def test_pairs_read_as_labelled_texts_lack_only_what_labelled_texts_lack(short: bool, rejected: dict[str, int]) -> None:
     ledger = Ledger(rows=12)
     ledger.rejected.update({"EMPTY_QUERY": 2, "NEAR_DUPLICATE": 1, "QUERY_IS_POSITIVE": 1})
-    assert as_labelled(ledger).record() == {
+    assert as_labelled(ledger, short=short).record() == {
         "rows": 12,
-        "kept": 11,
+        "kept": 12 - sum(rejected.values()),
         "merged": 0,
-        "rejected": {"NEAR_DUPLICATE": 1},
+        "rejected": rejected,
         "notes": {},
     }
 

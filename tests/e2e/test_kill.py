@@ -34,13 +34,13 @@ KILLED_WHILE_PUBLISHING = """
 import os, signal, sys
 from pipelines import publish
 from pipelines.curate import main
-place, left = publish._place, [int(sys.argv[1])]
+place, left = publish.place, [int(sys.argv[1])]
 def place_and_die(source, target):
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
     place(source, target)
-publish._place = place_and_die
+publish.place = place_and_die
 main(sys.argv[2:])
 """
 
