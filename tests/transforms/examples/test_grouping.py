@@ -283,3 +283,19 @@ def test_order_and_batching_change_nothing(rows: list[dict[str, Any]], order: An
     assert one.rows.equals(other.rows)
     assert one.rejections.equals(other.rejections)
     assert one.merged == other.merged
+
+
+def test_a_query_id_with_several_texts_is_told_and_the_choice_does_not_depend_on_the_order() -> None:
+    rows = [
+        query_row("q1", "where is the weir?", "q#0"),
+        query_row("q1", "who built the weir?", "q#1"),
+        query_row("q2", "how deep is it?", "q#2"),
+        query_row("q2", " how deep  is it?", "q#3"),
+        judgment("q1", "positive", "at the mill"),
+        judgment("q1", "negative", "by the abbey"),
+        judgment("q2", "positive", "two metres"),
+    ]
+    results = [group(rows[::order]) for order in (1, -1)]
+    assert [result.ambiguous for result in results] == [{"toy": 2}] * 2, "q2 says the same twice"
+    queries = [sorted(result.rows.column("query").to_pylist()) for result in results]
+    assert queries[0] == queries[1]

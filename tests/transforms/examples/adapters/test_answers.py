@@ -130,3 +130,11 @@ def test_columns_that_do_not_fit_are_errors_of_the_entry(columns: dict[str, Any]
     rows = batch(q=["q"], a=[["x"]], n=[[1]], s=[1], words=[[["one"]]])
     with pytest.raises(CatalogError, match=message):
         adapted(located, rows)
+
+
+@pytest.mark.parametrize("names", [["SUPPORTED", "NOT_ENOUGH_INFO"], ["REFUTED", "NOT_ENOUGH_INFO"]])
+def test_classes_in_place_of_scores_are_refused_by_name(names: list[str]) -> None:
+    """Words, which pyarrow cannot read as numbers."""
+    located = locate("qa_multi", {"question": "q", "answers": "a", "scores": "n"})
+    with pytest.raises(CatalogError, match=f"these are the classes {', '.join(sorted(names))}; adapter graded"):
+        adapted(located, batch(q=["q"], a=[["x", "y"]], n=[names]))
