@@ -70,10 +70,10 @@ regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them wi
 	$(KALM) regenerate
 
 test: $(READY)  ## Run all tests but those that need Flink
-	$(PY) -m pytest -m 'not flink' -n auto --dist=loadfile $(REST)
+	$(PY) -m pytest -m 'not flink' -n auto --maxprocesses=4 --dist=loadfile $(REST)
 
 test-fast: $(READY)  ## Run the tests that take a few seconds at most
-	$(PY) -m pytest -m 'not flink and not slow' -n auto --dist=loadfile $(REST)
+	$(PY) -m pytest -m 'not flink and not slow' -n auto --maxprocesses=4 --dist=loadfile $(REST)
 
 test-flink: $(READY)  ## Run the tests on a local Flink cluster (Java 17 and Maven)
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && command -v mvn > /dev/null || { \
