@@ -12,7 +12,7 @@ from pipelines.display import Display, Shown, counted, plain_line
 from pipelines.options import parse
 from pipelines.reporting import fail
 from schemas.manifest import StageCounts
-from tests.pipelines.records import SHARDS, manifest, record, stages
+from tests.schemas.records import SHARDS, manifest, record, stages
 from transforms.flow import progress
 
 

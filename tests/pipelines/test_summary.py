@@ -6,7 +6,7 @@ from pipelines.display import Display
 from pipelines.summary import losses, most_lost, total_line
 from schemas.manifest import AbsentRecord, AlarmRecord, Manifest, OverlapRecord
 from schemas.reasons import RejectReason
-from tests.pipelines.records import SHARDS, manifest, record, stages
+from tests.schemas.records import SHARDS, manifest, record, stages
 
 
 def _summary(capsys: pytest.CaptureFixture[str], of: Manifest, names: list[str]) -> list[str]:

@@ -10,8 +10,9 @@ import pytest
 
 from pipelines.verify import damage_elsewhere, main, shard_faults, verify
 from schemas.errors import ConfigError, DamageError, OutputError
-from schemas.manifest import DatasetRecord, Manifest, ShardRecord, StageCounts
+from schemas.manifest import Manifest, ShardRecord, StageCounts
 from schemas.rows import REJECTIONS
+from tests.schemas.records import record
 from transforms.flow.files import parquet_bytes, publish, sha256
 from transforms.flow.rejections import write_rejections
 
@@ -35,18 +36,8 @@ def _out(out: Path) -> Path:
         "mine": StageCounts(read=3, kept=2, rejected={"INCONSISTENT": 1}),
         "pack": StageCounts(read=2, kept=2),
     }
-    record = DatasetRecord(
-        name="toy",
-        stage="finetune",
-        task_type="sts",
-        source="s",
-        revision=None,
-        symmetric=False,
-        instruction=None,
-        stages=stages,
-        shards=[ShardRecord(path=PATH, rows=2, sha256=sha256(shard))],
-    )
-    manifest = Manifest(config={}, code="c", libraries={}, datasets=[record])
+    toy = record("toy", stages, [ShardRecord(path=PATH, rows=2, sha256=sha256(shard))])
+    manifest = Manifest(config={}, code="c", libraries={}, datasets=[toy])
     (out / "manifest.json").write_text(manifest.model_dump_json())
     return out
 

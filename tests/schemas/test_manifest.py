@@ -7,21 +7,13 @@ from pydantic import ValidationError
 
 from schemas.manifest import DatasetRecord, Manifest, OverlapRecord, ShardRecord, StageCounts
 from schemas.prompt import TEMPLATE
+from tests.schemas.records import record
 
 ROWS = st.integers(0, 10**9)
 
 
 def _record(name: str, **stages: StageCounts) -> DatasetRecord:
-    return DatasetRecord(
-        name=name,
-        stage="finetune",
-        task_type="sts",
-        source="sample",
-        revision=None,
-        symmetric=True,
-        instruction=None,
-        stages=stages,
-    )
+    return record(name, stages, [])
 
 
 def _manifest(*records: DatasetRecord) -> Manifest:
@@ -59,9 +51,9 @@ def test_a_shard_lies_below_the_manifest(path: str) -> None:
 
 
 def test_a_manifest_survives_json_and_holds_the_prompt_template() -> None:
-    record = _record("a", prepare=StageCounts(read=1, kept=1))
-    record.shards.append(ShardRecord(path="finetune/sts/a/part-0.parquet", rows=1, sha256="0"))
-    manifest = _manifest(record)
+    toy = _record("a", prepare=StageCounts(read=1, kept=1))
+    toy.shards.append(ShardRecord(path="finetune/sts/a/part-0.parquet", rows=1, sha256="0"))
+    manifest = _manifest(toy)
     assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
     assert manifest.model_dump()["prompt_template"] == TEMPLATE
 

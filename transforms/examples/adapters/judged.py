@@ -92,19 +92,33 @@ def adapt_nli(source: Source) -> Adapted:
     positive_name, negative_name = options.positive_label or "entailment", options.negative_label or "contradiction"
     _require_names(source, labels, positive_name, negative_name)
     folded = pc.utf8_lower(labels)
-    pairs = Pairs(
-        query=source.text("premise"),
-        text=source.text("hypothesis"),
-        positive=pc.equal(folded, positive_name.lower()),
-        negative=pc.equal(folded, negative_name.lower()),
-        label=labels,
-        score=pa.nulls(len(source), pa.float64()),
-        shown=pc.binary_join_element_wise("label", labels, " "),
-        unused=RejectReason.NEUTRAL,
-        orphan=RejectReason.NO_POSITIVE,
-        refusals=[Refusal(labels.is_null(), RejectReason.UNLABELLED, "the label is missing or -1")],
-    )
+    texts = source.text("premise"), source.text("hypothesis")
+    meanings = pc.equal(folded, positive_name.lower()), pc.equal(folded, negative_name.lower())
+    pairs = _marked_pairs(texts, labels, meanings, word="label", unused=RejectReason.NEUTRAL)
     return members_of(source, pairs)
+
+
+def _marked_pairs(
+    texts: tuple[pa.Array, pa.Array],
+    marks: pa.Array,
+    meanings: tuple[pa.Array, pa.Array],
+    *,
+    word: str,
+    unused: RejectReason,
+) -> Pairs:
+    """Pairs of a query and a text with a mark, which says positive, negative (``meanings``) or neither (``unused``)."""
+    return Pairs(
+        query=texts[0],
+        text=texts[1],
+        positive=meanings[0],
+        negative=meanings[1],
+        label=marks,
+        score=pa.nulls(len(marks), pa.float64()),
+        shown=pc.binary_join_element_wise(word, marks, " "),
+        unused=unused,
+        orphan=RejectReason.NO_POSITIVE,
+        refusals=[Refusal(marks.is_null(), RejectReason.UNLABELLED, f"the {word} is missing or -1")],
+    )
 
 
 def _one_label(source: Source, key: str) -> pa.StringArray:
@@ -197,18 +211,10 @@ def adapt_graded(source: Source) -> Adapted:
     grades, numbers = source.labels("grade"), label_texts(source.values("grade"))
     if pa.types.is_list(grades.type):
         return _adapt_graded_lists(source)
-    pairs = Pairs(
-        query=source.text("query"),
-        text=source.text("candidate"),
-        positive=_among(grades, numbers, options.positive_grades),
-        negative=_among(grades, numbers, options.negative_grades),
-        label=grades,
-        score=pa.nulls(len(source), pa.float64()),
-        shown=pc.binary_join_element_wise("grade", grades, " "),
-        unused=RejectReason.UNUSED_GRADE,
-        orphan=RejectReason.NO_POSITIVE,
-        refusals=[Refusal(grades.is_null(), RejectReason.UNLABELLED, "the grade is missing or -1")],
-    )
+    texts = source.text("query"), source.text("candidate")
+    positive = _among(grades, numbers, options.positive_grades)
+    negative = _among(grades, numbers, options.negative_grades)
+    pairs = _marked_pairs(texts, grades, (positive, negative), word="grade", unused=RejectReason.UNUSED_GRADE)
     return members_of(source, pairs)
 
 
