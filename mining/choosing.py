@@ -187,10 +187,10 @@ def _rank_of_mate(row, key, rows, passages):  # type: ignore[no-untyped-def]
     if key & _RULES == CLASS_COPY:
         return _SHARE + 1
     at = _position(key)
-    mine = rows.labels[rows.label_bounds[row] : rows.label_bounds[row + 1]]
-    its = passages.labels[passages.label_bounds[at] : passages.label_bounds[at + 1]]
-    number = shared(mine, its)
-    return _SHARE - _SHARE * number // (len(mine) + len(its) - number)
+    first, end = rows.label_bounds[row], rows.label_bounds[row + 1]
+    start, stop = passages.label_bounds[at], passages.label_bounds[at + 1]
+    number = shared(rows.labels, first, end, passages.labels, start, stop)
+    return _SHARE - _SHARE * number // (end - first + stop - start - number)
 
 
 @kernel

@@ -13,25 +13,23 @@ be negatives (``FREE``), beside them those that a rule refuses and that ranks ar
 that is known by its label alone, the nearest texts of its class.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from mining.fixed_point import Fixed, check_dims
+from mining.products import PANEL, QUERIES, lowest_bit, products
 from transforms.flow.kernels import kernel, parallel_kernel
 
-#: Queries and passages of one step of the inner loop, and queries that go through the corpus together.
-QUERIES, PANEL, BLOCK = 6, 16, 240
+#: Queries that go through the corpus together.
+BLOCK = 240
 #: Passages of one index: a position has 28 bits in a key.
 MAX_PASSAGES = 1 << 28
 _RULE_BITS = 4
 #: Passages that a query notes before rules are asked about them.
-_NOTES = 256
+_NOTES = 128
 
 #: Why a passage is no negative of a row; the low bits of a key. ``FREE``: it may be one.
 FREE, GIVEN, EQUAL_VECTOR, SHARED_LABEL, ABOVE_CEILING, BELOW_FLOOR = range(6)
@@ -79,72 +77,25 @@ class Searched(NamedTuple):
     language: Ints
 
 
-def _products(num_queries: int) -> Any:
-    """An intrinsic that writes the scores of some queries with a panel: ``(queries, bytes per query, pairs, panel,
-    scores)``, where all but the numbers are addresses.
+class _State(NamedTuple):
+    """The queries of a block while they go through the corpus.
+
+    ``lists``: keys ``[lists, queries, room]``, of which ``counts`` are filled; ``floors``: what a key must score above
+    to enter a list, whose size is ``sizes``. ``wanted``: what a passage must score above to be noted. ``places``: how
+    far the marks of group and query are gone through. ``waiting``: notes, of which ``numbers`` are filled.
     """
 
-    @intrinsic
-    def products(context, queries, stride, pairs, panel, out):  # type: ignore[no-untyped-def]
-        def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            _multiply(builder, num_queries, *arguments)
-            return context.get_dummy_value()
-
-        return types.void(types.intp, types.intp, types.intp, types.intp, types.intp), code
-
-    return products
-
-
-_HALF, _WIDE = ir.VectorType(ir.IntType(32), 8), ir.VectorType(ir.IntType(32), 16)
-_SHORTS = ir.VectorType(ir.IntType(16), 16)
+    lists: Ints
+    counts: Ints
+    floors: Ints
+    sizes: Ints
+    wanted: npt.NDArray[np.int32]
+    places: Ints
+    waiting: Ints
+    numbers: Ints
 
 
-def _multiply(builder: Any, num_queries: int, queries: Any, stride: Any, pairs: Any, panel: Any, out: Any) -> None:
-    """Sums over all pairs of components, 2 x 8 lanes for each query."""
-    sums = [cgutils.alloca_once(builder, _HALF) for _ in range(2 * num_queries)]
-    for total in sums:
-        builder.store(ir.Constant(_HALF, [0] * 8), total)
-    with cgutils.for_range(builder, pairs, intp=ir.IntType(64)) as loop:
-        at = builder.mul(loop.index, _number(64))
-        halves = [_load(builder, builder.add(panel, builder.add(at, _number(place))), _SHORTS, 32) for place in (0, 32)]
-        for query in range(num_queries):
-            place = builder.add(builder.mul(stride, _number(query)), builder.mul(loop.index, _number(4)))
-            pair = _spread(builder, _load(builder, builder.add(queries, place), ir.IntType(32), 4))
-            for half, total in zip(halves, sums[2 * query : 2 * query + 2], strict=True):
-                builder.store(builder.add(builder.load(total), _pair_products(builder, half, pair)), total)
-    for number, total in enumerate(sums):
-        pointer = builder.inttoptr(builder.add(out, _number(32 * number)), ir.PointerType(_HALF))
-        builder.store(builder.load(total), pointer).align = 32
-
-
-def _number(value: int) -> Any:
-    return ir.Constant(ir.IntType(64), value)
-
-
-def _load(builder: Any, address: Any, kind: Any, align: int) -> Any:
-    loaded = builder.load(builder.inttoptr(address, ir.PointerType(kind)))
-    loaded.align = align
-    return loaded
-
-
-def _spread(builder: Any, pair: Any) -> Any:
-    """One pair of int16 in all lanes."""
-    first = builder.insert_element(ir.Constant(_HALF, ir.Undefined), pair, ir.Constant(ir.IntType(32), 0))
-    lanes = builder.shuffle_vector(first, ir.Constant(_HALF, ir.Undefined), ir.Constant(_HALF, [0] * 8))
-    return builder.bitcast(lanes, _SHORTS)
-
-
-def _pair_products(builder: Any, left: Any, right: Any) -> Any:
-    """Multiply 16 lanes, and add even and odd ones: what ``pmaddwd`` does."""
-    product = builder.mul(builder.sext(left, _WIDE), builder.sext(right, _WIDE))
-    even, odd = (
-        builder.shuffle_vector(product, ir.Constant(_WIDE, ir.Undefined), ir.Constant(_HALF, list(range(first, 16, 2))))
-        for first in (0, 1)
-    )
-    return builder.add(even, odd)
-
-
-_many, _one = _products(QUERIES), _products(1)
+_many, _one = products(QUERIES), products(1)
 
 
 @kernel
@@ -172,10 +123,10 @@ def keep_best(keys, size, num):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def shared(left, right):  # type: ignore[no-untyped-def]
-    """How many values two ascending runs have in common."""
-    i, j, number = 0, 0, 0
-    while i < len(left) and j < len(right):
+def shared(left, i, end, right, j, stop):  # type: ignore[no-untyped-def]
+    """How many values two ascending runs have in common: ``left[i:end]`` and ``right[j:stop]``."""
+    number = 0
+    while i < end and j < stop:
         if left[i] == right[j]:
             number += 1
         if left[i] <= right[j]:
@@ -186,39 +137,37 @@ def shared(left, right):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _marked(marks, end, places, which, position):  # type: ignore[no-untyped-def]
-    """The rule that a run of marks names for a position. ``places[which]`` moves along, since positions only rise."""
-    at = places[which]
+def _moved(marks, at, end, position):  # type: ignore[no-untyped-def]
+    """Where a run of marks goes on from a position; positions only rise."""
     while at < end and marks[at] >> _RULE_BITS < position:
         at += 1
-    places[which] = at
-    if at < end and marks[at] >> _RULE_BITS == position:
-        return marks[at] & OUTSIDE
-    return FREE
+    return at
 
 
 @kernel
-def classify(asked, searched, query, position, score, marked):  # type: ignore[no-untyped-def]
-    """The rule that decides what a passage is to a query; ``marked`` is the one that names it, if any."""
+def _marked(marks, at, end, position):  # type: ignore[no-untyped-def]
+    """The rule that the mark at this place names for a position."""
+    return marks[at] & OUTSIDE if at < end and marks[at] >> _RULE_BITS == position else FREE
+
+
+@kernel
+def classify(marked, common, alike, by_class, score, ceiling, floor):  # type: ignore[no-untyped-def]
+    """The rule that decides what a passage is to a query. ``marked``: the one that names it, if any; ``common``: how
+    many labels they share, ``alike``: whether these are all that either has.
+    """
     if marked == OUTSIDE:
         return OUTSIDE
-    language, other = asked.language[query], searched.language[position]
-    if language and other and language != other:
-        return OUTSIDE
-    labels = asked.labels[asked.label_bounds[query] : asked.label_bounds[query + 1]]
-    others = searched.labels[searched.label_bounds[position] : searched.label_bounds[position + 1]]
-    number = shared(labels, others) if len(labels) and len(others) else 0
-    if number and asked.by_class[query]:
+    if common and by_class:
         if marked == EQUAL_VECTOR:
             return CLASS_COPY
-        return SAME_LABELS if number == len(labels) == len(others) else SHARES_LABEL
+        return SAME_LABELS if alike else SHARES_LABEL
     if marked != FREE:
         return marked
-    if number:
+    if common:
         return SHARED_LABEL
-    if score > asked.ceiling[query]:
+    if score > ceiling:
         return ABOVE_CEILING
-    return BELOW_FLOOR if score < asked.floor[query] else FREE
+    return BELOW_FLOOR if score < floor else FREE
 
 
 @kernel
@@ -232,24 +181,21 @@ def list_of(rule):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _note(scores, queries, wanted, first, width, base, waiting, numbers):  # type: ignore[no-untyped-def]
-    """Write down what scores above what its query still wants (nearly always nothing); gives whether a query's notes
-    are full.
-    """
+def _note(scores, above, queries, first, width, base, waiting, numbers):  # type: ignore[no-untyped-def]
+    """Write down what scores above what its query still wants; gives whether a query's notes are full."""
     full = False
     for i in range(queries):
-        query, hit = first + i, False
-        least = wanted[query]
-        for lane in range(PANEL):
-            hit |= scores[i * PANEL + lane] > least
-        if not hit:
+        bits = np.int64(above[i]) & ((1 << width) - 1)
+        if not bits:
             continue
+        query = first + i
         at = numbers[query]
-        for lane in range(width):
-            score = scores[i * PANEL + lane]
-            if score > least:
-                waiting[query, at] = (np.int64(score) << 32) | ((MAX_PASSAGES - 1 - (base + lane)) << _RULE_BITS)
-                at += 1
+        while bits:
+            lane = lowest_bit(bits)
+            note = (MAX_PASSAGES - 1 - (base + lane)) << _RULE_BITS
+            waiting[query, at] = (np.int64(scores[i * PANEL + lane]) << 32) | note
+            at += 1
+            bits &= bits - 1
         numbers[query] = at
         full |= at > _NOTES - PANEL
     return full
@@ -258,31 +204,53 @@ def _note(scores, queries, wanted, first, width, base, waiting, numbers):  # typ
 @kernel
 def _settle(queries, first, least, asked, searched, offset, state):  # type: ignore[no-untyped-def]
     """Sort the notes of some queries into their lists, where there are at least so many."""
-    lists, counts, floors, sizes, wanted, places, waiting, numbers = state
     for query in range(first, first + queries):
-        if numbers[query] < least:
+        if state.numbers[query] >= least:
+            _sort_notes(query, offset + query, asked, searched, state)
+            _shorten(query, asked.by_class[offset + query], state)
+
+
+# One function with all that a query asks in variables of its own: a call hands over every array of ``Asked`` anew.
+@kernel
+def _sort_notes(query, row, asked, searched, state):  # type: ignore[no-untyped-def]
+    lists, counts, floors = state.lists, state.counts, state.floors
+    group, own, (at_group, at_own) = asked.group_marks, asked.own_marks, state.places[query]
+    group_end, own_end = asked.group_bounds[asked.group[row] + 1], asked.own_bounds[row + 1]
+    first, end = asked.label_bounds[row], asked.label_bounds[row + 1]
+    language, by_class, ceiling, floor = asked.language[row], asked.by_class[row], asked.ceiling[row], asked.floor[row]
+    for number in range(state.numbers[query]):
+        note = state.waiting[query, number]
+        score, position = note >> 32, MAX_PASSAGES - 1 - ((note >> _RULE_BITS) & (MAX_PASSAGES - 1))
+        at_group, at_own = _moved(group, at_group, group_end, position), _moved(own, at_own, own_end, position)
+        marked = max(_marked(group, at_group, group_end, position), _marked(own, at_own, own_end, position))
+        other, common, alike = searched.language[position], 0, False
+        if first < end:
+            start, stop = searched.label_bounds[position], searched.label_bounds[position + 1]
+            common = shared(asked.labels, first, end, searched.labels, start, stop)
+            alike = common == end - first == stop - start
+        rule = classify(marked, common, alike, by_class, score, ceiling, floor)
+        if rule == OUTSIDE or (language and other and language != other):
             continue
-        row = offset + query
-        group = asked.group[row]
-        for note in waiting[query, : numbers[query]]:
-            score, position = note >> 32, MAX_PASSAGES - 1 - ((note >> _RULE_BITS) & (MAX_PASSAGES - 1))
-            mark = _marked(asked.group_marks, asked.group_bounds[group + 1], places, 2 * query, position)
-            own = _marked(asked.own_marks, asked.own_bounds[row + 1], places, 2 * query + 1, position)
-            rule = classify(asked, searched, row, position, score, max(mark, own))
-            if rule != OUTSIDE and score > floors[list_of(rule), query]:
-                which = list_of(rule)
-                lists[which, query, counts[which, query]] = note | rule
-                counts[which, query] += 1
-        numbers[query] = 0
-        for which in range(len(sizes)):
-            if counts[which, query] >= sizes[which]:
-                keep_best(lists[which, query], counts[which, query], sizes[which])
-                counts[which, query] = sizes[which]
-                floors[which, query] = lists[which, query, : sizes[which]].min() >> 32
-        low = floors[_ELIGIBLE, query]
-        if asked.by_class[row]:
-            low = min(low, floors[_CLASS, query], floors[_SHARING, query])
-        wanted[query] = np.int32(low)
+        which = list_of(rule)
+        if score > floors[which, query]:
+            lists[which, query, counts[which, query]] = note | rule
+            counts[which, query] += 1
+    state.places[query, 0], state.places[query, 1], state.numbers[query] = at_group, at_own, 0
+
+
+@kernel
+def _shorten(query, by_class, state):  # type: ignore[no-untyped-def]
+    """Keep the best of each list, and tell what a passage must score above from now on."""
+    lists, counts, floors, sizes = state.lists, state.counts, state.floors, state.sizes
+    for which in range(len(sizes)):
+        if counts[which, query] >= sizes[which]:
+            keep_best(lists[which, query], counts[which, query], sizes[which])
+            counts[which, query] = sizes[which]
+            floors[which, query] = lists[which, query, : sizes[which]].min() >> 32
+    low = floors[_ELIGIBLE, query]
+    if by_class:
+        low = min(low, floors[_CLASS, query], floors[_SHARING, query])
+    state.wanted[query] = np.int32(low)
 
 
 @kernel
@@ -294,38 +262,51 @@ def _aligned(size):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _begin(asked, sizes, offset, number):  # type: ignore[no-untyped-def]
+    """The state of so many queries from ``offset`` on, before they have seen a passage."""
+    places = np.empty((number, 2), np.int64)
+    for query in range(number):
+        places[query, 0] = asked.group_bounds[asked.group[offset + query]]
+        places[query, 1] = asked.own_bounds[offset + query]
+    return _State(
+        np.empty((len(sizes), number, sizes.max() + _NOTES), np.int64),
+        np.zeros((len(sizes), number), np.int64),
+        np.full((len(sizes), number), NOTHING, np.int64),
+        sizes,
+        np.full(number, NOTHING, np.int32),
+        places,
+        np.empty((number, _NOTES), np.int64),
+        np.zeros(number, np.int64),
+    )
+
+
+@kernel
 def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, found):  # type: ignore[no-untyped-def]
     """All passages for the queries from ``offset`` on; what each list keeps."""
-    pairs = passages.shape[1]
-    lists = np.empty((len(sizes), number, sizes.max() + _NOTES), np.int64)
-    counts, floors = np.zeros((len(sizes), number), np.int64), np.full((len(sizes), number), NOTHING, np.int64)
-    wanted, places = np.full(number, NOTHING, np.int32), np.empty(2 * number, np.int64)
-    waiting, numbers = np.empty((number, _NOTES), np.int64), np.zeros(number, np.int64)
-    for query in range(number):
-        places[2 * query] = asked.group_bounds[asked.group[offset + query]]
-        places[2 * query + 1] = asked.own_bounds[offset + query]
-    state = (lists, counts, floors, sizes, wanted, places, waiting, numbers)
-    panel, scores = _aligned(PANEL * pairs), _aligned(QUERIES * PANEL)
+    pairs, state = passages.shape[1], _begin(asked, sizes, offset, number)
+    wanted, waiting, numbers = state.wanted, state.waiting, state.numbers
+    panel, scores, above = _aligned(PANEL * pairs), _aligned(QUERIES * PANEL), np.zeros(QUERIES, np.uint16)
     asking, stride = queries.ctypes.data + offset * pairs * 4, pairs * 4
-    packed, multiplied = panel.ctypes.data, scores.ctypes.data
+    packed, multiplied, bits, least = panel.ctypes.data, scores.ctypes.data, above.ctypes.data, wanted.ctypes.data
     for base in range(0, len(searched.rows), PANEL):
         width = min(PANEL, len(searched.rows) - base)
         _pack(passages, searched.rows, base, width, panel)
         query = 0
         while query < number:
             together = QUERIES if query + QUERIES <= number else 1
+            at, low = asking + query * stride, least + 4 * query
             if together == QUERIES:
-                _many(asking + query * stride, stride, pairs, packed, multiplied)
+                found_any = _many(at, stride, pairs, packed, multiplied, low, bits)
             else:
-                _one(asking + query * stride, stride, pairs, packed, multiplied)
-            if _note(scores, together, wanted, query, width, base, waiting, numbers):
+                found_any = _one(at, stride, pairs, packed, multiplied, low, bits)
+            if found_any and _note(scores, above, together, query, width, base, waiting, numbers):
                 _settle(together, query, _NOTES - PANEL + 1, asked, searched, offset, state)
             query += together
     _settle(number, 0, 1, asked, searched, offset, state)
     for which in range(len(sizes)):
         for query in range(number):
-            count = counts[which, query]
-            out[which, offset + query, :count] = lists[which, query, :count]
+            count = state.counts[which, query]
+            out[which, offset + query, :count] = state.lists[which, query, :count]
             found[offset + query, which] = count
 
 
@@ -364,10 +345,18 @@ def scan(
     out = np.zeros((len(sizes), len(queries), max(sizes)), np.int64)
     found = np.zeros((len(queries), len(sizes)), np.int64)
     if len(queries) and len(searched.rows):
-        block = min(BLOCK, max(QUERIES, -(-len(queries) // numba.get_num_threads())))
         wide = np.array(sizes, np.int64)
+        block = block_size(len(queries), numba.get_num_threads())
         _scan(_pairs(queries), _pairs(passages), asked, searched, wide, block, out, found)
     return out, found
+
+
+def block_size(num: int, threads: int) -> int:
+    """How many of ``num`` queries go through the corpus together: at most ``BLOCK``, a multiple of ``QUERIES`` so that
+    only the last block has a rest, and blocks of about one size, as many as ``threads`` or a multiple of them.
+    """
+    rounds = -(-num // (BLOCK * threads))
+    return -(-num // (rounds * threads * QUERIES)) * QUERIES
 
 
 def _pairs(vectors: Fixed) -> npt.NDArray[np.int32]:

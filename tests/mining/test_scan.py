@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mining.index import asked_for_all, searched_all
+from mining.products import QUERIES
 from mining.scan import (
     ABOVE_CEILING,
     BELOW_FLOOR,
@@ -22,6 +23,7 @@ from mining.scan import (
     SHARES_LABEL,
     Asked,
     Searched,
+    block_size,
     scan,
 )
 
@@ -78,6 +80,16 @@ def test_threads_and_blocks_of_queries_change_nothing(threads):
         numba.set_num_threads(before)
     expected = -np.sort(-exact_keys(queries, passages), axis=1)[:, :60]
     assert (-np.sort(-out[0], axis=1) == expected).all()
+
+
+@given(num=st.integers(1, 10_000), threads=st.integers(1, 64))
+def test_blocks_of_queries_are_whole_steps_of_about_one_size_for_all_threads(num, threads):
+    size = block_size(num, threads)
+    assert size % QUERIES == 0
+    assert 0 < size <= BLOCK
+    blocks, rounds = -(-num // size), -(-num // (BLOCK * threads))
+    assert blocks <= rounds * threads
+    assert size - num / (rounds * threads) <= QUERIES  # no block waits for one that is larger by more than a step
 
 
 def test_passages_are_taken_by_their_rows_and_read_from_a_memory_map(tmp_path):
