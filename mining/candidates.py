@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from mining.fixed_point import Fixed, exact_pair_scores, unpack_vectors
+from mining.index import id_words
 from schemas.rows import ID, TEXTS
 
 Rows = npt.NDArray[np.int64]
@@ -79,14 +80,23 @@ def conform(table: pa.Table, schema: pa.Schema, keep: tuple[str, ...] = ()) -> p
 
 def distinct_texts(passages: pa.Table) -> pa.Table:
     """Each text once, at its smallest address, in the order of text hashes; a null cluster becomes the text itself."""
-    keys = ["text_hash", *(field.name for field in ADDRESS)]
-    order = pc.sort_indices(passages.select(keys), [(key, "ascending") for key in keys]).to_numpy()
-    codes = passages["text_hash"].combine_chunks().dictionary_encode().indices.to_numpy()[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = codes[1:] != codes[:-1]
-    chosen = passages.take(pa.array(order[first])).combine_chunks()
+    chosen = passages.take(pa.array(_first_places(passages))).combine_chunks()
     place = chosen.schema.get_field_index("cluster")
     return chosen.set_column(place, PASSAGES.field("cluster"), pc.coalesce(chosen["cluster"], chosen["text_hash"]))
+
+
+def _first_places(passages: pa.Table) -> Rows:
+    """The row of each text's smallest address, in the order of hashes; addresses are compared only if one repeats."""
+    words = id_words(passages["text_hash"])
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    if (words[order[1:]] != words[order[:-1]]).any(axis=1).all():
+        return order
+    keys = ["text_hash", *(field.name for field in ADDRESS)]
+    order = pc.sort_indices(passages.select(keys), [(key, "ascending") for key in keys]).to_numpy().astype(np.int64)
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    places: Rows = order[first]
+    return places
 
 
 def vector_hashes(vectors: Fixed) -> pa.Array:

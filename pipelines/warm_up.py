@@ -1,7 +1,7 @@
 """Compile every loop ahead of the first run, so that none waits for it: ``kalm warm-up``.
 
 Numba compiles a loop for the types that it is called with and keeps the code (``transforms/flow/kernels.py``), so this
-does what the steps of prepare do, with a handful of texts.
+does what the steps of prepare and mine do, with a handful of texts.
 """
 
 import argparse
@@ -12,6 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from mining.candidates import HASHES
+from mining.fixed_point import pack_vectors, quantise
+from mining.index import FlatIndex
+from mining.mine import mine_dataset
+from mining.params import MiningParams
+from schemas.rows import ID
 from transforms.cleaning.length_and_repetition import has_units, may_repeat
 from transforms.duplicates.components import forest, star_edges
 from transforms.duplicates.minhash import band_hashes
@@ -24,7 +30,13 @@ _TEXTS = ["How are loops compiled before anyone waits for them?", "提前编译�
 
 
 def warm_up() -> None:
-    """Call what calls the compiled loops, on texts as they are read and on their forms for matching."""
+    """Call what calls the compiled loops."""
+    warm_prepare()
+    warm_mining()
+
+
+def warm_prepare() -> None:
+    """The loops over texts as they are read and over their forms for matching."""
     texts = pa.array(_TEXTS)
     forms, shingles = matching_forms(texts), MinHashParams()
     matching_forms(forms)
@@ -35,6 +47,18 @@ def warm_up() -> None:
     verify([forms, forms], np.array([0, len(forms)]), VerificationParams(), shingles)
     forest(*star_edges(np.array([1, 1], np.uint32), np.array([0, 1])))
     EvaluationIndex.build({"any": texts}).find(texts)
+
+
+def warm_mining() -> None:
+    """Mining of a row with a positive and of one that is known by its label, and the search without rules."""
+    ids = pa.array([bytes([number] * 16) for number in range(4)], ID)
+    vectors = quantise(np.eye(4, 16, dtype=np.float32))
+    columns = {"vector": pack_vectors(vectors), "label": pa.array(["a", "a", "b", "b"])}
+    address = {"part": [0] * 4, "row": range(4), "field": ["positives"] * 4, "element": [0] * 4}
+    corpus = pa.table({"text_hash": ids, **columns, **address})
+    named = {"positives": pa.array([[ids[1].as_py()], [], [], []], HASHES), "negatives": pa.array([[]] * 4, HASHES)}
+    mine_dataset(pa.table({"id": ids, "query_hash": ids, **columns, **named}), corpus, MiningParams(), symmetric=True)
+    FlatIndex(ids, vectors).search(vectors, 2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,3 +36,35 @@ def test_a_run_needs_no_loop_that_was_not_compiled_ahead(tmp_path: Path) -> None
     before, after = json.loads(done.stdout.splitlines()[-1])
     assert before == after
     assert sum(map(bool, before.values())) > 10
+
+
+#: The same of mining's loops, which shards call as they search and choose.
+WARM_THEN_MINE = """
+import gc, json
+from numba.core.dispatcher import Dispatcher
+from pipelines.warm_up import warm_mining
+from tests.mining.test_beam import mined_by_dofns, spec
+
+loops = [one for one in gc.get_objects() if isinstance(one, Dispatcher) and one.__module__.startswith("mining.")]
+
+def versions():
+    called = [loop for loop in loops if loop.signatures]
+    return {f"{loop.__module__}.{loop.__name__}": sorted(map(str, loop.signatures)) for loop in called}
+
+warm_mining()
+before = versions()
+assert mined_by_dofns(spec(2), 3)
+assert mined_by_dofns(spec(1, symmetric=frozenset(["one"])), 1)
+print(json.dumps([before, versions()]))
+"""
+
+
+def test_mining_needs_no_loop_that_was_not_compiled_ahead() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", WARM_THEN_MINE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, after = json.loads(done.stdout.splitlines()[-1])
+    assert before == after
+    assert set(before) == {
+        f"mining.{name}" for name in ("scan._scan", "lists._trim", "choosing._choose", "relations.connect")
+    }

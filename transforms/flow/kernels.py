@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
@@ -21,6 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
+
+#: Packages that hold compiled loops, and what a module with parts of one says.
+PACKAGES = ("transforms", "mining")
+_COMPILED = (b"kernel\ndef ", b"def kernel(", b"numba.extending")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,21 +62,25 @@ if LAYER is not None:
 _TURN: AbstractContextManager[object] = nullcontext() if LAYER else threading.Lock()
 
 
-def cache_folder(sources: Path, base: str) -> str:
-    """Where compiled code is kept: a folder below ``base`` (or beside the sources) named by all modules with kernels.
+def cache_folder(sources: Sequence[Path], base: str) -> str:
+    """Where compiled code is kept: a folder below ``base`` (or beside the first of ``sources``, folders) named by all
+    their modules with kernels.
 
     Numba itself looks at one module only, so that a kernel would go on with the old code of a kernel that it calls from
     another module, after an update as well as after an edit.
     """
-    modules = [path.read_bytes() for path in sorted(sources.rglob("*.py"))]
-    digest = xxhash.xxh3_64_hexdigest(
-        b"".join(text for text in modules if b"kernel\ndef " in text or b"def kernel(" in text)
-    )
-    beside = sources if os.access(sources, os.W_OK) else Path.home() / ".cache" / "kalm-curation"
+    modules = [path.read_bytes() for folder in sources for path in sorted(folder.rglob("*.py"))]
+    digest = xxhash.xxh3_64_hexdigest(b"".join(text for text in modules if any(word in text for word in _COMPILED)))
+    first = sources[0]
+    beside = first if os.access(first, os.W_OK) else Path.home() / ".cache" / "kalm-curation"
     return str((Path(base) if base else beside / "__pycache__") / f"kernels-{digest}")
 
 
-numba.config.CACHE_DIR = cache_folder(Path(__file__).parents[1], numba.config.CACHE_DIR)  # type: ignore[attr-defined]
+_ROOT = Path(__file__).parents[2]
+numba.config.CACHE_DIR = cache_folder(  # type: ignore[attr-defined]
+    [_ROOT / name for name in PACKAGES],
+    numba.config.CACHE_DIR,  # type: ignore[attr-defined]
+)
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

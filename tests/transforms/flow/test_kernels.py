@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.flow.kernels import cache_folder, compact, offsets_of, text_array, text_buffers
+from transforms.flow import kernels
+from transforms.flow.kernels import PACKAGES, cache_folder, compact, offsets_of, text_array, text_buffers
 
 TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=6)
 
@@ -67,13 +68,29 @@ def test_threads_may_enter_at_once(layer: str) -> None:
 
 
 def test_compiled_code_follows_every_module_with_kernels(tmp_path: Path) -> None:
-    (tmp_path / "one.py").write_text("@kernel\ndef f(x):\n    return x\n")
-    (tmp_path / "plain.py").write_text("a = 1\n")
-    before = cache_folder(tmp_path, "base")
-    (tmp_path / "plain.py").write_text("a = 2\n")
-    assert cache_folder(tmp_path, "base") == before
-    (tmp_path / "two.py").write_text("@parallel_kernel\ndef g(x):\n    return x\n")
-    after = cache_folder(tmp_path, "base")
-    assert after != before
-    assert Path(after).parent == Path("base")
-    assert Path(cache_folder(tmp_path, "")).parent == tmp_path / "__pycache__"
+    folders = [tmp_path / "near", tmp_path / "far"]
+    for folder in folders:
+        folder.mkdir()
+    (folders[0] / "one.py").write_text("@kernel\ndef f(x):\n    return x\n")
+    (folders[0] / "plain.py").write_text("a = 1\n")
+    before = cache_folder(folders, "base")
+    (folders[0] / "plain.py").write_text("a = 2\n")
+    assert cache_folder(folders, "base") == before
+    seen = {before}
+    for text in ("@parallel_kernel\ndef g(x):\n    return x\n", "from numba.extending import intrinsic\n"):
+        (folders[1] / "two.py").write_text(text)
+        seen.add(cache_folder(folders, "base"))
+    assert len(seen) == 3
+    assert {Path(folder).parent for folder in seen} == {Path("base")}
+    assert Path(cache_folder(folders, "")).parent == folders[0] / "__pycache__"
+
+
+def test_every_package_with_kernels_is_followed() -> None:
+    root = Path(kernels.__file__).parents[2]
+    holding = {
+        path.relative_to(root).parts[0]
+        for package in ("catalog", "schemas", "transforms", "mining", "pipelines", "trainer")
+        for path in (root / package).rglob("*.py")
+        if any(word in path.read_bytes() for word in (b"kernel\ndef ", b"numba.njit(", b"numba.extending"))
+    }
+    assert holding == set(PACKAGES)
