@@ -41,6 +41,10 @@ class Forward(Protocol):
     def truncated(self, texts: Sequence[str]) -> Flags:
         """Which texts are longer than the model reads, without asking it."""
 
+    @property
+    def knows_truncated(self) -> bool:
+        """Whether ``truncated`` says anything: where it is not known what a model cuts off, all are False."""
+
 
 def padded_lengths(lengths: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:
     """Each text's length in tokens, rounded up to a multiple of 8, but never above the limit."""
@@ -76,6 +80,11 @@ class TokenForward:
         for rows, values in found:
             vectors[rows] = values
         return vectors, truncated
+
+    @property
+    def knows_truncated(self) -> bool:
+        """The tokens are ours, so what is cut off is known."""
+        return True
 
     def truncated(self, texts: Sequence[str]) -> Flags:
         """Which texts have more tokens than the limit."""
@@ -131,6 +140,11 @@ class PlainForward:
         with self.lock:
             vectors = self.model.encode(list(texts), batch_size=1 if self.pads else len(texts), show_progress_bar=False)
         return np.asarray(vectors, np.float32), self.truncated(texts)
+
+    @property
+    def knows_truncated(self) -> bool:
+        """A table of words reads everything; of others it is not known."""
+        return not self.pads
 
     def truncated(self, texts: Sequence[str]) -> Flags:
         """False for each text."""

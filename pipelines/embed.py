@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mining.encoder import Encoder, load_encoder
 from mining.fixed_point import pack_vectors, quantise
+from mining.forward import Flags
 from mining.teacher import BUNDLED, TeacherParams
 from pipelines.wiring import batches, write_manifest
 from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
@@ -34,11 +35,16 @@ class Encode:
         packed = pack_vectors(quantise(found.vectors[found.directed]))
         places = np.where(found.directed, np.cumsum(found.directed) - 1, -1)
         vectors = packed.take(pa.array(places, mask=~found.directed))
-        return vectors, pa.array(found.truncated)
+        return vectors, self._flags(found.truncated)
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
-        """Which texts, prompts included, are longer than the teacher reads."""
-        return pa.array(self._encoder().truncated(texts))
+        """Which texts, prompts included, are longer than the teacher reads; null where that is not known."""
+        return self._flags(self._encoder().truncated(texts))
+
+    def _flags(self, truncated: Flags) -> pa.BooleanArray:
+        if self._encoder().forward.knows_truncated:
+            return pa.array(truncated)
+        return pa.nulls(len(truncated), pa.bool_())
 
     def _encoder(self) -> Encoder:
         return load_encoder(self.path, self.params, self.digest)

@@ -69,8 +69,8 @@ class StageCounts(_Record):
     """What became of a dataset's rows in one stage: ``read == kept + merged + sum(rejected)``.
 
     ``distinct_texts`` went to the teacher, a text of several datasets counted by the first by name;
-    ``truncated_texts`` of them are longer than it reads, so texts that begin alike may have equal vectors. ``mining``:
-    what mining did to the rows.
+    ``truncated_texts`` of them are longer than it reads, so texts that begin alike may have equal vectors (None where
+    that is not known of a teacher). ``mining``: what mining did to the rows.
     """
 
     read: NonNegativeInt = 0

@@ -148,6 +148,7 @@ def test_a_table_of_words_is_a_teacher(tmp_path):
     assert (encoder.encode(texts) == expected).all()
     assert (encoder.encode(texts[::-1]) == expected[::-1]).all()
     assert not encoder.truncated(texts).any()
+    assert encoder.forward.knows_truncated
     pytest.importorskip("openvino")
     with pytest.raises(ConfigError, match="begins with StaticEmbedding"):
         load_encoder(str(folder), TeacherParams(backend="openvino"))

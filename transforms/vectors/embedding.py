@@ -121,10 +121,10 @@ class Encode(Protocol):
         """What a person called it."""
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
-        """Packed 16-bit vectors, ``fixed_size_binary(2 * dims)``, null where the teacher gives none; which were cut."""
+        """Packed 16-bit vectors, ``fixed_size_binary(2 * dims)``, null where it gives none; and ``truncated``."""
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
-        """Which texts are longer than the teacher reads, without encoding them."""
+        """Which texts are longer than the teacher reads, without encoding them; null where that is not known."""
 
 
 class EncodePartition(beam.DoFn):
@@ -143,19 +143,22 @@ class EncodePartition(beam.DoFn):
         known, lacking = to_encode(spec, partition, texts)
         progress.report(spec.progress, texts_expected=lacking.num_rows - texts.num_rows)
         distinct: Counter[str] = Counter(known.column("dataset").to_pylist() + lacking.column("dataset").to_pylist())
-        truncated: Counter[str] = Counter(dict.fromkeys(distinct, 0))
-        for block in split_batches(known, _KNOWN_BLOCK):
-            truncated.update(_cut(block, self._encode.truncated(block.column("text").to_pylist())))
-        for block in split_batches(lacking, self._block):
-            truncated.update(self._store(partition, block))
+        cuts = [
+            (block.column("dataset"), self._encode.truncated(block.column("text").to_pylist()))
+            for block in split_batches(known, _KNOWN_BLOCK)
+        ]
+        cuts += [
+            (block.column("dataset"), self._store(partition, block)) for block in split_batches(lacking, self._block)
+        ]
+        truncated = count_cut(distinct, cuts)
         for name, rows in stored_files(spec.store, partition, spec.num_store_partitions):
             yield _tagged(FILES_TAG, FileRecord(kind="vectors", path=name, rows=rows).to_json())
         for what, numbers in ((DISTINCT, distinct), (TRUNCATED, truncated)):
             for dataset, number in numbers.items():
                 yield _tagged(COUNTS_TAG, count(dataset, what, number))
 
-    def _store(self, partition: int, texts: pa.RecordBatch) -> Counter[str]:
-        """Encode a block and write what came of it; gives the number of texts that were cut, by dataset."""
+    def _store(self, partition: int, texts: pa.RecordBatch) -> pa.BooleanArray:
+        """Encode a block and write what came of it; gives which of its texts were cut."""
         vectors, cut = self._encode(texts.column("text").to_pylist())
         progress.report(self._spec.progress, texts=texts.num_rows)
         there = vectors.is_valid()
@@ -164,15 +167,23 @@ class EncodePartition(beam.DoFn):
         )
         write_vectors(self._spec.store, partition, self._spec.num_store_partitions, found.sort_by("key"))
         _refuse_without_vector(self._encode.name, texts.filter(pc.invert(there)))
-        return _cut(texts, cut)
+        return cut
 
 
 def _tagged(tag: str, value: Any) -> Any:
     return beam.pvalue.TaggedOutput(tag, value)
 
 
-def _cut(texts: pa.RecordBatch, truncated: pa.BooleanArray) -> Counter[str]:
-    return Counter(texts.column("dataset").filter(truncated).to_pylist())
+def count_cut(datasets: Iterable[str], cuts: Iterable[tuple[pa.Array, pa.BooleanArray]]) -> dict[str, int]:
+    """How many texts of each dataset the teacher cuts, from blocks of ``(dataset, whether it is cut)`` of each text.
+
+    A dataset with a text of which that is not known (null) has no number, rather than one that is too low.
+    """
+    numbers, unknown = Counter(dict.fromkeys(datasets, 0)), set()
+    for names, cut in cuts:
+        numbers.update(names.filter(cut).to_pylist())
+        unknown.update(names.filter(pc.is_null(cut)).to_pylist())
+    return {dataset: number for dataset, number in numbers.items() if dataset not in unknown}
 
 
 def _refuse_without_vector(teacher: str, texts: pa.RecordBatch) -> None:

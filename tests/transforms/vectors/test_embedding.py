@@ -22,6 +22,7 @@ from transforms.vectors.embedding import (
     EncodePartition,
     GatherTexts,
     TextSpec,
+    count_cut,
     part_element,
     read_texts,
     to_encode,
@@ -276,3 +277,9 @@ def test_a_dataset_without_a_cut_text_counts_none(tmp_path: Path) -> None:
     step = EncodePartition(_spec(tmp_path), _Encoder())
     counted = tally(outputs(step.process((0, _wanted([("a", "x")]).to_batches()))))
     assert counted == {"a\tdistinct_texts\t": 1, "a\ttruncated_texts\t": 0}
+
+
+def test_what_the_teacher_cuts_is_counted_only_where_it_is_known_of_every_text():
+    names = [pa.array(block) for block in (["a", "b", "a"], ["b", "c"], ["c"])]
+    cuts = [pa.array(block, pa.bool_()) for block in ([True, False, True], [True, None], [True])]
+    assert count_cut(["a", "b", "c", "d"], zip(names, cuts, strict=True)) == {"a": 2, "b": 1, "d": 0}
