@@ -5,7 +5,8 @@ import fnmatch
 from collections.abc import Iterable
 from pathlib import Path
 
-from catalog.loading import BUNDLED, EVALUATION, Document, read_document, validated
+from catalog.loading import BUNDLED, EVALUATION, validated
+from catalog.yaml_files import Document, read_document
 from schemas.errors import CatalogError, ConfigError
 from schemas.evaluation import Benchmark, EvaluationCatalog, LocatedSet, TrainingNames
 

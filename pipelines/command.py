@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import NamedTuple, NoReturn
 
 from pipelines.interruption import leave
@@ -19,7 +18,7 @@ class Verb(NamedTuple):
 
 
 VERBS: Mapping[str, Verb] = {
-    "curate": Verb("pipelines.curate:main", "make shards: read, clean, deduplicate, embed, mine, pack"),
+    "curate": Verb("pipelines.curate_command:main", "make shards: read, clean, deduplicate, embed, mine, pack"),
     "train": Verb("trainer.train:main", "train a model on the shards of a manifest"),
     "catalog": Verb("catalog.table:main", "list the datasets: task type, languages, licence, rows"),
     "config": Verb("pipelines.configuration.command:main", "show the configuration of a run, and where it comes from"),
@@ -39,13 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(overview())
         return 0 if words else 2
     if words[0] == "--version":
-        print(f"kalm-curation {version('kalm-curation')}")
+        print(_version())
         return 0
     if words[0] not in VERBS:
         print(f"error: {_unknown(words[0])}", file=sys.stderr)
         return 2
     module, _, name = VERBS[words[0]].function.partition(":")
     return int(getattr(import_module(module), name)(words[1:]))
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"kalm-curation {version('kalm-curation')}"
 
 
 def run() -> NoReturn:

@@ -9,17 +9,16 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from catalog import load_evaluation
+from catalog.evaluation_sets import load_evaluation
 from mining.teacher import find_teacher
 from pipelines.alarms import Alarms, merged_alarms, stage_alarms
 from pipelines.configuration.model import ENTRY_KEYS, DatasetConfig
 from pipelines.display import Display
-from pipelines.dry_run import dry_run
 from pipelines.evaluation import open_evaluation, overlap_records
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job, scopes_of
-from pipelines.options import Command, parse
+from pipelines.options import Command
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
-from pipelines.reporting import quieten, report_errors
+from pipelines.reporting import quieten
 from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose
 from pipelines.verify import damage_elsewhere, shard_faults
@@ -47,19 +46,6 @@ _LIBRARIES = (
     "torch",
     "transformers",
 )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code."""
-    return report_errors(lambda: run_command(parse(argv)))
-
-
-def run_command(command: Command) -> None:
-    """Curate, or only say what would be read."""
-    if command.dry_run:
-        dry_run(command)
-    else:
-        curate(command)
 
 
 def curate(command: Command) -> Manifest:

@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 
-from catalog import load_evaluation
+from catalog.evaluation_sets import load_evaluation
 from catalog.table import print_table
 from pipelines.display import Display
 from pipelines.evaluation import PlannedSets, plan_evaluation

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.core import url_to_fs
 
-from catalog import select_sets
+from catalog.evaluation_sets import select_sets
 from pipelines.workplace import Workplace, absolute, code_digest, digest
 from schemas.config import HUB, SAMPLE, RunConfig
 from schemas.errors import ConfigError, SourceError

@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-import psutil
-
 #: Exit codes of an interrupted command: 128 and the signal's number.
 _BASE = 128
 #: How long the program may take to leave what it is at before it is ended.
@@ -83,6 +81,8 @@ def interruptible() -> Iterator[Interruption]:
 
 def end_workers() -> None:
     """End all processes that this one started, and those that they did."""
+    import psutil
+
     for process in psutil.Process().children(recursive=True):
         try:
             process.kill()

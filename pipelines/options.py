@@ -9,7 +9,6 @@ import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from pipelines.configuration.layers import Configuration, load
@@ -114,6 +113,10 @@ def _check_names(flags: Sequence[str], parser: argparse.ArgumentParser) -> None:
 
     A flag of another Beam than the list's is left to ``runners``, which asks Beam.
     """
+    if not flags:
+        return
+    from importlib.metadata import version
+
     listed = json.loads(BEAM_FLAGS.read_text("utf-8"))
     takes_value = False
     for word in flags:

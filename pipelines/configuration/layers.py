@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from catalog.loading import read_document
+from catalog.yaml_files import read_document
 from pipelines.configuration.keys import Key, Path, keys_of, unknown_key
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from schemas.config import RunConfig

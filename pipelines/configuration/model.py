@@ -11,7 +11,7 @@ from schemas.catalog import Compare
 from schemas.config import Selection
 from transforms.cleaning.params import CleanParams
 from transforms.duplicates.params import NearDuplicateParams
-from transforms.keeping.alarms import AlarmParams
+from transforms.keeping.params import AlarmParams
 from transforms.leaks.params import DecontaminateParams
 from transforms.sources.params import HubParams, RangeParams
 

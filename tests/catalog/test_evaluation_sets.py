@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog import load_catalog, load_evaluation, select_sets
-from catalog.evaluation_sets import TRAINING_NAMES
+from catalog import load_catalog
+from catalog.evaluation_sets import TRAINING_NAMES, load_evaluation, select_sets
 from schemas.errors import CatalogError, ConfigError
 
 FIRST = """\

@@ -338,7 +338,6 @@ def test_a_wrong_key_of_a_beir_role_is_told_with_those_it_wants(
     [
         (ENTRY + "label_names: &a [x, y]\nnote: *a\n", 14),
         (ENTRY + "note: &a [*a]\n", 13),
-        (ENTRY + "columns2: &a\n  <<: *a\n", 14),
         (
             "a: &a [x,x]\n"
             + "".join(f"a{i}: &a{i} [*a{i - 1 if i else ''},*a{i - 1 if i else ''}]\n" for i in range(40)),

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.curate import main
+from pipelines.curate_command import main
 from schemas.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import load_catalog
-from pipelines.curate import main
+from pipelines.curate_command import main
 from schemas.errors import CatalogError, ConfigError, OutputError, SourceError
 from tests.e2e.running import ROOT, curate, flags, manifest_of, published, rejections, start
 from transforms.keeping.alarms import AlarmError
@@ -482,7 +482,8 @@ def test_a_file_that_grows_too_large_is_said(tmp_path: Path, teacher: Path) -> N
 def test_an_error_that_is_nobodys_is_said_too(tmp_path: Path) -> None:
     """A fault of the program has its traceback, and words after it."""
     script = (
-        "import pipelines.curate as c; c.plan = None; import sys; raise SystemExit(c.main(['--out=' + sys.argv[1]]))"
+        "import sys, pipelines.curate as c, pipelines.curate_command as of; c.plan = None; "
+        "raise SystemExit(of.main(['--out=' + sys.argv[1]]))"
     )
     run = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.curate import main
+from pipelines.curate_command import main
 from pipelines.options import parse
 from pipelines.runners import flags_of
 from schemas.manifest import Manifest

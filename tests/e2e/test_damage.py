@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.curate import main
+from pipelines.curate_command import main
 from pipelines.verify import verify
 from tests.e2e.running import WORK, curate, flags, manifest_of, published, shard_digests
 

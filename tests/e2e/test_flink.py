@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.curate import main, plan, run_stage
+from pipelines.curate import plan, run_stage
+from pipelines.curate_command import main
 from pipelines.display import Display
 from pipelines.engines import flink
 from pipelines.engines.flink_params import FlinkParams

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 KILLED_WHILE_PUBLISHING = """
 import os, signal, sys
 from pipelines import publish
-from pipelines.curate import main
+from pipelines.curate_command import main
 place, left = publish.place, [int(sys.argv[1])]
 def place_and_die(source, target):
     if not left[0]:

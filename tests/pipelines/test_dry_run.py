@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import load_catalog, load_evaluation
-from pipelines.curate import main
+from catalog import load_catalog
+from catalog.evaluation_sets import load_evaluation
+from pipelines.curate_command import main
 from pipelines.dry_run import COLUMNS
 from schemas.errors import CatalogError, ConfigError, SourceError
 from tests.hub_server import HubServer

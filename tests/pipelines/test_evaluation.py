@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import load_evaluation
+from catalog.evaluation_sets import load_evaluation
 from pipelines.curate import plan
 from pipelines.evaluation import EvaluationSets, open_evaluation, overlap_records
 from pipelines.options import parse

@@ -3,9 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
-
-from huggingface_hub.errors import HfHubHTTPError
 
 from schemas.errors import SourceError
 from transforms.flow.params import RetryParams
@@ -13,17 +12,24 @@ from transforms.flow.params import RetryParams
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
-#: What a failed request raises: OSError, and the error of the HTTP library that huggingface_hub is built on (it differs
-#: between its versions; the hub's own error always inherits from it).
-TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
-    OSError,
-    *(base for base in HfHubHTTPError.__mro__[1:] if issubclass(base, Exception) and base is not Exception),
-)
 _PASSING_4XX = (408, 425, 429)
 
 
 class ShortBody(OSError):
     """A response that ended before the bytes that were asked for."""
+
+
+@cache
+def transport_errors() -> tuple[type[Exception], ...]:
+    """What a failed request raises: OSError, and the error of the HTTP library that huggingface_hub is built on.
+
+    That library differs between its versions; the hub's own error always inherits from its error. It is imported when
+    something has failed: most runs read no hub, and it takes a fifth of a second.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    above = [base for base in HfHubHTTPError.__mro__[1:] if issubclass(base, Exception) and base is not Exception]
+    return (OSError, *above)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -49,7 +55,7 @@ def retrying(what: str, action: Callable[[], _Result], params: RetryParams) -> _
     for attempt in range(params.attempts):
         try:
             return action()
-        except TRANSPORT_ERRORS as error:
+        except transport_errors() as error:
             if is_permanent(error):
                 raise
             failure: Exception = error

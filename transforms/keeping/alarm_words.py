@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from schemas.manifest import AlarmRecord
 from schemas.reasons import RejectReason, words_of
-from transforms.keeping.alarms import FATAL, OF_EXAMPLES, UNREADABLE, AlarmError, AlarmKind, AlarmParams
+from transforms.keeping.alarms import FATAL, OF_EXAMPLES, UNREADABLE, AlarmError, AlarmKind
+from transforms.keeping.params import AlarmParams
 
 EMPTY_SOURCE = "the files, which hold no row at all: an empty download, or another split than was meant (`source`)"
 ELSE = "the rejected rows: the reason's detail says what decided, docs/adapters.md what it means"

@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 
 from schemas.catalog import Adapter, LocatedEntry
 from schemas.errors import SourceError
-from transforms.flow.retry import TRANSPORT_ERRORS, describe, retrying
+from transforms.flow.retry import describe, retrying, transport_errors
 from transforms.sources.filesystems import HUB_PROTOCOL, filesystem_of
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, missing_pieces, wanted_of
 from transforms.sources.params import HubParams
@@ -72,7 +72,7 @@ class HubSource:
             return self._planned(located, repo, place)
         except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
             return Plan(place=place, absent=(f"{located.where('source', 'hub')}: {self._refused(located, error)}",))
-        except TRANSPORT_ERRORS as error:
+        except transport_errors() as error:
             raise SourceError(
                 f"{self._endpoint} cannot be asked about {repo}: {describe(error)}. SOURCE=sample or a directory in "
                 f"hub layout works offline"

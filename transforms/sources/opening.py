@@ -16,14 +16,13 @@ from schemas.config import HUB, SAMPLE
 from schemas.errors import SourceError
 from transforms.sources.file_digests import file_digest
 from transforms.sources.filesystems import filesystem_of, is_local, place_of
-from transforms.sources.hub import HubSource
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, is_data, missing_pieces, wanted_of
 from transforms.sources.links import refuse_links_out
 from transforms.sources.planning import Plan, Source, SourceFile, empty_lines, unit_of, units_of
 from transforms.sources.readers.raw import file_error
 from transforms.sources.units import endings
 
-__all__ = ["DATASETS", "DirectorySource", "HubSource", "Plan", "Source", "open_source"]
+__all__ = ["DATASETS", "DirectorySource", "Plan", "Source", "open_source"]
 
 DATASETS = "datasets"
 #: The sample that ships with the project, beside the entries that it is for.
@@ -47,6 +46,8 @@ def open_source(
     directory that is absent or not in hub layout.
     """
     if name == HUB:
+        from transforms.sources.hub import HubSource  # what it asks the hub with takes long to import
+
         return HubSource(limit=limit)
     root = (sample_root or str(SAMPLE_ROOT)) if name == SAMPLE else name
     return DirectorySource(

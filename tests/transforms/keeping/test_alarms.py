@@ -9,7 +9,8 @@ from schemas.errors import CurationError
 from schemas.manifest import AlarmRecord
 from schemas.reasons import RejectReason
 from transforms.keeping.alarm_words import check_alarms
-from transforms.keeping.alarms import OF_EXAMPLES, UNREADABLE, AlarmError, AlarmParams, find_alarms
+from transforms.keeping.alarms import OF_EXAMPLES, UNREADABLE, AlarmError, find_alarms
+from transforms.keeping.params import AlarmParams
 
 
 def _counts(read: int, **rejected: int) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from tests.transforms.sources.readers.files import write
 from tests.transforms.sources.readers.test_readers import HUB
 from tests.transforms.sources.test_layout import BEIR, located
 from transforms.sources import opening as sources
-from transforms.sources.opening import DirectorySource, HubSource, open_source
+from transforms.sources.hub import HubSource
+from transforms.sources.opening import DirectorySource, open_source
 from transforms.sources.readers import read_unit
 
 
