@@ -68,7 +68,12 @@ setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    packages=[
+        *find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+        "pipelines.configs",
+    ],
+    # The presets stand at the top, where a person looks for them, and are installed beside the code that reads them.
+    package_dir={"pipelines.configs": "configs"},
     package_data={
         "": ["**/*.yaml", "**/*.json"],
         "catalog": ["sample/**"],

@@ -8,8 +8,6 @@ all rows at once; the functions here say what they are, and tests hold it to the
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,22 +23,6 @@ Codes = npt.NDArray[np.int64]
 GIVEN_RANK = -1
 #: A ceiling or floor that is none: beyond every score.
 NO_CEILING = 1 << 40
-
-
-#: Named sets of parameters, as values of ``MiningParams``. ``kalm``: as KaLM-Embedding-V2 does it; ``nv-retriever``:
-#: TopK-PercPos at 0.95; ``top``: the nearest passages that are no positives, what most people take; ``strict``: few
-#: false negatives before all.
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "kalm": {"rank_range": (50, 100), "num_negatives": 7, "consistency_rank": 50, "max_relative_score": None},
-    "nv-retriever": {
-        "rank_range": (0, 50),
-        "sampling": "top",
-        "consistency_rank": None,
-        "max_relative_score": 0.95,
-    },
-    "top": {"rank_range": (0, 50), "sampling": "top", "consistency_rank": None, "max_relative_score": None},
-    "strict": {"rank_range": (50, 100), "consistency_rank": 20, "max_relative_score": 0.9, "relative_to": "least"},
-}
 
 
 def window(pool_size: int, rank_range: tuple[int, int], num_negatives: int) -> tuple[int, int]:

@@ -63,6 +63,16 @@ def test_wheel_holds_catalog_and_sample(wheel: zipfile.Path) -> None:
     assert any(name.startswith("catalog/sample/") for name in names)
 
 
+def test_wheel_holds_the_presets_where_they_are_found(wheel: zipfile.Path, tmp_path: Path) -> None:
+    wheel.root.extractall(tmp_path)
+    shown = {path.name: path.read_text("utf-8") for path in (ROOT / "configs").iterdir()}
+    installed = tmp_path / "pipelines" / "configs"
+    assert {path.name: path.read_text("utf-8") for path in installed.iterdir()} == shown
+    script = "from pipelines.configuration.layers import PRESETS, load; load('strict', [], {}); print(PRESETS)"
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == str(installed), run.stderr
+
+
 def metadata(wheel: zipfile.Path) -> list[tuple[str, str]]:
     (path,) = (name for name in files_in(wheel) if name.endswith(".dist-info/METADATA"))
     return Parser().parsestr(wheel.root.read(path).decode()).items()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mining import mine as mine_module
 from mining.mine import mine_dataset
 from mining.params import MiningParams
-from mining.policies import PRESETS
+from pipelines.configuration.layers import PRESETS, load
 from tests.mining.plain import plain_examples
 from tests.mining.tables import hashes, make_corpus, make_queries, vectors_of
 
@@ -101,11 +101,11 @@ def test_blocks_of_queries_change_nothing(monkeypatch):
     assert mine_dataset(queries, make_corpus(texts), PARAMS).equals(whole)
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_presets_are_parameters(preset):
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+def test_presets_mine_by_their_parameters(preset):
     texts = [f"text {number}" for number in range(200)]
     queries = make_queries(texts[:9], [[texts[number + 1]] for number in range(9)])
-    chosen = MiningParams(**PRESETS[preset])
+    chosen = load(preset, [], {}).config.mining
     mined = mine_dataset(queries, make_corpus(texts), chosen).to_pylist()
     for row, expected in zip(mined, plain_examples(queries, make_corpus(texts), chosen), strict=True):
         assert {name: row[name] for name in expected} == expected
