@@ -45,10 +45,17 @@ def read_document(path: Path, rule: str) -> Document:
     try:
         builder = _Builder(_read_text(path, shown), shown)
         value = builder.document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = " ".join(part for part in (error.context, error.problem) if part)
+        where = f"{shown}:{mark.line + 1}" if mark else shown
+        raise CatalogError(f"{where}: not a YAML document: {said}") from error
     except (yaml.YAMLError, *_NO_VALUE) as error:
         raise CatalogError(f"{shown}: not a YAML document: {error}") from error
     if not isinstance(value, dict):
-        raise CatalogError(f"{shown}: {rule}, not {type(value).__name__}")
+        raise CatalogError(
+            f"{shown}: {rule}, {'and nothing is here' if value is None else f'not {type(value).__name__}'}"
+        )
     return Document(value, shown, builder.lines)
 
 

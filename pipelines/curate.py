@@ -88,8 +88,8 @@ def plan(
 
     Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
     """
-    config, chosen = command.config, choose(command.configuration)
-    source = open_source(config.source, limit=config.limit, follow_links=config.follow_links)
+    config, chosen, reading = command.config, choose(command.configuration), command.configuration.config.reading
+    source = open_source(config.source, limit=config.limit, follow_links=config.follow_links, reading=reading)
     plans = {}
     for number, entry in enumerate(chosen.located, start=1):
         on_step(f"looking for the files of {entry.entry.name} ({number} of {len(chosen.located)} datasets)")
@@ -99,7 +99,7 @@ def plan(
     _require(there, chosen.named, plans)
     on_step("reading evaluation sets")
     sets = load_evaluation(config.catalog)
-    evaluation = open_evaluation(config, sets, workplace)
+    evaluation = open_evaluation(config, sets, workplace, reading)
     run = Run(
         config=config,
         params=command.configuration.config,

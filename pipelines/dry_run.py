@@ -23,10 +23,12 @@ NUMBERS = frozenset({"files", "bytes", "rows", "stated"})
 def dry_run(command: Command) -> None:
     """Print the files, bytes and rows of each configuration that would be read; then what is absent, and why."""
     config = command.config
-    located = choose(command.configuration).located
-    source = open_source(config.source, limit=config.limit, digests=False, follow_links=config.follow_links)
+    located, reading = choose(command.configuration).located, command.configuration.config.reading
+    source = open_source(
+        config.source, limit=config.limit, digests=False, follow_links=config.follow_links, reading=reading
+    )
     plans = {each.entry.name: source.plan(each) for each in located}
-    sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False)
+    sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False, reading=reading)
     rows = [row for each in located for row in _dataset_rows(each, plans[each.entry.name])]
     print_table(COLUMNS, [*rows, *_evaluation_rows(sets)], numbers=NUMBERS)
     display = Display(command.quiet)

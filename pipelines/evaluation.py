@@ -1,13 +1,13 @@
 """Which evaluation sets a run keeps out: folders of collections, and sets of the catalog from a hub or its mirror."""
 
 import posixpath
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from fsspec.core import url_to_fs
 
 from catalog.evaluation_sets import select_sets
@@ -19,10 +19,11 @@ from schemas.manifest import EVALUATION_PREFIX, EvaluationSetRecord, OverlapReco
 from schemas.rows import QUERIES
 from transforms.flow.content import made_once
 from transforms.flow.files import read_parquet
-from transforms.leaks.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set, read_queries
+from transforms.leaks.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set
 from transforms.sources.filesystems import is_local
 from transforms.sources.links import refuse_links_out
 from transforms.sources.opening import DATASETS, SAMPLE_ROOT, open_source
+from transforms.sources.params import AS_USUAL, RangeParams, ReadingParams
 
 NONE = "none"
 #: The folder of evaluation sets in a source.
@@ -92,16 +93,21 @@ class PlannedSets:
         return [(EVALUATION_PREFIX + plan.name, line) for plan in self.plans for line in plan.absent]
 
 
-def plan_evaluation(config: RunConfig, catalog: EvaluationCatalog, *, digests: bool = True) -> PlannedSets:
+def plan_evaluation(
+    config: RunConfig, catalog: EvaluationCatalog, *, digests: bool = True, reading: ReadingParams = AS_USUAL
+) -> PlannedSets:
     """What a run would read of evaluation sets, from listings and footers alone; no content without ``digests``.
 
     Raises ConfigError for a word that means nothing, and SourceError where a folder holds no set.
     """
     asked = _asked(config, catalog)
-    folders = [plan for folder in asked.folders for plan in _plan_folder(folder, digests, config.follow_links)]
+    plan_of = partial(_plan_folder, digests=digests, follow_links=config.follow_links, ranges=reading.ranges)
+    folders = [plan for folder in asked.folders for plan in plan_of(folder)]
     chosen, named = select_sets(catalog, asked.words)
-    source = open_source(asked.source, digests=digests, follow_links=config.follow_links) if chosen else None
-    planned = [plan_set(source, located) for located in chosen] if source else []
+    planned: list[SetPlan] = []
+    if chosen:
+        source = open_source(asked.source, digests=digests, follow_links=config.follow_links, reading=reading)
+        planned = [plan_set(source, located) for located in chosen]
     there = [*folders, *(plan for plan in planned if plan.units)]
     _refuse_twins(there)
     return PlannedSets(
@@ -111,13 +117,15 @@ def plan_evaluation(config: RunConfig, catalog: EvaluationCatalog, *, digests: b
     )
 
 
-def open_evaluation(config: RunConfig, catalog: EvaluationCatalog, workplace: Workplace) -> EvaluationSets:
+def open_evaluation(
+    config: RunConfig, catalog: EvaluationCatalog, workplace: Workplace, reading: ReadingParams = AS_USUAL
+) -> EvaluationSets:
     """The evaluation sets of a run, their queries written once below the work folder.
 
     Raises what ``plan_evaluation`` raises, and SourceError where a set that was named exactly is absent, or where
     nothing that was asked for is there.
     """
-    planned = plan_evaluation(config, catalog)
+    planned = plan_evaluation(config, catalog, reading=reading)
     _require(planned.missing)
     plans = planned.there
     key = digest([code_digest(), {plan.name: plan.digests for plan in plans}])
@@ -179,9 +187,9 @@ def _root(source: str) -> str:
     return str(SAMPLE_ROOT) if source == SAMPLE else source
 
 
-def _plan_folder(folder: str, digests: bool, follow_links: bool) -> list[SetPlan]:
+def _plan_folder(folder: str, *, digests: bool, follow_links: bool, ranges: RangeParams) -> list[SetPlan]:
     place = str(SAMPLE_ROOT / BESIDE) if folder == f"{SAMPLE}/{BESIDE}" else folder
-    plans = plan_folder(absolute(place), folder, digests=digests)
+    plans = plan_folder(absolute(place), folder, digests=digests, ranges=ranges)
     if not plans:
         raise SourceError(
             f"--evaluation={folder}: no <set>/{QUERY_FILE} below it; give a folder of evaluation sets in BEIR layout "
@@ -211,11 +219,18 @@ def _refuse_twins(plans: Sequence[SetPlan]) -> None:
 
 def _write_queries(plans: Sequence[SetPlan], stem: str) -> str:
     """All queries in one file, named by what they were read from and what it holds: written once."""
-    return made_once(stem, lambda: pa.concat_tables([QUERIES.empty_table(), *map(read_queries, plans)]))
+
+    def make() -> Any:
+        import pyarrow as pa
+
+        from transforms.leaks.evaluation_texts import read_queries  # and with it all readers
+
+        return pa.concat_tables([QUERIES.empty_table(), *map(read_queries, plans)])
+
+    return made_once(stem, make)
 
 
 def _queries_by_set(path: str | None) -> dict[str, int]:
     if path is None:
         return {}
-    counts: list[dict[str, Any]] = pc.value_counts(read_parquet(path, ["evaluation_set"]).column(0)).to_pylist()
-    return {item["values"]: item["counts"] for item in counts}
+    return Counter(read_parquet(path, ["evaluation_set"]).column(0).to_pylist())

@@ -38,7 +38,9 @@ class Command:
 
 def add_configuration_flags(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     """Add ``--config``, ``--set`` and the flags of some fields of ``RunConfig``, which say what they mean."""
-    parser.add_argument("--config", metavar="FILE", help="configuration file, or a preset: kalm, nv-retriever, strict")
+    parser.add_argument(
+        "--config", metavar="FILE", help="configuration file or preset (kalm, nv-retriever, strict, top)"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one value, for example mining.num_negatives=15"
     )

@@ -21,7 +21,6 @@ from schemas.errors import OutputError
 from transforms.flow.content import find_faults
 from transforms.flow.files import TEMPORARY_PREFIX, output_error, publish
 from transforms.flow.manifests import MANIFEST, DamagedManifest, read_stage_manifest, stage_files
-from transforms.vectors.vector_store import remove_damaged
 
 _PACKAGES = ("catalog", "schemas", "transforms", "mining", "pipelines")
 #: Folders of a stage that only matter while it runs.
@@ -140,6 +139,8 @@ class Workplace:
 
     def mend_store(self, store: str) -> list[str]:
         """Remove damaged files of a vector store; a line says which, and that their texts are encoded anew."""
+        from transforms.vectors.vector_store import remove_damaged  # which a dry run does not need
+
         faults = remove_damaged(store)
         if not faults:
             return []

@@ -46,6 +46,7 @@ def test_make_alone_explains_every_target() -> None:
         ),
         (["catalog"], ["catalog"]),
         (["catalog", "LANGUAGES=ja", "CATALOG=c"], ["catalog", "--languages=ja", "--catalog=c"]),
+        (["curate", "SOURCE=m", "FOLLOW_LINKS=1"], ["curate", "--source=m", "--follow_links=true"]),
         (["config", "CONFIG=kalm", "LIMIT=3"], ["config", "--config=kalm", "--limit=3"]),
         (["train"], ["train", "--manifest=out/manifest.json", "--model=tiny"]),
         (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),

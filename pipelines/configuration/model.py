@@ -1,6 +1,6 @@
 """The keys of a configuration: each step's parameters as they stand beside its algorithm, nothing declared twice."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -13,7 +13,7 @@ from transforms.cleaning.params import CleanParams
 from transforms.duplicates.params import NearDuplicateParams
 from transforms.keeping.params import AlarmParams
 from transforms.leaks.params import DecontaminateParams
-from transforms.sources.params import HubParams, RangeParams
+from transforms.sources.params import ReadingParams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,6 @@ class PartitionParams:
     passages_per_pool_shard: Annotated[
         int, Field(ge=1, description="passages that one worker searches at a time, at most")
     ] = 250_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadingParams:
-    """How sources are read; no value here changes a row, only what LIMIT takes on the hub."""
-
-    hub: HubParams = field(default_factory=HubParams)
-    ranges: RangeParams = field(default_factory=RangeParams)
 
 
 class DatasetConfig(BaseModel):

@@ -118,7 +118,7 @@ def test_a_document_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> 
 
 @pytest.mark.parametrize("text", ["name: [toy\n", "name: toy\n\tstage: x\n", "name: 'toy\n", "? [a, b]\n: c\n"])
 def test_what_is_not_yaml_is_refused_with_the_line(tmp_path: Path, text: str) -> None:
-    with pytest.raises(CatalogError, match=r"(?s)toy.yaml: not a YAML document: .*line \d"):
+    with pytest.raises(CatalogError, match=r"toy.yaml:\d+: not a YAML document: "):
         load_entry(_write(tmp_path, text))
 
 

@@ -50,12 +50,12 @@ def test_each_key_and_each_item_has_its_line(tmp_path: Path) -> None:
     [
         ("a: &a {b: 1}\nc:\n  <<: *a\n", "toy.yaml:3: <<: a key is a word, and YAML reads another thing"),
         ("1: a\n", "toy.yaml:1: 1: a key is a word, and YAML reads another thing; quote it"),
-        ("? [a]\n: b\n", "toy.yaml: not a YAML document: .*found a key that is no word"),
-        ("a: 1\n---\nb: 2\n", "toy.yaml: not a YAML document: .*but found another document"),
-        ("a: !!set {b, c}\n", "toy.yaml: not a YAML document: could not determine a constructor for the tag"),
+        ("? [a]\n: b\n", "toy.yaml:1: not a YAML document: .*found a key that is no word"),
+        ("a: 1\n---\nb: 2\n", "toy.yaml:2: not a YAML document: .*but found another document"),
+        ("a: !!set {b, c}\n", "toy.yaml:1: not a YAML document: could not determine a constructor for the tag"),
         ("a: *b\n", r"toy.yaml:1: \*b: aliases are not read"),
-        ("", "toy.yaml: RULE, not NoneType"),
-        ("# nothing\n", "toy.yaml: RULE, not NoneType"),
+        ("", "toy.yaml: RULE, and nothing is here"),
+        ("# nothing\n", "toy.yaml: RULE, and nothing is here"),
         ("words\n", "toy.yaml: RULE, not str"),
     ],
 )

@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 #: What takes seconds to import, and what only a stage at work needs.
 HEAVY = {"apache_beam", "numba", "torch", "faiss", "pandas", "sentence_transformers", "transformers", "langdetect"}
 
+#: What reads files of a source: a run does, also a dry one.
+READING = {"pyarrow", "numpy", "fsspec"}
+
 
 def imported(*words: str) -> tuple[set[str], subprocess.CompletedProcess[str]]:
     """The top-level modules that a command imports, and how it ended."""
@@ -48,6 +51,8 @@ def test_what_a_verb_does_not_need_is_not_imported(words: list[str], code: int) 
     assert run.returncode == code, run.stderr[-2000:]
     assert "argparse" in modules or words[0].startswith("--")
     assert modules & HEAVY == set()
+    if not any(word.startswith("--category") for word in words if words[0] == "curate"):
+        assert modules & READING == set()
 
 
 def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:

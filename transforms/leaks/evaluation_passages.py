@@ -21,7 +21,6 @@ from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.counts import Count, overlap_count
 from transforms.flow.files import read_parquet
 from transforms.flow.overlapping import OverlappingDoFn
-from transforms.leaks.evaluation_sets import read_passages
 from transforms.leaks.evaluation_sightings import (
     CORPUS,
     POSITIVES,
@@ -30,6 +29,7 @@ from transforms.leaks.evaluation_sightings import (
     distinct,
     sightings_by_range,
 )
+from transforms.leaks.evaluation_texts import read_passages
 from transforms.sources.units import Unit
 from transforms.text.matching import matching_forms, text_hashes
 

@@ -1,4 +1,4 @@
-"""Evaluation sets in a source: which units hold their queries, judgments and passages, and reading them.
+"""Evaluation sets in a source: which units hold their queries, judgments and passages.
 
 A set of the catalog goes through the same planning as a dataset with a corpus, at the hub or in a directory in hub
 layout. A folder of collections holds ``<set>/queries.parquet`` and, for the report, ``<set>/corpus.parquet``.
@@ -6,31 +6,25 @@ layout. A folder of collections holds ``<set>/queries.parquet`` and, for the rep
 
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import fsspec
-import pyarrow as pa
-import pyarrow.compute as pc
 from fsspec.core import url_to_fs
 
 from schemas.catalog import CatalogEntry, LocatedEntry
-from schemas.errors import SourceError
 from schemas.evaluation import EvaluationSet, LocatedSet
-from schemas.rows import QUERIES
-from transforms.cleaning.normalise import normalise_texts
 from transforms.sources.file_digests import file_digest
 from transforms.sources.filesystems import filesystem_of, place_of
 from transforms.sources.layout import Wanted
+from transforms.sources.params import AS_USUAL, RangeParams
 from transforms.sources.planning import Plan, Source, SourceFile, units_of
-from transforms.sources.readers import read_unit
-from transforms.sources.readers.parquet import read_footer
 from transforms.sources.units import Role, Unit
 
 QUERY_FILE, CORPUS_FILE = "queries.parquet", "corpus.parquet"
-_ID, _OTHER_ID, _TEXT, _TITLE, _JUDGED = "_id", "id", "text", "title", "query-id"
+#: Columns of mteb's files.
+ID_COLUMN, TEXT_COLUMN, JUDGED_COLUMN = "_id", "text", "query-id"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +115,10 @@ def _shape_of_queries(found: EvaluationSet, split: str) -> dict[str, Any]:
     if found.subsets:
         roles = {role: (f"*-{role}", "{config}/**" if role != "qrels" else None) for role in roles}
     columns = {
-        "corpus": _place(*roles["corpus"], "corpus") | {"id": _ID, "text": _TEXT},
-        "queries": _place(*roles["queries"], "queries") | {"id": _ID, "text": _TEXT},
-        "qrels": _place(*roles["qrels"], split) | {"query_id": _JUDGED, "corpus_id": "corpus-id", "score": "score"},
+        "corpus": _place(*roles["corpus"], "corpus") | {"id": ID_COLUMN, "text": TEXT_COLUMN},
+        "queries": _place(*roles["queries"], "queries") | {"id": ID_COLUMN, "text": TEXT_COLUMN},
+        "qrels": _place(*roles["qrels"], split)
+        | {"query_id": JUDGED_COLUMN, "corpus_id": "corpus-id", "score": "score"},
     }
     return {"source": {"hub": found.hub, "revision": found.revision}, "adapter": "beir", "columns": columns}
 
@@ -132,7 +127,9 @@ def _place(config: str, files: str | None, split: str) -> dict[str, str]:
     return {"config": config, "split": split} | ({"files": files} if files else {})
 
 
-def plan_folder(folder: str, shown: str, *, digests: bool = True) -> list[SetPlan]:
+def plan_folder(
+    folder: str, shown: str, *, digests: bool = True, ranges: RangeParams = AS_USUAL.ranges
+) -> list[SetPlan]:
     """The sets of a folder of collections, by name: all queries of each, and its corpus where there is one.
 
     ``shown`` is how the folder is called, whatever machine it lies on. Without ``digests`` no content is read.
@@ -140,15 +137,17 @@ def plan_folder(folder: str, shown: str, *, digests: bool = True) -> list[SetPla
     filesystem, inner = url_to_fs(folder)
     below = sorted(path.rstrip("/") for path in filesystem.ls(inner, detail=False)) if filesystem.isdir(inner) else []
     found = [path for path in below if filesystem.exists(posixpath.join(path, QUERY_FILE))]
-    return [_plan_collection(filesystem, path, shown, digests) for path in found]
+    return [_plan_collection(filesystem, path, shown, digests, ranges) for path in found]
 
 
-def _plan_collection(filesystem: fsspec.AbstractFileSystem, folder: str, shown: str, digests: bool) -> SetPlan:
+def _plan_collection(
+    filesystem: fsspec.AbstractFileSystem, folder: str, shown: str, digests: bool, ranges: RangeParams
+) -> SetPlan:
     name = posixpath.basename(folder)
-    files = [_file_of("queries", filesystem, posixpath.join(folder, QUERY_FILE))]
+    files = [_file_of("queries", filesystem, posixpath.join(folder, QUERY_FILE), ranges)]
     corpus = posixpath.join(folder, CORPUS_FILE)
     if filesystem.exists(corpus):
-        files.append(_file_of("corpus", filesystem, corpus))
+        files.append(_file_of("corpus", filesystem, corpus, ranges))
     return SetPlan(
         name=name,
         place=posixpath.join(shown, name),
@@ -158,96 +157,8 @@ def _plan_collection(filesystem: fsspec.AbstractFileSystem, folder: str, shown: 
     )
 
 
-def _file_of(role: Role, filesystem: fsspec.AbstractFileSystem, path: str) -> SourceFile:
+def _file_of(role: Role, filesystem: fsspec.AbstractFileSystem, path: str, ranges: RangeParams) -> SourceFile:
     place = place_of(filesystem, path)
     wanted = Wanted(role=role, config=role, split=role, files=None, where=place)
-    return SourceFile(wanted=wanted, place=place, file="/".join(path.split("/")[-2:]), size=int(filesystem.size(path)))
-
-
-def read_queries(plan: SetPlan) -> pa.Table:
-    """QUERIES of a set: the texts of its columns, else those that its judgments name, else all of its queries.
-
-    Raises SourceError for a file that is damaged or has other columns, and where no query is judged.
-    """
-    if plan.columns:
-        texts = [text for unit in plan.of("rows") for text in _row_texts(unit, plan.columns)]
-    else:
-        judged = set(_judged(plan.of("qrels"))) if plan.of("qrels") else None
-        found = [text for unit in plan.of("queries") for text in _query_texts(unit, judged)]
-        if judged is not None and not found:
-            raise SourceError(f"evaluation set {plan.name}: {plan.place}: none of its queries is judged; is it whole?")
-        texts = [pa.array(found, pa.string())]
-    own = normalise_texts(pa.chunked_array(texts, pa.string()).combine_chunks())
-    return pa.table([pa.repeat(plan.name, len(own)), own, pa.repeat(plan.whole, len(own))], schema=QUERIES)
-
-
-def _row_texts(unit: Unit, patterns: Sequence[str]) -> Iterator[pa.Array]:
-    """The texts of the columns that some globs name, each once in its batch."""
-    known = column_names(unit) if unit.format == "parquet" else frozenset(patterns)
-    wanted = sorted(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
-    if not wanted:
-        raise SourceError(
-            f"evaluation set {unit.dataset}: {unit.path} has no column {' or '.join(patterns)}; it has "
-            f"{', '.join(sorted(known))}"
-        )
-    for raw in read_unit(unit, dict.fromkeys(wanted, unit.path)):
-        for name in wanted:
-            texts = raw.rows.column(name)
-            while pa.types.is_list(texts.type) or pa.types.is_large_list(texts.type):
-                texts = pc.list_flatten(texts)
-            said = pc.drop_null(_strings(texts)).unique()
-            yield said.filter(pc.not_equal(said, ""))
-
-
-def _judged(units: Collection[Unit]) -> Iterator[tuple[str, str]]:
-    """``(language or nothing, query id)`` of every judgment."""
-    for unit in units:
-        for raw in read_unit(unit, {_JUDGED: unit.path}):
-            yield from ((_subset(unit), key) for key in _strings(raw.rows.column(_JUDGED)).unique().to_pylist() if key)
-
-
-def _query_texts(unit: Unit, judged: Collection[tuple[str, str]] | None) -> Iterator[str]:
-    names = column_names(unit)
-    id_column = _OTHER_ID if _ID not in names and _OTHER_ID in names else _ID
-    wanted = (_TEXT,) if judged is None else (id_column, _TEXT)
-    for raw in read_unit(unit, dict.fromkeys(wanted, unit.path)):
-        texts = _strings(raw.rows.column(_TEXT)).to_pylist()
-        ids = texts if judged is None else _strings(raw.rows.column(id_column)).to_pylist()
-        for key, text in zip(ids, texts, strict=True):
-            if text and (judged is None or (_subset(unit), key) in judged):
-                yield text
-
-
-def _subset(unit: Unit) -> str:
-    """``de`` for ``de-queries``, nothing for ``queries``."""
-    return unit.config.rpartition("-")[0]
-
-
-def column_names(unit: Unit) -> frozenset[str]:
-    """Columns of a unit's file, as far as they are known without reading it: of other formats those of BEIR."""
-    if unit.format != "parquet":
-        return frozenset({_ID, _TITLE, _TEXT})
-    return frozenset(read_footer(unit.path).schema.to_arrow_schema().names)
-
-
-def _strings(values: pa.Array) -> pa.Array:
-    return pc.cast(values, pa.string())
-
-
-def read_passages(unit: Unit) -> Iterator[tuple[pa.Array, list[pa.Array]]]:
-    """Batches of a corpus: numbers of its passages in their file, and the texts by which each is known.
-
-    A passage is known by its text, and by its title and text together where it has a title.
-    """
-    has_title = _TITLE in column_names(unit)
-    for raw in read_unit(unit, dict.fromkeys([_TEXT, *([_TITLE] if has_title else [])], unit.path)):
-        texts = _normalised(raw.rows, _TEXT)
-        known = [texts]
-        if has_title:
-            titled = pc.binary_join_element_wise(_normalised(raw.rows, _TITLE), texts, "\n")
-            known.append(pc.utf8_trim_whitespace(titled))
-        yield raw.numbers, known
-
-
-def _normalised(rows: pa.RecordBatch, column: str) -> pa.Array:
-    return normalise_texts(pc.fill_null(_strings(rows.column(column)), ""))
+    file, size = "/".join(path.split("/")[-2:]), int(filesystem.size(path))
+    return SourceFile(wanted=wanted, place=place, file=file, size=size, ranges=ranges)

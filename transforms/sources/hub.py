@@ -19,7 +19,7 @@ from schemas.errors import SourceError
 from transforms.flow.retry import describe, retrying, transport_errors
 from transforms.sources.filesystems import HUB_PROTOCOL, filesystem_of
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, missing_pieces, wanted_of
-from transforms.sources.params import HubParams
+from transforms.sources.params import AS_USUAL, RangeParams, ReadingParams
 from transforms.sources.planning import (
     Plan,
     RowGroup,
@@ -53,9 +53,9 @@ class Revision:
 class HubSource:
     """Datasets of the hub. Nothing is asked of it before an entry is planned."""
 
-    def __init__(self, *, limit: int | None = None, params: HubParams | None = None) -> None:
+    def __init__(self, *, limit: int | None = None, reading: ReadingParams = AS_USUAL) -> None:
         self._limit = limit
-        self._params = params or HubParams()
+        self._params, self._ranges = reading.hub, reading.ranges
         self._endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
     def plan(self, located: LocatedEntry) -> Plan:
@@ -90,7 +90,7 @@ class HubSource:
         absent = tuple(absent_line(located, w, paths, place) for w in missing if not found[w][1])
         if absent and located.entry.adapter is Adapter.BEIR:
             return Plan(place=place, absent=absent)
-        files = [_HubFile.at(revision, *pair) for revision, pairs in found.values() for pair in pairs]
+        files = [_HubFile.at(revision, *pair, self._ranges) for revision, pairs in found.values() for pair in pairs]
         incomplete = missing_pieces([pair for _, pairs in found.values() for pair in pairs])
         return self._plan_of(located, place, files, [*absent, *incomplete])
 
@@ -202,13 +202,14 @@ class _HubFile:
     digest: str
 
     @classmethod
-    def at(cls, revision: Revision, wanted: Wanted, path: str) -> Self:
+    def at(cls, revision: Revision, wanted: Wanted, path: str, ranges: RangeParams) -> Self:
         facts = revision.files[path]
         source = SourceFile(
             wanted=wanted,
             place=f"{revision.root}/{path}",
             file=f"datasets/{revision.repo}/{path}",
             size=int(facts["size"]),
+            ranges=ranges,
         )
         # Large files have the sha256 of their content, small ones the id of their git blob.
         large = facts.get("lfs")

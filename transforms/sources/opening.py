@@ -3,6 +3,7 @@
 A source resolves an entry to units, and says what it does not hold. ``docs/sources.md`` describes the layout.
 """
 
+import os
 import posixpath
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,12 @@ from schemas.catalog import Adapter, LocatedEntry
 from schemas.config import HUB, SAMPLE
 from schemas.errors import SourceError
 from transforms.sources.file_digests import file_digest
+from transforms.sources.file_errors import file_error
 from transforms.sources.filesystems import filesystem_of, is_local, place_of
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, is_data, missing_pieces, wanted_of
 from transforms.sources.links import refuse_links_out
+from transforms.sources.params import AS_USUAL, RangeParams, ReadingParams
 from transforms.sources.planning import Plan, Source, SourceFile, empty_lines, unit_of, units_of
-from transforms.sources.readers.raw import file_error
 from transforms.sources.units import endings
 
 __all__ = ["DATASETS", "DirectorySource", "Plan", "Source", "open_source"]
@@ -37,21 +39,27 @@ def open_source(
     sample_root: str | None = None,
     digests: bool = True,
     follow_links: bool = False,
+    reading: ReadingParams = AS_USUAL,
 ) -> Source:
     """The source of that name: ``sample``, ``hub``, or a directory in hub layout (a path or an fsspec URL).
 
     ``limit`` only matters on the hub, where reading all rows to choose among them is out of the question; elsewhere it
     is applied to the rows that were read. Without ``digests`` no content is read to plan, and nothing can be keyed by
-    it. ``follow_links``: files behind links that lead out of the directory are read too. Raises SourceError for a
-    directory that is absent or not in hub layout.
+    it. ``follow_links``: files behind links that lead out of the directory are read too. ``reading``: how the hub is
+    asked, and how bytes of remote files. Raises SourceError for a directory that is absent or not in hub layout.
     """
     if name == HUB:
         from transforms.sources.hub import HubSource  # what it asks the hub with takes long to import
 
-        return HubSource(limit=limit)
+        return HubSource(limit=limit, reading=reading)
     root = (sample_root or str(SAMPLE_ROOT)) if name == SAMPLE else name
     return DirectorySource(
-        root, name, digests=digests, partial=name == SAMPLE, follow_links=follow_links or name == SAMPLE
+        root,
+        name,
+        digests=digests,
+        partial=name == SAMPLE,
+        follow_links=follow_links or name == SAMPLE,
+        ranges=reading.ranges,
     )
 
 
@@ -63,9 +71,16 @@ class DirectorySource:
     """
 
     def __init__(
-        self, root: str, shown: str, *, digests: bool = True, partial: bool = False, follow_links: bool = False
+        self,
+        root: str,
+        shown: str,
+        *,
+        digests: bool = True,
+        partial: bool = False,
+        follow_links: bool = False,
+        ranges: RangeParams = AS_USUAL.ranges,
     ) -> None:
-        self._shown = shown
+        self._shown, self._ranges = shown, ranges
         self._digests, self._partial, self._follow_links = digests, partial, follow_links
         self._filesystem, self._root = filesystem_of(root)
         if is_local(self._filesystem):
@@ -128,7 +143,8 @@ class DirectorySource:
     def _source_file(self, folder: str, wanted: Wanted, path: str, size: int) -> SourceFile:
         inner = posixpath.join(self._datasets, folder, path)
         file = f"{DATASETS}/{folder}/{path}"
-        return SourceFile(wanted=wanted, place=place_of(self._filesystem, inner), file=file, size=size)
+        place = place_of(self._filesystem, inner)
+        return SourceFile(wanted=wanted, place=place, file=file, size=size, ranges=self._ranges)
 
     def _listing(self, folder: str) -> tuple[dict[str, int], dict[str, str]]:
         """Of what lies below a dataset's folder, by its path in it: the sizes of files, and what else would be data.
@@ -136,11 +152,21 @@ class DirectorySource:
         Both are empty where there is no such folder.
         """
         inner = posixpath.join(self._datasets, folder)
-        found = self._filesystem.find(inner, detail=True) if self._filesystem.isdir(inner) else {}
+        found = self._found(inner) if self._filesystem.isdir(inner) else {}
         kinds = {posixpath.relpath(path, inner): self._kind(path, info) for path, info in found.items()}
         sizes = {posixpath.relpath(path, inner): int(info["size"] or 0) for path, info in found.items()}
         odd = {path: kind for path, kind in kinds.items() if kind != "file" and is_data(path)}
         return {path: size for path, size in sizes.items() if kinds[path] == "file"}, odd
+
+    def _found(self, inner: str, above: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What lies below a folder, and below the folders that links in it lead to, but for those that it lies in."""
+        found: dict[str, Any] = self._filesystem.find(inner, detail=True)
+        above |= {os.path.realpath(inner)}
+        for path in [path for path, info in found.items() if info["type"] != "file" and self._filesystem.isdir(path)]:
+            del found[path]
+            if os.path.realpath(path) not in above:
+                found |= self._found(path, above)
+        return found
 
     def _kind(self, path: str, info: Mapping[str, Any]) -> str:
         """``file``, or what a path is that cannot be read as one."""

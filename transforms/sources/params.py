@@ -1,6 +1,8 @@
 """How sources are read: requests and connections."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from transforms.flow.params import RetryParams
 
@@ -30,7 +32,7 @@ class RangeParams:
 
     ``gap``: two ranges closer than this (bytes) are one request, as reading the gap costs less than another round trip.
     ``piece``: longer ranges (bytes) are several requests. ``read_ahead``: bytes that are asked for where nothing was
-    prefetched. ``connections``: requests at a time for each file.
+    prefetched; of files without row groups 8 MiB at least. ``connections``: requests at a time for each file.
     """
 
     gap: int = 256 << 10
@@ -42,3 +44,20 @@ class RangeParams:
     def __post_init__(self) -> None:
         if self.gap < 0 or min(self.piece, self.read_ahead, self.connections) < 1:
             raise ValueError(f"gap must be >= 0; piece, read_ahead and connections >= 1; got {self}")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The parameters that ``dataclasses.asdict`` took apart."""
+        return cls(**{**values, "retry": RetryParams(**values["retry"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingParams:
+    """How sources are read; no value here changes a row, only what LIMIT takes on the hub."""
+
+    hub: HubParams = field(default_factory=HubParams)
+    ranges: RangeParams = field(default_factory=RangeParams)
+
+
+#: How sources are read where nobody asks for anything else.
+AS_USUAL = ReadingParams()

@@ -8,9 +8,10 @@ import xxhash
 
 from schemas.catalog import LocatedEntry
 from transforms.flow.retry import status_of
+from transforms.sources.file_errors import file_error
+from transforms.sources.footers import READ_ERRORS, read_footer
 from transforms.sources.layout import Wanted
-from transforms.sources.readers.parquet import READ_ERRORS, read_footer
-from transforms.sources.readers.raw import file_error
+from transforms.sources.params import AS_USUAL, RangeParams
 from transforms.sources.units import Unit, split_name
 
 #: Row groups next to each other are one unit up to so many rows and uncompressed bytes.
@@ -47,12 +48,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A file that belongs to a configuration and split: where it is opened, its provenance name, its size in bytes."""
+    """A file that belongs to a configuration and split: where it is opened, its provenance name, its size in bytes, and
+    how its bytes are asked for.
+    """
 
     wanted: Wanted
     place: str
     file: str
     size: int
+    ranges: RangeParams = AS_USUAL.ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,7 @@ def unit_of(dataset: str, file: SourceFile) -> Unit:
         format=form,
         compression=compression,
         row_groups=() if form == "parquet" else None,
+        ranges=file.ranges,
     )
 
 
@@ -87,7 +92,7 @@ def row_groups(unit: Unit) -> list[RowGroup]:
     Raises SourceError for a file that is damaged or gone, and an answer of the hub's that forbids it as it is.
     """
     try:
-        metadata = read_footer(unit.path)
+        metadata = read_footer(unit.path, unit.ranges)
     except READ_ERRORS as error:
         if status_of(error) is not None:
             raise

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self, get_args
+
+from transforms.sources.params import RangeParams
 
 Role = Literal["rows", "corpus", "queries", "qrels"]
 Format = Literal["parquet", "arrow", "jsonl", "json", "csv", "tsv", "text"]
@@ -38,7 +40,7 @@ class Unit:
     ``path`` is where it is opened (a local path or an fsspec URL), ``file`` is what its rows' provenance says (the path
     below the source's root, the same wherever that root lies). ``first_row`` is the 0-based number of the unit's first
     row in the file. ``rows`` is how many rows it holds, None where only reading can tell; of a file without row groups
-    no more than ``rows`` rows are read.
+    no more than ``rows`` rows are read. ``ranges``: how its bytes are asked for, where it lies elsewhere.
     """
 
     dataset: str
@@ -51,6 +53,7 @@ class Unit:
     row_groups: tuple[int, ...] | None = None
     first_row: int = 0
     rows: int | None = None
+    ranges: RangeParams = field(default_factory=RangeParams)
 
     def __post_init__(self) -> None:
         if self.role not in get_args(Role) or self.format not in get_args(Format):
@@ -67,7 +70,8 @@ class Unit:
         """The unit that ``to_json`` wrote."""
         fields = json.loads(text)
         groups = fields["row_groups"]
-        return cls(**fields | {"row_groups": None if groups is None else tuple(groups)})
+        parsed = {"row_groups": None if groups is None else tuple(groups), "ranges": RangeParams.of(fields["ranges"])}
+        return cls(**fields | parsed)
 
 
 def split_name(name: str) -> tuple[str, Format, Compression | None] | None:

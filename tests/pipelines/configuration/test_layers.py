@@ -65,7 +65,7 @@ def test_flags_that_stand_for_other_keys(tmp_path: Path) -> None:
             "datasets:\n  fever:\n    near: {}\n",
             "curation.yaml:3: datasets.fever.near: near holds for the whole run, not for a dataset",
         ),
-        ("a: [\n", "curation.yaml: not a YAML document: "),
+        ("a: [\n", "curation.yaml:2: not a YAML document: "),
         ("- a\n", "curation.yaml: a configuration is a mapping of keys (category, clean, mining, ...), not list"),
     ],
 )
@@ -97,7 +97,7 @@ def test_values_of_settings_are_yaml() -> None:
 
 
 def test_a_configuration_that_is_not_there_names_the_presets() -> None:
-    with pytest.raises(ConfigError, match=r"no configuration 'klm'.*a preset: kalm, nv-retriever, strict"):
+    with pytest.raises(ConfigError, match=r"no configuration 'klm'.*a preset: kalm, nv-retriever, strict, top"):
         load("klm", [], {})
 
 

@@ -14,7 +14,8 @@ from huggingface_hub.utils import close_session
 from schemas.errors import SourceError
 from schemas.evaluation import EvaluationSet, LocatedSet
 from tests.hub_server import HubServer
-from transforms.leaks.evaluation_sets import SetPlan, plan_folder, plan_set, read_passages, read_queries
+from transforms.leaks.evaluation_sets import SetPlan, plan_folder, plan_set
+from transforms.leaks.evaluation_texts import read_passages, read_queries
 from transforms.sources.hub import HubSource
 from transforms.sources.opening import DirectorySource
 

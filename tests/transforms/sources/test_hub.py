@@ -17,12 +17,12 @@ from tests.transforms.sources.test_layout import BEIR, located
 from transforms.flow.params import RetryParams
 from transforms.sources import hub as hub_module
 from transforms.sources.hub import CONVERTED, HubSource, choose_groups
-from transforms.sources.params import HubParams
+from transforms.sources.params import HubParams, ReadingParams
 from transforms.sources.planning import Plan
 from transforms.sources.readers import read_unit
 from transforms.sources.units import Unit
 
-QUICK = HubParams(retry=RetryParams(attempts=3, first_wait=0))
+QUICK = ReadingParams(hub=HubParams(retry=RetryParams(attempts=3, first_wait=0)))
 TOKEN = "hf_not_a_real_token_0123456789"
 
 
@@ -49,8 +49,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         close_session()
 
 
-def plan(limit: int | None = None, params: HubParams = QUICK, **source: Any) -> Plan:
-    return HubSource(limit=limit, params=params).plan(located(**source))
+def plan(limit: int | None = None, reading: ReadingParams = QUICK, **source: Any) -> Plan:
+    return HubSource(limit=limit, reading=reading).plan(located(**source))
 
 
 def texts(units: tuple[Unit, ...]) -> list[str]:
@@ -121,7 +121,7 @@ def test_what_is_nowhere_is_told_with_what_there_is(hub: HubServer) -> None:
         "hf://datasets/org/toy holds de/partial-train/0000, en/train"
     )
     assert plan(configs=("fr",)).units == ()
-    assert HubSource(params=QUICK).plan(located(BEIR, "beir")).units == ()
+    assert HubSource(reading=QUICK).plan(located(BEIR, "beir")).units == ()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_cannot_be_had_is_absent_with_what_to_do(
     hub.add("org/toy", {"train.jsonl": lines(2)})
     hub.add("org/gated", {"train.jsonl": lines(2)}, gated=True, token=TOKEN)
     hub.add("org/private", {"train.jsonl": lines(2)}, token=TOKEN)
-    found = HubSource(params=QUICK).plan(located(note="ask the authors", **source))
+    found = HubSource(reading=QUICK).plan(located(note="ask the authors", **source))
     assert found.units == ()
     for part in parts:
         assert part in found.absent[0]
@@ -220,8 +220,9 @@ def test_limit_reads_whole_row_groups_chosen_by_hash_whatever_the_order_of_files
     assert len({row.split()[0] for row in rows}) > 1
     assert plan(limit=170).units == found.units
     assert len(texts(plan(limit=10**6).units)) == 4000
-    sample = HubParams(sampled_files=1, retry=QUICK.retry)
-    assert {unit.file for unit in plan(limit=170, params=sample).units} < {f"datasets/org/toy/{name}" for name in files}
+    sample = ReadingParams(hub=HubParams(sampled_files=1, retry=QUICK.hub.retry))
+    few = {unit.file for unit in plan(limit=170, reading=sample).units}
+    assert few < {f"datasets/org/toy/{name}" for name in files}
 
 
 def test_groups_are_taken_in_the_order_of_their_hash() -> None:
@@ -238,7 +239,7 @@ def test_groups_are_taken_in_the_order_of_their_hash() -> None:
 
 def test_limit_takes_the_first_rows_of_files_without_row_groups(hub: HubServer) -> None:
     hub.add("org/toy", {f"train-{n}.jsonl": lines(1000, f"f{n}") for n in range(6)})
-    found = plan(limit=30, params=HubParams(row_bytes=800, retry=QUICK.retry))
+    found = plan(limit=30, reading=ReadingParams(hub=HubParams(row_bytes=800, retry=QUICK.hub.retry)))
     assert [unit.rows for unit in found.units] == [30, 30]
     rows = texts(found.units)
     assert len(rows) == 60
@@ -249,7 +250,7 @@ def test_limit_takes_the_first_rows_of_files_without_row_groups(hub: HubServer) 
 def test_limit_leaves_corpora_whole(hub: HubServer) -> None:
     corpus = b"".join(json.dumps({"_id": str(n), "text": "t"}).encode() + b"\n" for n in range(500))
     hub.add("org/toy", {"corpus.jsonl": corpus, "queries.jsonl": corpus, "qrels/train.tsv": b"q\tc\ts\n1\t1\t1\n"})
-    found = HubSource(limit=5, params=QUICK).plan(located(BEIR, "beir"))
+    found = HubSource(limit=5, reading=QUICK).plan(located(BEIR, "beir"))
     assert [(unit.role, unit.rows) for unit in found.units] == [("corpus", None), ("queries", None), ("qrels", None)]
 
 

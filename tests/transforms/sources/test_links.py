@@ -30,14 +30,15 @@ def outside(tmp_path: Path) -> Path:
     return tmp_path / "outside"
 
 
-@pytest.mark.parametrize("level", ["file", "dataset", "owner"])
+@pytest.mark.parametrize("level", ["file", "configuration", "dataset", "owner"])
 def test_a_link_that_leads_out_is_named_and_followed_where_asked(tmp_path: Path, outside: Path, level: str) -> None:
     link = {
         "file": "datasets/me/toy/default/train.jsonl",
+        "configuration": "datasets/me/toy/default",
         "dataset": "datasets/me/toy",
         "owner": "datasets/me",
     }[level]
-    target = {"file": outside / "default" / "train.jsonl", "dataset": outside}
+    target = {"file": outside / "default" / "train.jsonl", "configuration": outside / "default", "dataset": outside}
     if level == "owner":
         (tmp_path / "owners").mkdir()
         outside.rename(tmp_path / "owners" / "toy")
@@ -60,6 +61,15 @@ def test_links_within_a_source_and_to_it_are_followed(tmp_path: Path) -> None:
     (folder / "train.jsonl").symlink_to("../../../../blobs/x")
     (tmp_path / "source").symlink_to(tmp_path / "real")
     assert len(open_source(str(tmp_path / "source")).plan(_located()).units) == 1
+
+
+def test_a_link_to_a_folder_above_it_is_no_end(tmp_path: Path) -> None:
+    folder = tmp_path / "datasets" / "me" / "toy" / "default"
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_text(ROW)
+    (folder / "again").symlink_to(folder.parent)
+    (unit,) = open_source(str(tmp_path)).plan(_located()).units
+    assert unit.file == "datasets/me/toy/default/train.jsonl"
 
 
 def test_a_name_that_only_begins_like_the_source_is_outside(tmp_path: Path) -> None:

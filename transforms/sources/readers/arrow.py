@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.errors import SourceError
+from transforms.sources.file_errors import file_error
 from transforms.sources.readers.decompression import ByteStream
-from transforms.sources.readers.raw import RawBatch, file_error
+from transforms.sources.readers.raw import RawBatch
 from transforms.sources.readers.request import Request
 from transforms.sources.readers.streams import BLOCK_BYTES, open_stream, read_fully
 from transforms.sources.readers.typed_rows import TypedRows

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.errors import SourceError
+from transforms.sources.file_errors import file_error
 from transforms.sources.readers.json_lines import read_json_lines_unit
 from transforms.sources.readers.json_rows import SAMPLE_ROWS, JsonRows, parse
-from transforms.sources.readers.raw import NAMES_SHOWN, RawBatch, batches, file_error
+from transforms.sources.readers.raw import NAMES_SHOWN, RawBatch, batches
 from transforms.sources.readers.request import Request
 from transforms.sources.readers.streams import BLOCK_BYTES, open_text, read_fully
 from transforms.sources.units import Unit

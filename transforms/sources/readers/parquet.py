@@ -1,24 +1,19 @@
 """Parquet by row groups, only the wanted columns, with the schema's metadata (class names stand there)."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import SourceError
-from transforms.sources.filesystems import filesystem_of, is_local
-from transforms.sources.params import RangeParams
+from transforms.sources.file_errors import file_error
+from transforms.sources.footers import READ_ERRORS, open_parquet
+from transforms.sources.ranges import Range, RangeFile
 from transforms.sources.readers.dictionaries import rows_at_once
-from transforms.sources.readers.ranges import Range, RangeFile
-from transforms.sources.readers.raw import RawBatch, file_error
+from transforms.sources.readers.raw import RawBatch
 from transforms.sources.readers.request import Request
 from transforms.sources.readers.typed_rows import TypedRows
 from transforms.sources.units import Unit
-
-READ_ERRORS = (OSError, pa.ArrowException)
 
 
 def read_parquet_unit(unit: Unit, request: Request, batch_rows: int) -> Iterator[RawBatch]:
@@ -27,7 +22,7 @@ def read_parquet_unit(unit: Unit, request: Request, batch_rows: int) -> Iterator
     Raises SourceError for a file that is gone, damaged, no longer what was planned, or lacks a column.
     """
     try:
-        with _opened(unit.path) as (source, file):
+        with open_parquet(unit.path, unit.ranges) as (source, file):
             request = request.present(unit, file.schema_arrow.names)
             columns = list(request.columns)
             rows = TypedRows(unit, request, file.schema_arrow, _json_columns(file.schema))
@@ -44,22 +39,6 @@ def read_parquet_unit(unit: Unit, request: Request, batch_rows: int) -> Iterator
                     number += batch.num_rows
     except READ_ERRORS as error:
         raise file_error(unit, error) from error
-
-
-@contextmanager
-def _opened(place: str) -> Iterator[tuple[Any, pq.ParquetFile]]:
-    filesystem, inner = filesystem_of(place)
-    with pa.OSFile(inner) if is_local(filesystem) else RangeFile(place, RangeParams()) as source:
-        yield source, pq.ParquetFile(source, page_checksum_verification=True)
-
-
-def read_footer(place: str) -> pq.FileMetaData:
-    """A Parquet file's metadata, for which only its last bytes are fetched.
-
-    Raises OSError or pyarrow's ArrowInvalid where the file cannot be read as Parquet.
-    """
-    with _opened(place) as (_, file):
-        return file.metadata
 
 
 def column_ranges(metadata: pq.FileMetaData, group: int, columns: list[str]) -> list[Range]:

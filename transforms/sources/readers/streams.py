@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pyarrow as pa
 
 from schemas.errors import SourceError
+from transforms.sources.file_errors import file_error
 from transforms.sources.filesystems import filesystem_of, is_local
-from transforms.sources.params import RangeParams
+from transforms.sources.ranges import RangeFile
 from transforms.sources.readers.decompression import ByteStream, decompressed
 from transforms.sources.readers.encodings import utf8_stream
-from transforms.sources.readers.ranges import RangeFile
-from transforms.sources.readers.raw import file_error
 from transforms.sources.units import Unit
 
 #: Bytes read at a time. What is held of a file is this, or its longest line.
@@ -29,7 +29,7 @@ def open_stream(unit: Unit) -> Iterator[ByteStream]:
     filesystem, inner = filesystem_of(unit.path)
     try:
         with (
-            pa.OSFile(inner) if is_local(filesystem) else _remote(unit.path) as source,
+            pa.OSFile(inner) if is_local(filesystem) else _remote(unit) as source,
             decompressed(source, unit.compression) as stream,
         ):
             yield stream
@@ -44,8 +44,9 @@ def open_text(unit: Unit, encoding: str | None = None) -> Iterator[ByteStream]:
         yield utf8_stream(stream, encoding)
 
 
-def _remote(place: str) -> pa.NativeFile:
-    return pa.PythonFile(RangeFile(place, RangeParams(read_ahead=2 * BLOCK_BYTES)), mode="r")
+def _remote(unit: Unit) -> pa.NativeFile:
+    ahead = max(unit.ranges.read_ahead, 2 * BLOCK_BYTES)  # it is read from its beginning to its end
+    return pa.PythonFile(RangeFile(unit.path, replace(unit.ranges, read_ahead=ahead)), mode="r")
 
 
 def line_blocks(stream: ByteStream, unit: Unit, block_bytes: int) -> Iterator[bytes]:

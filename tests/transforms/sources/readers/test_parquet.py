@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from schemas.errors import SourceError
 from tests.transforms.sources.readers.files import read, schema_of, unit_of
+from transforms.sources.footers import read_footer
 from transforms.sources.readers import read_unit
-from transforms.sources.readers.parquet import column_ranges, read_footer
+from transforms.sources.readers.parquet import column_ranges
 
 ROWS = 95
 GROUP_ROWS = 10

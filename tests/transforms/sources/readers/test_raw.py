@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from schemas.reasons import RejectReason
 from tests.transforms.sources.readers.files import unit_of
+from transforms.sources.file_errors import file_error
 from transforms.sources.readers.raw import (
     BROKEN,
     RAW_CHARACTERS,
@@ -14,7 +15,6 @@ from transforms.sources.readers.raw import (
     batches,
     broken_rows,
     excerpt,
-    file_error,
 )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.errors import SourceError
 from transforms.flow.params import RetryParams
 from transforms.sources.params import RangeParams
-from transforms.sources.readers.ranges import RangeFile, coalesce
+from transforms.sources.ranges import RangeFile, coalesce
 
 DATA = bytes(range(256)) * 8
 PLACE = "memory://ranges/data.bin"

@@ -1,0 +1,31 @@
+"""Parquet files opened wherever they lie; their footers are all that a plan reads of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.sources.filesystems import filesystem_of, is_local
+from transforms.sources.params import AS_USUAL, RangeParams
+from transforms.sources.ranges import RangeFile
+
+READ_ERRORS = (OSError, pa.ArrowException)
+
+
+@contextmanager
+def open_parquet(place: str, ranges: RangeParams) -> Iterator[tuple[Any, pq.ParquetFile]]:
+    """A Parquet file, and what it is read from: a ``RangeFile`` where it is not on this machine."""
+    filesystem, inner = filesystem_of(place)
+    with pa.OSFile(inner) if is_local(filesystem) else RangeFile(place, ranges) as source:
+        yield source, pq.ParquetFile(source, page_checksum_verification=True)
+
+
+def read_footer(place: str, ranges: RangeParams = AS_USUAL.ranges) -> pq.FileMetaData:
+    """A Parquet file's metadata, for which only its last bytes are fetched.
+
+    Raises OSError or pyarrow's ArrowInvalid where the file cannot be read as Parquet.
+    """
+    with open_parquet(place, ranges) as (_, file):
+        return file.metadata
