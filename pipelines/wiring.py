@@ -7,8 +7,8 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.flow.accounting import SumCounts, WriteStageManifest
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 
 Keyed = PCollection[tuple[int, pa.RecordBatch]]
 

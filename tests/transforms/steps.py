@@ -8,8 +8,8 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.flow.batches import RecordBatchCoder
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 
 MAIN = "main"
 

@@ -17,10 +17,11 @@ from schemas.rows import ADAPTED
 from transforms.cleaning.clean import clean_rows
 from transforms.cleaning.normalise import escaped
 from transforms.examples.grouping import MEMBERS, group_members
-from transforms.examples.read_rows import COUNTS_TAG, PASSAGE_ADDRESSES, ReadSpec, publish_rejections
+from transforms.examples.read_rows import PASSAGE_ADDRESSES, ReadSpec
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import MERGED, count, note_count
+from transforms.flow.outputs import COUNTS_TAG, publish_rejections
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address, read_part
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.catalog import LocatedEntry
-from schemas.rows import ID, PASSAGES, REJECTIONS, fields_hash
+from schemas.rows import ID, PASSAGES, fields_hash
 from transforms.cleaning.clean import clean_rows
 from transforms.cleaning.normalise import normalise_texts
 from transforms.cleaning.params import CleanParams
@@ -26,15 +26,15 @@ from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of
 from transforms.flow.counts import READ, count, least_id, note_count
 from transforms.flow.manifests import FileRecord
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address
-from transforms.flow.rejections import write_rejections
 from transforms.sources.limit import Threshold, limit_key, offer, row_hashes, text_hashes, unit_number
 from transforms.sources.readers import Notes, RawBatch, read_unit
 from transforms.sources.units import Unit
 from transforms.text.matching import text_hashes as content_words
 
-MEMBERS_TAG, JUDGMENTS_TAG, PASSAGES_TAG, COUNTS_TAG, FILES_TAG = "members", "judgments", "passages", "counts", "files"
+MEMBERS_TAG, JUDGMENTS_TAG, PASSAGES_TAG = "members", "judgments", "passages"
 
 #: Where a passage rests, for those who judge it: the hash of (dataset, passage id), its address, a hash of its text.
 PASSAGE_ADDRESSES = pa.schema(
@@ -264,17 +264,3 @@ class _CorpusWriter:
                 yield beam.pvalue.TaggedOutput(PASSAGES_TAG, keyed)
             record = FileRecord(kind="corpus", path=f"corpus/{part:016x}.parquet", rows=size, dataset=self._dataset)
             yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
-
-
-def publish_rejections(
-    folder: str, batches: Iterable[pa.RecordBatch | pa.Table], below: str = ""
-) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
-    """Write rejections and give their counts and file records as tagged outputs."""
-    tables = [pa.Table.from_batches([b]) if isinstance(b, pa.RecordBatch) else b for b in batches if b.num_rows]
-    if not tables:
-        return
-    for item in write_rejections(folder, pa.concat_tables(tables).cast(REJECTIONS), below):
-        if isinstance(item, FileRecord):
-            yield beam.pvalue.TaggedOutput(FILES_TAG, item.to_json())
-        else:
-            yield beam.pvalue.TaggedOutput(COUNTS_TAG, item)

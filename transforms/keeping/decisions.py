@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from schemas.reasons import RejectReason
 from schemas.rows import CANONICAL
-from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of
 from transforms.flow.counts import KEPT, count
 from transforms.flow.manifests import FileRecord
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import DECISIONS, address, read_part, split_addresses, write_part
 from transforms.flow.rejections import reject

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.rows import ID, MINED, SHARD
-from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words
 from transforms.flow.counts import KEPT, READ, count
 from transforms.flow.files import parquet_bytes, publish, sha256
 from transforms.flow.manifests import FileRecord
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 from transforms.flow.parts import read_part
 from transforms.text.part_texts import NEGATIVES, POSITIVES, QUERY, TEXT
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ConfigError
-from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import DISTINCT, KEPT, READ, TRUNCATED, count
 from transforms.flow.manifests import FileRecord
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 from transforms.flow.parts import read_part
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
 from transforms.vectors.vector_store import read_vectors, stored_files, unique_by, vector_schema, write_vectors

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.rows import ID, MINED, TEXTS, text_hash
-from transforms.examples.read_rows import COUNTS_TAG, FILES_TAG
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import KEPT, READ, count
 from transforms.flow.manifests import FileRecord
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 from transforms.flow.parts import write_part
 from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts

@@ -21,8 +21,6 @@ from transforms.cleaning.params import CleanParams
 from transforms.examples.adapters import source_columns
 from transforms.examples.read_rows import (
     CORPUS,
-    COUNTS_TAG,
-    FILES_TAG,
     JUDGMENTS_TAG,
     MEMBERS_TAG,
     PASSAGES_TAG,
@@ -30,10 +28,10 @@ from transforms.examples.read_rows import (
     ReadRows,
     ReadSpec,
     passage_keys,
-    publish_rejections,
 )
 from transforms.flow.batches import first_words, partitions_of
 from transforms.flow.counts import remarks
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.flow.parts import PartWriter, read_part
 from transforms.flow.rejections import reject
 from transforms.sources.limit import PASSAGES_PER_QUERY, FindThreshold, row_hashes, text_hashes

@@ -1,0 +1,27 @@
+"""What the steps give beside their rows: counts, records of the files that they wrote, and rejections."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from schemas.rows import REJECTIONS
+from transforms.flow.manifests import FileRecord
+from transforms.flow.rejections import write_rejections
+
+COUNTS_TAG, FILES_TAG = "counts", "files"
+
+
+def publish_rejections(
+    folder: str, batches: Iterable[pa.RecordBatch | pa.Table], below: str = ""
+) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
+    """Write rejections and give their counts and file records as tagged outputs."""
+    tables = [pa.Table.from_batches([b]) if isinstance(b, pa.RecordBatch) else b for b in batches if b.num_rows]
+    if not tables:
+        return
+    for item in write_rejections(folder, pa.concat_tables(tables).cast(REJECTIONS), below):
+        if isinstance(item, FileRecord):
+            yield beam.pvalue.TaggedOutput(FILES_TAG, item.to_json())
+        else:
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, item)
