@@ -9,7 +9,7 @@ import apache_beam as beam
 from mining.beam import MiningSpec
 from mining.teacher import BUNDLED
 from pipelines import embed, mine, pack, prepare
-from pipelines.jobs import Run, facts_of, scopes_of
+from pipelines.jobs import Run, scopes_of
 from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
 from transforms.duplicates.exact import RemoveExactDuplicates
@@ -42,7 +42,7 @@ def num_partitions(rows: int, rows_per_partition: int) -> int:
     return max(4, smaller, -(-rows // rows_per_partition))
 
 
-def prepare_graph(run: Run, folder: StageFolder) -> Build:
+def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build:
     """The graph of prepare."""
     units = [unit for plan in run.plans.values() for unit in plan.units]
     partitions = num_partitions(sum(_rows(unit) for unit in units), run.params.partitions.rows_per_partition)
@@ -70,7 +70,7 @@ def prepare_graph(run: Run, folder: StageFolder) -> Build:
         apply=ApplySpec(folder=folder.path, progress=folder.progress, caps=caps, num_partitions=partitions),
         final_check=_leak_check(run),
         passages=_passages(run, folder, partitions),
-        facts=facts_of(folder, run),
+        facts=facts,
     )
     return partial(prepare.build, job=job)
 
@@ -138,7 +138,9 @@ def _number(path: str) -> int:
     return int(path.rsplit("/", 1)[-1].removesuffix(".parquet"), 16)
 
 
-def embed_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest) -> Build:
+def embed_graph(
+    run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest, facts: dict[str, Any]
+) -> Build:
     """The graph of embed."""
     job = embed.EmbedJob(
         parts=parts_of(manifest, run.entries),
@@ -146,7 +148,7 @@ def embed_graph(run: Run, folder: StageFolder, prepared: StageFolder, manifest: 
         texts=texts_of(run, prepared, manifest, folder),
         encode=encode_of(run),
         folder=folder.path,
-        facts=facts_of(folder, run),
+        facts=facts,
     )
     return partial(embed.build, job=job)
 

@@ -4,7 +4,7 @@ Beam is imported when a graph is made (``pipelines.graphs``): a run whose stages
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from mining.teacher import BUNDLED, Teacher
@@ -84,10 +84,15 @@ class StageJob:
     folder: StageFolder
     make: Make
     expected: int | None
-    datasets: Sequence[str]
     facts: dict[str, Any]
     keys: Mapping[str, str] = field(default_factory=dict)
     units: int = 0
+
+    @property
+    def datasets(self) -> Sequence[str]:
+        """The datasets of the stage, in order."""
+        names: list[str] = self.facts["datasets"]
+        return names
 
     def build(self, pipeline: Any, reused: Reused | None = None) -> None:
         """Add the stage to a pipeline, for the datasets that were not taken over."""
@@ -102,7 +107,7 @@ def facts_of(folder: StageFolder, run: Run, keys: Mapping[str, str] | None = Non
 
 def prepare_job(run: Run) -> StageJob:
     """The prepare stage: keyed by entries, parameters, limit, the digests of all source files and evaluation sets."""
-    facts = {
+    key = {
         "entries": {name: entry.model_dump(mode="json") for name, entry in run.entries.items()},
         "inputs": sorted([name, file, text] for name, plan in run.plans.items() for file, text in plan.digests.items()),
         "revisions": {name: plan.revision for name, plan in run.plans.items()},
@@ -111,27 +116,17 @@ def prepare_job(run: Run) -> StageJob:
         "clean": {name: parts(config, "clean") for name, config in run.datasets.items()},
         "evaluation": run.evaluation.digest,
     }
-    folder = run.workplace.stage("prepare", facts)
+    folder = run.workplace.stage("prepare", key)
+    facts = facts_of(folder, run)
 
     def make(_: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
-        return graphs.prepare_graph(run, folder)
+        return graphs.prepare_graph(run, folder, facts)
 
     units = [unit for plan in run.plans.values() for unit in plan.units]
-    return replace(_job(run, folder, make, _expected(units, run.config.limit)), units=len(units))
-
-
-def _job(
-    run: Run, folder: StageFolder, make: Make, expected: int | None, keys: Mapping[str, str] | None = None
-) -> StageJob:
     return StageJob(
-        folder=folder,
-        make=make,
-        expected=expected,
-        datasets=sorted(run.entries),
-        facts=facts_of(folder, run, keys),
-        keys=keys or {},
+        folder=folder, make=make, expected=_expected(units, run.config.limit), facts=facts, units=len(units)
     )
 
 
@@ -155,13 +150,14 @@ def _expected(units: Sequence[Unit], limit: int | None) -> int | None:
 def embed_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
     """The embed stage: keyed by the prepared rows and the teacher. The store itself knows which texts it has."""
     folder = run.workplace.stage("embed", {"prepared": manifest["key"], "teacher": run.teacher.key})
+    facts = facts_of(folder, run)
 
     def make(_: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
-        return graphs.embed_graph(run, folder, prepared.folder, manifest)
+        return graphs.embed_graph(run, folder, prepared.folder, manifest, facts)
 
-    return _job(run, folder, make, _kept(manifest))
+    return StageJob(folder=folder, make=make, expected=_kept(manifest), facts=facts)
 
 
 def _kept(manifest: Manifest) -> int:
@@ -186,13 +182,14 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
         for name, entry in run.entries.items()
     }
     folder = run.workplace.stage("mine", {"datasets": keys})
+    facts = facts_of(folder, run, keys)
 
     def make(reused: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
-        return graphs.mine_graph(run, folder, prepared.folder, manifest, facts_of(folder, run, keys), reused)
+        return graphs.mine_graph(run, folder, prepared.folder, manifest, facts, reused)
 
-    return _job(run, folder, make, _kept(manifest), keys)
+    return StageJob(folder=folder, make=make, expected=_kept(manifest), facts=facts, keys=keys)
 
 
 def _parts_by_dataset(manifest: Manifest) -> dict[str, list[str]]:
@@ -218,11 +215,11 @@ def pack_job(run: Run, prepared: StageJob, mined: StageJob, manifest: Manifest) 
         for name, entry in run.entries.items()
     }
     folder = run.workplace.stage("pack", {"datasets": keys})
+    facts = facts_of(folder, run, keys)
 
     def make(reused: Reused) -> Callable[[Any], None]:
         from pipelines import graphs
 
-        facts = facts_of(folder, run, keys)
         return graphs.pack_graph(run, folder, prepared.folder, mined.folder, manifest, facts, reused)
 
-    return _job(run, folder, make, _kept(manifest), keys)
+    return StageJob(folder=folder, make=make, expected=_kept(manifest), facts=facts, keys=keys)

@@ -8,14 +8,9 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from transforms.flow.accounting import SumCounts, WriteStageManifest
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
+from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, same
 
 Keyed = PCollection[tuple[int, pa.RecordBatch]]
-
-
-def same(element: Any) -> Any:
-    """The identity, by name, so that workers import it."""
-    return element
 
 
 def batches(tagged: PCollection[Any], label: str, key: type = int) -> Keyed:

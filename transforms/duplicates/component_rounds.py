@@ -34,6 +34,7 @@ from transforms.duplicates.components import (
 )
 from transforms.flow.accounting import SumCounts
 from transforms.flow.batches import by_partition
+from transforms.flow.outputs import same
 
 UNSETTLED_TAG = "unsettled"
 _UNSETTLED = "edges"
@@ -171,11 +172,6 @@ def _table(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(list(batches), schema=EDGES)
 
 
-def _same(element: Any) -> Any:
-    """The identity, which gives a tagged output its type: without one the batches in it would be pickled."""
-    return element
-
-
 class StarRound(beam.PTransform[Any, Any]):
     """EDGES from both ends, by range of nodes -> the same, nearer to stars."""
 
@@ -213,8 +209,8 @@ class ComponentsInRounds(beam.PTransform[Any, Any]):
             | "By settled node" >> beam.GroupByKey()
             | "Label" >> beam.ParDo(LabelNodes()).with_outputs(UNSETTLED_TAG, main="labels")
         )
-        counts = labelled[UNSETTLED_TAG] | "Unsettled" >> beam.Map(_same).with_output_types(tuple[str, int])
-        labels = labelled["labels"] | "Labels" >> beam.Map(_same).with_output_types(tuple[int, pa.RecordBatch])
+        counts = labelled[UNSETTLED_TAG] | "Unsettled" >> beam.Map(same).with_output_types(tuple[str, int])
+        labels = labelled["labels"] | "Labels" >> beam.Map(same).with_output_types(tuple[int, pa.RecordBatch])
         unsettled = beam.pvalue.AsDict(counts | "Sum" >> SumCounts())
         released: PCollection[Keyed] = labels | "Release" >> beam.ParDo(ReleaseLabels(self._rounds), unsettled)
         return released

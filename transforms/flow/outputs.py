@@ -13,6 +13,11 @@ from transforms.flow.rejections import write_rejections
 COUNTS_TAG, FILES_TAG = "counts", "files"
 
 
+def same(element: Any) -> Any:
+    """The identity, which gives a tagged output its type: without one the batches in it would be pickled."""
+    return element
+
+
 def publish_rejections(
     folder: str, batches: Iterable[pa.RecordBatch | pa.Table], below: str = ""
 ) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:

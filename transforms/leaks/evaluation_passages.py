@@ -20,6 +20,7 @@ from transforms.duplicates.scopes import mixed
 from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.counts import Count, overlap_count
 from transforms.flow.files import read_parquet
+from transforms.flow.outputs import same
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.leaks.evaluation_sightings import (
     CORPUS,
@@ -191,7 +192,7 @@ class CountOverlap(beam.PTransform[Any, Any]):
             | "Spread corpora" >> beam.Reshuffle()
             | "Key passages" >> beam.ParDo(KeyPassages(num)).with_outputs(COUNTS_TAG, main="keys")
         )
-        keys = passages["keys"] | "Passages" >> beam.Map(_same).with_output_types(tuple[int, pa.RecordBatch])
+        keys = passages["keys"] | "Passages" >> beam.Map(same).with_output_types(tuple[int, pa.RecordBatch])
         seen = (
             (training, keys)
             | "Texts" >> beam.Flatten()
@@ -204,10 +205,6 @@ class CountOverlap(beam.PTransform[Any, Any]):
             | "By what was seen" >> beam.GroupByKey()
             | "Count" >> beam.ParDo(CountSightings())
         )
-        sizes = passages[COUNTS_TAG] | "Sizes" >> beam.Map(_same).with_output_types(tuple[str, int])
+        sizes = passages[COUNTS_TAG] | "Sizes" >> beam.Map(same).with_output_types(tuple[str, int])
         both: PCollection[Count] = (counts, sizes) | "Overlap" >> beam.Flatten()
         return both
-
-
-def _same(element: Any) -> Any:
-    return element
