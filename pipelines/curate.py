@@ -20,7 +20,7 @@ from pipelines.options import Command
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
 from pipelines.reporting import quieten
 from pipelines.reuse import take_over, write_reused
-from pipelines.selection import choose
+from pipelines.selection import choose, plan_sources
 from pipelines.verify import damage_elsewhere, shard_faults
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
@@ -28,7 +28,7 @@ from schemas.errors import SourceError
 from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
 from transforms.flow import progress
 from transforms.keeping.remarks import remark_lines
-from transforms.sources.opening import Plan, open_source
+from transforms.sources.opening import Plan
 
 #: What prepare counted: training dataset -> evaluation set -> what -> number.
 Overlaps = Mapping[str, Mapping[str, Mapping[str, int]]]
@@ -89,11 +89,7 @@ def plan(
     Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
     """
     config, chosen, reading = command.config, choose(command.configuration), command.configuration.config.reading
-    source = open_source(config.source, limit=config.limit, follow_links=config.follow_links, reading=reading)
-    plans = {}
-    for number, entry in enumerate(chosen.located, start=1):
-        on_step(f"looking for the files of {entry.entry.name} ({number} of {len(chosen.located)} datasets)")
-        plans[entry.entry.name] = source.plan(entry)
+    plans = plan_sources(command.configuration, chosen.located, on_step=on_step)
     absent = [(name, detail) for name, found in plans.items() for detail in found.absent]
     there = [entry for entry in chosen.located if plans[entry.entry.name].units]
     _require(there, chosen.named, plans)

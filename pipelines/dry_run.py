@@ -8,11 +8,10 @@ from catalog.table import print_table
 from pipelines.display import Display
 from pipelines.evaluation import PlannedSets, plan_evaluation
 from pipelines.options import Command
-from pipelines.selection import choose
+from pipelines.selection import choose, plan_sources
 from schemas.catalog import LocatedEntry
 from schemas.manifest import EVALUATION_PREFIX
 from transforms.sources.layout import wanted_of
-from transforms.sources.opening import open_source
 from transforms.sources.planning import Plan
 from transforms.sources.units import Role, Unit
 
@@ -24,10 +23,7 @@ def dry_run(command: Command) -> None:
     """Print the files, bytes and rows of each configuration that would be read; then what is absent, and why."""
     config = command.config
     located, reading = choose(command.configuration).located, command.configuration.config.reading
-    source = open_source(
-        config.source, limit=config.limit, digests=False, follow_links=config.follow_links, reading=reading
-    )
-    plans = {each.entry.name: source.plan(each) for each in located}
+    plans = plan_sources(command.configuration, located, digests=False)
     sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False, reading=reading)
     rows = [row for each in located for row in _dataset_rows(each, plans[each.entry.name])]
     print_table(COLUMNS, [*rows, *_evaluation_rows(sets)], numbers=NUMBERS)
