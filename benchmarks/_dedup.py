@@ -28,9 +28,9 @@ from transforms.duplicates.minhash import signatures
 from transforms.duplicates.near import FindNearDuplicates, NearSpec
 from transforms.duplicates.params import MinHashParams, NearDuplicateParams
 from transforms.duplicates.scopes import DedupScope
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.keeping.decisions import CAP_TAG, ApplyDecisions, ApplySpec
 
 DATASET = "texts"

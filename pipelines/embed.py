@@ -13,7 +13,7 @@ from mining.fixed_point import pack_vectors, quantise
 from mining.forward import Flags
 from mining.teacher import BUNDLED, TeacherParams
 from pipelines.wiring import batches, write_manifest
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
 

@@ -13,7 +13,7 @@ from mining.accounting import account
 from mining.beam import ChooseExamples, MiningSpec, SearchShard
 from mining.candidates import score_named
 from pipelines.wiring import batches, write_manifest
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.mining_input import ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
 from transforms.vectors.mining_output import RejectMined, WriteMined
 

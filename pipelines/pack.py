@@ -8,7 +8,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipelines.wiring import batches, write_manifest
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.shards.writing import (
     TO_SHARDS_TAG,
     AskForTexts,

@@ -14,7 +14,7 @@ from pipelines.wiring import Keyed, batches, file_records, write_manifest
 from transforms.examples.passage_join import MISSING_TAG, FetchPassages, FindPassages, GroupRows
 from transforms.examples.read_rows import JUDGMENTS_TAG, MEMBERS_TAG, PASSAGES_TAG, OfferHashes, ReadRows, ReadSpec
 from transforms.flow.accounting import SumCounts
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.keeping.decisions import (
     CAP_TAG,
     SIGHTINGS_TAG,

@@ -8,7 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from transforms.flow.accounting import SumCounts, WriteStageManifest
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, same
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, same
 
 Keyed = PCollection[tuple[int, pa.RecordBatch]]
 

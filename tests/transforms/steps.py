@@ -9,7 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.flow.batches import RecordBatchCoder
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 
 MAIN = "main"
 

@@ -34,7 +34,7 @@ from transforms.duplicates.components import (
 )
 from transforms.flow.accounting import SumCounts
 from transforms.flow.batches import by_partition
-from transforms.flow.outputs import same
+from transforms.flow.tagged import same
 
 UNSETTLED_TAG = "unsettled"
 _UNSETTLED = "edges"

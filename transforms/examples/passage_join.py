@@ -21,9 +21,9 @@ from transforms.examples.read_rows import PASSAGE_ADDRESSES, ReadSpec
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import MERGED, count, note_count
-from transforms.flow.outputs import COUNTS_TAG, publish_rejections
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address, read_part
+from transforms.flow.tagged import COUNTS_TAG, publish_rejections
 
 MISSING_TAG = "missing"
 AMBIGUOUS_PASSAGE = "judgments name a passage whose id stands in the corpus with several texts; one of them was taken"

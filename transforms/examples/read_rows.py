@@ -26,9 +26,9 @@ from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of
 from transforms.flow.counts import READ, count, least_id, note_count
 from transforms.flow.manifests import FileRecord
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.sources.limit import Threshold, limit_key, offer, row_hashes, text_hashes, unit_number
 from transforms.sources.readers import Notes, RawBatch, read_unit
 from transforms.sources.units import Unit

@@ -15,10 +15,10 @@ from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of
 from transforms.flow.counts import KEPT, count
 from transforms.flow.manifests import FileRecord
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import DECISIONS, address, read_part, split_addresses, write_part
 from transforms.flow.rejections import reject
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.leaks.evaluation_sightings import sightings_by_range
 from transforms.leaks.leak_check import Leaks
 

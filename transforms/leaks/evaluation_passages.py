@@ -20,8 +20,8 @@ from transforms.duplicates.scopes import mixed
 from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.counts import Count, overlap_count
 from transforms.flow.files import read_parquet
-from transforms.flow.outputs import same
 from transforms.flow.overlapping import OverlappingDoFn
+from transforms.flow.tagged import same
 from transforms.leaks.evaluation_sightings import (
     CORPUS,
     POSITIVES,

@@ -19,8 +19,8 @@ from transforms.flow.batches import by_partition, first_words
 from transforms.flow.counts import KEPT, READ, count
 from transforms.flow.files import parquet_bytes, publish, sha256
 from transforms.flow.manifests import FileRecord
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 from transforms.flow.parts import read_part
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import NEGATIVES, POSITIVES, QUERY, TEXT
 
 TO_SHARDS_TAG = "to shards"

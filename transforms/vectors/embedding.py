@@ -14,8 +14,8 @@ from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import DISTINCT, KEPT, READ, TRUNCATED, count
 from transforms.flow.manifests import FileRecord
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 from transforms.flow.parts import read_part
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
 from transforms.vectors.vector_store import read_vectors, stored_files, unique_by, vector_schema, write_vectors
 

@@ -19,8 +19,8 @@ from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import KEPT, READ, count
 from transforms.flow.manifests import FileRecord
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG
 from transforms.flow.parts import write_part
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts
 from transforms.vectors.vector_store import read_vectors, vector_schema

@@ -12,8 +12,8 @@ from schemas.rows import MINED
 from transforms.flow import progress
 from transforms.flow.batches import by_partition
 from transforms.flow.counts import MINING, count
-from transforms.flow.outputs import COUNTS_TAG, publish_rejections
 from transforms.flow.parts import DECISIONS, read_part
+from transforms.flow.tagged import COUNTS_TAG, publish_rejections
 from transforms.keeping.decisions import apply_decisions
 from transforms.vectors.mining_input import PoolSpec, publish_mined
 

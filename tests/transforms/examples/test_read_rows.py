@@ -31,9 +31,9 @@ from transforms.examples.read_rows import (
 )
 from transforms.flow.batches import first_words, partitions_of
 from transforms.flow.counts import remarks
-from transforms.flow.outputs import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.flow.parts import PartWriter, read_part
 from transforms.flow.rejections import reject
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, publish_rejections
 from transforms.sources.limit import PASSAGES_PER_QUERY, FindThreshold, row_hashes, text_hashes
 from transforms.sources.readers import read_unit
 from transforms.sources.units import Role, Unit

@@ -16,8 +16,8 @@ from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, in_order, outputs, records, shuffle, tally, together
 from transforms.examples.read_rows import CORPUS
 from transforms.flow.files import sha256
-from transforms.flow.outputs import FILES_TAG
 from transforms.flow.parts import write_part
+from transforms.flow.tagged import FILES_TAG
 from transforms.shards.writing import (
     ANSWERS,
     BODIES,
