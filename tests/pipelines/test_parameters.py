@@ -11,6 +11,7 @@ from mining.teacher import TeacherParams
 from pipelines.configuration.keys import Key, keys_of
 from pipelines.configuration.layers import load
 from pipelines.configuration.model import ENTRY_KEYS, CurationConfig, DatasetConfig
+from pipelines.configuration.show import as_file
 from pipelines.curate import plan
 from pipelines.dry_run import dry_run
 from pipelines.graphs import encode_of
@@ -124,3 +125,15 @@ def test_how_the_hub_is_asked_reaches_it(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(SourceError, match="stop here"):
             action()
     assert [reading.hub.row_bytes for reading in asked] == [7, 7]
+
+
+def test_a_shown_configuration_gives_the_same_stages(tmp_path: Path) -> None:
+    """What ``kalm config`` prints is a file whose run has the digests of the run that it was printed for."""
+    flags = ["--category=banking77", "--limit=20", "--set=near.jaccard=0.9", "--set=datasets.banking77.cap=9"]
+    path = tmp_path / "shown.yaml"
+    path.write_text(as_file(parse(flags).configuration), "utf-8")
+    runs = [plan(parse(words), Workplace(str(tmp_path), None))[0] for words in (flags, [f"--config={path}"], flags[:1])]
+    manifest = {"key": "k", "keys": {}, "counts": {}, "files": {}}
+    keys = [[prepare_job(each).folder.key, mine_job(each, prepare_job(each), manifest).folder.key] for each in runs]
+    assert keys[0] == keys[1]
+    assert keys[0][0] != keys[2][0]
