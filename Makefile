@@ -13,7 +13,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
-INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL ARGS
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -32,7 +32,7 @@ REST = $(value ARGS)
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -60,8 +60,8 @@ curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (C
 	$(strip $(KALM) curate $(RUN) $(call flag,out,OUT) $(call flag,runner,RUNNER) $(call flag,workers,WORKERS) \
 		$(if $(value DRY_RUN),--dry_run))
 
-train: $(READY)  ## Train a model on the shards of OUT's manifest (MODEL=tiny or a path)
-	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" --model="$${KALM_MODEL:-tiny}")
+train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)
+	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,stage,STAGE) $(call flag,model,MODEL))
 
 verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its manifest
 	$(KALM) verify "$${KALM_OUT:-out}"

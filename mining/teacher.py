@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from mining.weights import check_weights, model_folder
+from mining.weights import check_weights, model_folder, table_width
 from schemas.errors import ConfigError
 from schemas.prompt import format_prompt
 
@@ -234,13 +234,17 @@ def _refuse_router(name: str, folder: Path) -> None:
 
 
 def _dims(name: str, folder: Path) -> int:
-    """Dimensions of the vectors: what the last module that states one puts out, else the width of the transformer."""
+    """Dimensions of the vectors: what the last module that states one puts out, else the width of the first."""
     for module in reversed(_read_modules(folder)):
         config = _read_json(folder / str(module.get("path", "")) / "config.json")
         for key in ("out_features", "embedding_dimension", "word_embedding_dimension"):
             if isinstance(config.get(key), int):
                 return int(config[key])
-    width = _read_json(folder / "config.json").get("hidden_size")
+    first = next(iter(_read_modules(folder)), {})
+    if str(first.get("type", "")).endswith("StaticEmbedding"):
+        width: object = table_width(name, folder / str(first.get("path", "")))
+    else:
+        width = _read_json(folder / "config.json").get("hidden_size")
     if not isinstance(width, int):
         raise ConfigError(
             f"teacher {name!r}: neither a module's config.json in {folder} nor hidden_size in its config.json states "

@@ -19,6 +19,8 @@ _BITS = {"BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 1
 _BITS |= {"F64": 64, "I64": 64, "U64": 64, "F8_E5M2": 8, "F8_E4M3": 8}
 #: How the matrix of word vectors is called in the models of transformers.
 _WORD_VECTORS = ("word_embeddings.weight", "embed_tokens.weight", "wte.weight", "tok_embeddings.weight")
+#: And in a StaticEmbedding, as sentence-transformers and model2vec save it.
+_TABLES = ("embedding.weight", "embeddings")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 #: Pickles beside weights that no loading reads.
 _NO_WEIGHTS = frozenset({"training_args.bin"})
@@ -38,6 +40,19 @@ def check_weights(name: str, folder: Path, config: Mapping[str, Any], *, pickled
     for path in files:
         shapes |= _shapes(name, path)
     _check_shapes(name, folder, shapes, config)
+
+
+def table_width(name: str, folder: Path) -> int | None:
+    """The dimensions of a table of words (StaticEmbedding), which no configuration states; None where it is not there.
+
+    Raises ConfigError where a file of weights is damaged.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        shapes = _shapes(name, path)
+        for key in _TABLES:
+            if len(shapes.get(key, [])) == 2:
+                return shapes[key][1]
+    return None
 
 
 def _check_pickles(name: str, folder: Path, pickled: bool) -> None:

@@ -20,6 +20,7 @@ class Verb(NamedTuple):
 VERBS: Mapping[str, Verb] = {
     "curate": Verb("pipelines.curate_command:main", "make shards: read, clean, deduplicate, embed, mine, pack"),
     "train": Verb("trainer.train:main", "train a model on the shards of a manifest"),
+    "soup": Verb("trainer.soup:main", "average the weights of trained models or checkpoints"),
     "catalog": Verb("catalog.table:main", "list the datasets: task type, languages, licence, rows"),
     "config": Verb("pipelines.configuration.command:main", "show the configuration of a run, and where it comes from"),
     "verify": Verb("pipelines.verify:main", "compare shards, rejections and counts of OUT with its manifest"),

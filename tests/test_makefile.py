@@ -48,8 +48,9 @@ def test_make_alone_explains_every_target() -> None:
         (["catalog", "LANGUAGES=ja", "CATALOG=c"], ["catalog", "--languages=ja", "--catalog=c"]),
         (["curate", "SOURCE=m", "FOLLOW_LINKS=1"], ["curate", "--source=m", "--follow_links=true"]),
         (["config", "CONFIG=kalm", "LIMIT=3"], ["config", "--config=kalm", "--limit=3"]),
-        (["train"], ["train", "--manifest=out/manifest.json", "--model=tiny"]),
+        (["train"], ["train", "--manifest=out/manifest.json"]),
         (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),
+        (["train", "STAGE=distill"], ["train", "--manifest=out/manifest.json", "--stage=distill"]),
     ],
 )
 def test_make_passes_only_what_is_set(arguments: list[str], words: list[str], venv: Path) -> None:

@@ -1,45 +1,150 @@
-"""The training loop: sentence-transformers' trainer with the contrastive loss of the recipe."""
+"""The training loop: sentence-transformers' trainer with our batches, our loss and our checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-from sentence_transformers.util import cos_sim
-from transformers import TrainerCallback
+from sentence_transformers.base.losses.gradcache import has_static_embedding_input
+from torch.utils.data import DataLoader, Sampler
+from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from schemas.errors import ConfigError
-from trainer.config import TrainConfig
+from trainer.batches import Batches, BatchParams
+from trainer.checkpoints import Checkpoints
+from trainer.config import Stage, TrainConfig
+from trainer.losses import LossParams, matryoshka_weights
+from trainer.objective import Objective
+from trainer.order import OrderParams
+from trainer.rows import Rows
 
 
 def fit(
-    model: SentenceTransformer,
-    datasets: Mapping[str, Dataset],
-    config: TrainConfig,
-    folder: Path,
-    callback: TrainerCallback,
-) -> None:
-    """Train ``model`` in place. ``folder`` is the trainer's, which writes nothing to it.
+    model: SentenceTransformer, rows: Rows, config: TrainConfig, folder: Path, callback: TrainerCallback
+) -> list[tuple[int, float]]:
+    """Train ``model`` in place; gives the losses that were logged, by step. ``folder``: the trainer's own.
 
-    Raises ConfigError where the weights do not stay finite.
+    Goes on from the last checkpoint where there is one and the configuration says so. Raises ConfigError where a
+    dimension of the loss is larger than the model's, where the loss or the weights do not stay finite, and where a
+    checkpoint is of another configuration.
     """
-    trainer = PlainTrainer(
+    batches = batches_of(model, rows, config)
+    total = config.max_steps or max(1, round(config.epochs * batches.per_epoch))
+    checkpoints = Checkpoints(config, rows.digest)
+    last = checkpoints.last()
+    trainer = StepTrainer(
         model=model,
-        args=arguments(config, folder),
-        train_dataset=dict(datasets),
-        loss=contrastive_loss(model, config.temperature),
-        callbacks=[callback],
+        args=arguments(config, checkpoints.folder if config.checkpoint_steps else folder, total),
+        loss=Objective(model, loss_params(model, config), config.gradient_caching),
+        callbacks=[callback, checkpoints],
+        batches=batches,
+        start=last.step if last else 0,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    checkpoints.begin()
+    if config.gradient_checkpointing:
+        keep_no_activations(model)
+    trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
+    _refuse_infinite(model, config)
+    checkpoints.finish()
+    return [(int(entry["step"]), entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+
+
+def batches_of(model: SentenceTransformer, rows: Rows, config: TrainConfig) -> Batches:
+    """The batches of a run, as its configuration says."""
+    order = OrderParams(batch_size=config.batch_size, homogeneous_share=config.homogeneous_share, seed=config.seed)
+    params = BatchParams(
+        num_negatives=config.most_negatives, masks=config.masks, tokens_per_pass=config.tokens_per_pass
+    )
+    return Batches(rows, model.preprocess, order, params)
+
+
+def loss_params(model: SentenceTransformer, config: TrainConfig) -> LossParams:
+    """The numbers of the loss. Raises ConfigError where a dimension is larger than the model's vectors."""
+    width = model.get_embedding_dimension()
+    if width is None:
+        raise ConfigError(f"model {config.student}: no module of it says how many dimensions its vectors have")
+    try:
+        dims = matryoshka_weights(width, config.dims)
+    except ValueError as error:
+        raise ConfigError(
+            f"dims: {error} ({config.student}): choose dimensions up to {width} (--dims={width},...), or leave it out"
+        ) from error
+    return LossParams(
+        dims=dims,
+        temperature=config.temperature,
+        gamma=config.focal_gamma,
+        mix=config.mix,
+        kl_share=config.kl_share if config.stage is Stage.DISTILL else 0.0,
+        kl_temperature=config.kl_temperature,
+    )
+
+
+class Steps(Sampler[int]):
+    """The numbers of the steps from ``start`` on; its length counts all steps, as the trainer's schedule does."""
+
+    def __init__(self, start: int, total: int) -> None:
+        self._start, self._total = start, total
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._start, self._total))
+
+    def __len__(self) -> int:
+        return self._total
+
+
+class StepTrainer(SentenceTransformerTrainer):
+    """sentence-transformers' trainer over steps instead of rows: a step's number says what its batch is.
+
+    It makes no model card, for which it would tokenize samples of every dataset.
+    """
+
+    def __init__(self, *, batches: Batches, start: int, **kwargs: Any) -> None:
+        self._batches, self._start = batches, start
+        super().__init__(**kwargs)
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Add none."""
+
+    def get_train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """One batch for each step that is left."""
+        return DataLoader(
+            self._batches,
+            batch_size=None,
+            sampler=Steps(self._start, self.args.max_steps),
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            # A loader draws a seed when it begins; from the run's own generator a resumed run would be one draw ahead.
+            generator=torch.Generator().manual_seed(self.args.seed),
+        )
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
+        """What ``Objective`` takes."""
+        return inputs["passes"], inputs["layout"]
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The loss. Raises ConfigError where it is not finite: the trainer would hide it behind the mean before."""
+        loss: Any = super().compute_loss(model, inputs, *args, **kwargs)
+        if not bool(loss.isfinite()):
+            raise ConfigError(
+                f"training diverged: the loss of step {self.state.global_step + 1} is {loss.item()} with "
+                f"learning_rate={self.args.learning_rate:g}; nothing was saved but earlier checkpoints: choose a lower "
+                "learning rate (--learning_rate), or a higher temperature (--temperature)"
+            )
+        return loss
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """The model alone: neither a card nor the trainer's arguments as a pickle."""
+        self.model.save_pretrained(str(output_dir), create_model_card=False)
+
+
+def _refuse_infinite(model: SentenceTransformer, config: TrainConfig) -> None:
     if not all(bool(weights.isfinite().all()) for weights in model.parameters()):
         raise ConfigError(
             f"training diverged: weights are no longer finite with learning_rate={config.peak_learning_rate:g} and "
@@ -47,48 +152,52 @@ def fit(
         )
 
 
-class PlainTrainer(SentenceTransformerTrainer):
-    """sentence-transformers' trainer without its model card, for which it would tokenize samples of every dataset."""
-
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Add none."""
-
-
-def contrastive_loss(model: SentenceTransformer, temperature: float) -> MultipleNegativesRankingLoss:
-    """InfoNCE. For query i of a batch, with s the cosine and t the temperature::
-
-        -log( exp(s(q_i, p_i)/t) / (sum_j exp(s(q_i, p_j)/t) + sum_jk exp(s(q_i, n_jk)/t)) )
-
-    The sums run over the positives and all hard negatives of all queries of the batch; there are no query-query and no
-    passage-passage terms. Source: KaLM-Embedding's training code.
-    """
-    return MultipleNegativesRankingLoss(model, scale=1 / temperature, similarity_fct=cosine)
-
-
-def cosine(queries_QD: torch.Tensor, passages_PD: torch.Tensor) -> torch.Tensor:
-    """Cosines ``[Q, P]``, in float32 under autocast too: bfloat16 errs by 0.002 near 1, which temperature 0.01 makes
-    0.2.
-    """
-    with torch.autocast(queries_QD.device.type, enabled=False):
-        return cos_sim(queries_QD.float(), passages_PD.float())
-
-
-def arguments(config: TrainConfig, folder: Path) -> SentenceTransformerTrainingArguments:
-    """The run's configuration in the trainer's words: AdamW, linear warm-up and decay, bfloat16 where a GPU has it."""
+def arguments(config: TrainConfig, folder: Path, total_steps: int) -> SentenceTransformerTrainingArguments:
+    """The run's configuration in the trainer's words: AdamW, warm-up, decay, bfloat16 where a GPU has it."""
     gpu = torch.cuda.is_available()
+    automatic = gpu and torch.cuda.is_bf16_supported()
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
+        max_steps=total_steps,
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.peak_learning_rate,
         warmup_steps=config.warmup_ratio,
-        bf16=gpu and torch.cuda.is_bf16_supported(),
+        lr_scheduler_type=config.schedule,
+        use_cpu=not gpu,
+        bf16=automatic if config.precision == "auto" else config.precision == "bf16",
+        dataloader_num_workers=config.workers,
         dataloader_pin_memory=gpu,
-        save_strategy="no",
+        save_strategy="steps" if config.checkpoint_steps else "no",
+        save_steps=config.checkpoint_steps or 500,
+        save_total_limit=5,
+        ignore_data_skip=True,
         logging_steps=0.05,
         logging_first_step=True,
+        logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
         seed=config.seed,
     )
+
+
+def keep_no_activations(model: SentenceTransformer) -> None:
+    """Has layers computed anew where the backward pass wants their activations.
+
+    The trainer's own option calls a method of SentenceTransformer that transformers has given up.
+    """
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.activation_checkpointing_enable({"use_reentrant": False})
+            return
+
+
+def check_memory_options(model: SentenceTransformer, config: TrainConfig) -> None:
+    """Raises ConfigError for options that save memory of layers where a model has none."""
+    if not has_static_embedding_input(model):
+        return
+    for name in ("gradient_caching", "gradient_checkpointing"):
+        if getattr(config, name):
+            raise ConfigError(
+                f"{name}=true: {config.student} is a table of words (StaticEmbedding), which has no layers whose "
+                f"activations could be saved: leave {name} out"
+            )

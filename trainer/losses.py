@@ -10,6 +10,7 @@ inside the softmax; the focal weight stands outside of it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -184,9 +185,17 @@ def kl_divergences(cosines_QP: Tensor, candidates: Candidates, temperature: floa
     return (teacher_QM.exp() * (teacher_QM - student_QM)).sum(1) * scored_Q
 
 
-def matryoshka_weights(width: int) -> dict[int, float]:
-    """The paper's dimensions and weights for vectors of ``width``: those below it, and its full width with weight 1."""
-    return {width: 1.0} | {dim: weight for dim, weight in MATRYOSHKA.items() if dim < width}
+def matryoshka_weights(width: int, dims: Sequence[int] | None = None) -> dict[int, float]:
+    """The paper's dimensions below ``width`` and this itself, or those of ``dims``, each with its weight.
+
+    The largest weighs 1; a dimension that the paper does not have weighs as the next larger one of the paper. Raises
+    ValueError for a dimension above ``width``.
+    """
+    chosen = sorted(dims or {width, *(dim for dim in MATRYOSHKA if dim < width)}, reverse=True)
+    if chosen[0] > width:
+        raise ValueError(f"dimension {chosen[0]} is larger than the {width} of the model's vectors")
+    larger = {dim: [known for known in MATRYOSHKA if known >= dim] for dim in chosen[1:]}
+    return {chosen[0]: 1.0} | {dim: MATRYOSHKA[min(known)] if known else 1.0 for dim, known in larger.items()}
 
 
 def _mixed(

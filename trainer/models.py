@@ -1,44 +1,84 @@
-"""Students: a sentence-transformers folder, a Hugging Face decoder made bidirectional, or a tiny random one.
+"""Students: a sentence-transformers folder, a Hugging Face decoder made bidirectional, or one that is made here.
 
 Models are read from this machine only; nothing is downloaded and no code of a model is run.
 """
 
+import math
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding, Transformer
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 
 from mining.encoder import load_encoder
 from schemas.errors import ConfigError
-from trainer.config import BUNDLED, TINY
+from trainer.config import BUNDLED, PRESETS, QWEN, STATIC, TINY
 
-_TINY_VOCABULARY = 4096
+_LEARNT_VOCABULARY = 4096
+_SHAPES: dict[str, dict[str, Any]] = {
+    TINY: {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
+    # As in the published config.json of Qwen/Qwen2-0.5B.
+    QWEN: {
+        "vocab_size": 151_936,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 131_072,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
+        "tie_word_embeddings": True,
+    },
+}
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 _LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 
 
 def open_model(name: str, texts: Iterable[str], max_seq_length: int, seed: int) -> SentenceTransformer:
-    """The student called ``tiny`` or ``minilm``, or the model in a folder, in float32, ready to train.
+    """The student of a preset's name, or the model in a folder, in float32, ready to train.
 
     A folder that ``SentenceTransformer.save_pretrained`` wrote is opened as it is. A plain Hugging Face model gets mean
     pooling and normalisation, and a decoder loses its causal mask (KaLM-Embedding's model). Prompts count in the
-    pooling. ``texts`` serve to learn the tiny model's vocabulary. Raises ConfigError where there is no such model, or
-    none that can be trained here.
+    pooling. ``texts`` serve to learn the vocabulary of a random model. A table of words (StaticEmbedding) reads all of
+    a text and cannot be told otherwise. Raises ConfigError where there is no such model, or none that can be trained
+    here.
     """
-    if name == TINY:
+    if name in _SHAPES:
         with tempfile.TemporaryDirectory() as folder:
-            write_tiny(Path(folder), texts, seed)
+            write_random(Path(folder), texts, seed, name)
             model = open_folder(name, Path(folder))
+    elif name == STATIC:
+        model = table_of_words()
     else:
         model = open_folder(name, find_folder(name))
-    model.max_seq_length = min(model.max_seq_length or max_seq_length, max_seq_length)
-    model.set_pooling_include_prompt(True)
+    own = model.max_seq_length
+    if own != math.inf:
+        model.max_seq_length = min(own or max_seq_length, max_seq_length)
+    if any(isinstance(module, Pooling) for module in model):
+        model.set_pooling_include_prompt(True)
     return model
+
+
+def table_of_words() -> SentenceTransformer:
+    """A StaticEmbedding with the bundled model's tokens and their input embeddings, normalised: 384 dimensions.
+
+    A text's vector is the mean over its tokens, whatever their order, so it takes thousands of texts a second on a CPU.
+    """
+    bundled = open_folder(BUNDLED, find_folder(BUNDLED))
+    transformer: Any = bundled[0].model
+    weights = transformer.get_input_embeddings().weight.detach().clone()
+    return SentenceTransformer(modules=[StaticEmbedding(bundled.tokenizer, embedding_weights=weights), Normalize()])
 
 
 def find_folder(name: str) -> Path:
@@ -50,7 +90,7 @@ def find_folder(name: str) -> Path:
         held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) if folder.is_dir() else ""
         found = f"holds {held or 'nothing'}" if folder.is_dir() else "is not there"
         raise ConfigError(
-            f"model {name!r} is neither {TINY!r} nor {BUNDLED!r} nor a folder with modules.json or config.json "
+            f"model {name!r} is neither {', '.join(PRESETS)} nor a folder with modules.json or config.json "
             f"({folder.absolute()} {found}); give the path of a model on this machine: nothing is downloaded"
         )
     return folder
@@ -93,11 +133,23 @@ def _see_later_tokens(name: str, transformer: Transformer) -> None:
 
 
 def sees_later_tokens(transformer: Transformer) -> bool:
-    """Whether states depend on tokens after their own: two sequences that differ in their last token are compared."""
-    ids_BT = torch.tensor([[0, 1, 2], [0, 1, 3]], device=transformer.model.device)
+    """Whether states depend on tokens after their own, in batches without padding and in batches with it.
+
+    Two sequences that differ in their last token are compared, alone and beside a longer one, by the attention
+    implementation that is in use: some architectures drop the mask in batches with padding only.
+    """
+    ids = [[0, 1, 2], [0, 1, 3]]
+    padded = [[*row, 0] for row in ids] + [[0, 1, 2, 3]]
+    mask = [[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+    return _differ(transformer, ids, [[1, 1, 1]] * 2) and _differ(transformer, padded, mask)
+
+
+def _differ(transformer: Transformer, ids: list[list[int]], mask: list[list[int]]) -> bool:
+    device = transformer.model.device
+    inputs = {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
     with torch.inference_mode():
-        states_BTD = transformer.model(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT)).last_hidden_state
-    return not torch.allclose(states_BTD[0, :-1], states_BTD[1, :-1], rtol=1e-4, atol=1e-5)
+        states_BTD = transformer.model(**inputs).last_hidden_state
+    return not torch.allclose(states_BTD[0, :2], states_BTD[1, :2], rtol=1e-4, atol=1e-5)
 
 
 def _pad(name: str, transformer: Transformer) -> None:
@@ -111,17 +163,17 @@ def _pad(name: str, transformer: Transformer) -> None:
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
 
 
-def write_tiny(folder: Path, texts: Iterable[str], seed: int) -> None:
-    """Write a random two-layer Qwen2 decoder of 64 dimensions with a vocabulary learnt from ``texts``."""
+def write_random(folder: Path, texts: Iterable[str], seed: int, name: str = TINY) -> None:
+    """Write a random Qwen2 decoder of a preset's shape with a vocabulary learnt from ``texts``.
+
+    ``tiny`` has two layers of 64 dimensions, ``qwen2-0.5b`` the 24 of 896 and the 494 million weights of Qwen2-0.5B,
+    whose table of words is larger than what is learnt here.
+    """
     tokenizer = learn_vocabulary(texts)
     tokenizer.save_pretrained(folder)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+    config = shape(
+        name,
+        len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
@@ -131,10 +183,15 @@ def write_tiny(folder: Path, texts: Iterable[str], seed: int) -> None:
         Qwen2Model(config).save_pretrained(folder)
 
 
+def shape(name: str, num_tokens: int, **tokens: int | None) -> Qwen2Config:
+    """The configuration of a preset, with ``num_tokens`` words where its vocabulary is not the published one."""
+    return Qwen2Config(**({"vocab_size": num_tokens} | _SHAPES[name] | tokens))
+
+
 def learn_vocabulary(texts: Iterable[str]) -> Qwen2Tokenizer:
     """Qwen2's byte-level BPE with at most 4,096 tokens: any text in any script has tokens, whatever it learnt from."""
     # Qwen2's own class, because loading a Qwen2 folder makes that of any tokenizer in it.
     tokenizer: Qwen2Tokenizer = Qwen2Tokenizer().train_new_from_iterator(
-        texts, vocab_size=_TINY_VOCABULARY, show_progress=False
+        texts, vocab_size=_LEARNT_VOCABULARY, show_progress=False
     )
     return tokenizer

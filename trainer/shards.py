@@ -1,23 +1,24 @@
 """Shards as training data: the manifest says which files, the one prompt template says what an encoder sees."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset
 from pydantic import ValidationError
 
-from schemas.catalog import TaskType
 from schemas.config import explain
-from schemas.errors import SourceError
+from schemas.errors import OutputError, SourceError
 from schemas.manifest import VERSION, DatasetRecord, Manifest, ShardRecord
 from schemas.prompt import TEMPLATE, format_prompt
 from schemas.rows import fields_hash
+from trainer.rows import SCHEMA, Rows, map_batches
 
-_COLUMNS = ["instruction", "query", "positives", "negatives"]
+_ROWS_AT_ONCE = 8192
+_COLUMNS = [field.name for field in SCHEMA if field.name not in ("dataset", "prompt")] + ["instruction"]
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -48,63 +49,79 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def training_datasets(manifest: Manifest, folder: Path, max_negatives: int) -> dict[str, Dataset]:
-    """Datasets for sentence-transformers' trainer, keyed ``name/negatives``.
+def open_rows(manifest: Manifest, folder: Path, scratch: Path, stage: str | None = None) -> Rows:
+    """The examples of the datasets of a stage (of all, for None), mapped from a nameless file in ``scratch``.
 
-    Columns are ``anchor``, ``positive`` and ``negative_1 .. negative_n``, texts with their prompts. A batch needs the
-    same number of negatives throughout, so a dataset's rows are told apart by how many they have (at most
-    ``max_negatives``, the first ones); no row is dropped. A row with several positives trains on the first.
-
-    Raises SourceError where a shard is gone or is not the file that the manifest names, and where there are no rows.
+    Raises SourceError where a shard is gone or is not the file that the manifest names, where a row has no positive,
+    and where there are no rows; OutputError where ``scratch`` cannot hold them.
     """
-    found: dict[str, Dataset] = {}
-    for record in with_rows(manifest):
-        for num_negatives, rows in by_negatives(_read(record, folder), max_negatives):
-            columns = to_columns(rows, num_negatives, record.symmetric)
-            # Without one, `datasets` would pickle and hash the whole table to make a fingerprint.
-            mark = fields_hash([*(shard.sha256 for shard in record.shards), str(num_negatives), str(max_negatives)])
-            found[f"{record.name}/{num_negatives}"] = Dataset(columns, fingerprint=mark.hex())
-    if not found:
-        names = ", ".join(record.name for record in manifest.datasets) or "no dataset"
+    records = with_rows(manifest, stage)
+    if not records:
+        raise _nothing(manifest, folder, stage)
+    batches = (batch for number, record in enumerate(records) for batch in _read(number, record, folder))
+    try:
+        mapped, keys = map_batches(scratch / "rows.arrow", batches)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the training examples to {scratch}: {error}; about as much room is needed as the shards "
+            "take unpacked: make room, or choose another disk (--output=<folder>)"
+        ) from error
+    if sum(map(len, mapped)) != sum(map(num_rows, records)):
         raise SourceError(
-            f"the manifest in {folder} has no shard with rows, so there is nothing to train on (it names {names}); "
-            "curate more data, and see its counts for why rows were rejected"
+            f"the shards in {folder} hold {sum(map(len, mapped))} rows, but the manifest says "
+            f"{sum(map(num_rows, records))}; it was changed by hand, or is not of these shards: curate again"
         )
-    return found
+    digests = [shard.sha256 for record in records for shard in record.shards]
+    return Rows(
+        batches=mapped,
+        starts=np.cumsum([0, *(len(batch) for batch in mapped)]),
+        names=[record.name for record in records],
+        symmetric=[record.symmetric for record in records],
+        sizes=[num_rows(record) for record in records],
+        keys=keys,
+        digest=fields_hash([*(record.name for record in records), *digests]).hex(),
+    )
 
 
-def with_rows(manifest: Manifest) -> list[DatasetRecord]:
-    """The datasets of which at least one row was packed."""
-    return [record for record in manifest.datasets if _num_rows(record)]
+def _nothing(manifest: Manifest, folder: Path, stage: str | None) -> SourceError:
+    names = ", ".join(record.name for record in manifest.datasets) or "no dataset"
+    others = sorted({record.stage for record in with_rows(manifest)})
+    if others:
+        return SourceError(
+            f"the manifest in {folder} has no rows for stage {stage}, but for {', '.join(others)}: curate datasets of "
+            f"that stage (make curate CATEGORY={stage}), or train another (make train STAGE={others[0]})"
+        )
+    return SourceError(
+        f"the manifest in {folder} has no shard with rows, so there is nothing to train on (it names {names}); "
+        "curate more data, and see its counts for why rows were rejected"
+    )
 
 
-def prompts(records: Sequence[DatasetRecord]) -> dict[str, str]:
-    """Prompts that a trained model carries, by the name that ``encode(..., prompt_name=...)`` takes.
-
-    Each dataset's instruction stands under its name. ``query`` is that of the largest retrieval dataset (the largest of
-    any kind where there is none), for ``encode_query``; passages (``document``) have none.
-    """
-    largest = max(records, key=lambda record: (record.task_type == TaskType.RETRIEVAL, _num_rows(record)))
-    named = {record.name: format_prompt(record.instruction) for record in records}
-    return named | {"query": format_prompt(largest.instruction), "document": ""}
+def with_rows(manifest: Manifest, stage: str | None = None) -> list[DatasetRecord]:
+    """The datasets of a stage (of all, for None) of which at least one row was packed."""
+    return [record for record in manifest.datasets if num_rows(record) and stage in (None, record.stage)]
 
 
-def _num_rows(record: DatasetRecord) -> int:
+def num_rows(record: DatasetRecord) -> int:
+    """How many rows of a dataset were packed."""
     return sum(shard.rows for shard in record.shards)
 
 
-def _read(record: DatasetRecord, folder: Path) -> pa.Table:
-    rows = pa.concat_tables([_read_shard(shard, folder) for shard in record.shards])
-    if pc.any(pc.equal(pc.list_value_length(rows.column("positives")), 0)).as_py():
-        raise SourceError(
-            f"dataset {record.name}: a row of its shards in {folder} has no positive, and every example needs one; "
-            "curate the dataset again"
-        )
-    return rows
+def _read(number: int, record: DatasetRecord, folder: Path) -> Iterator[pa.RecordBatch]:
+    for shard in record.shards:
+        path = folder / shard.path
+        _check(path, shard, folder)
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
+                if pc.any(pc.equal(pc.list_value_length(batch.column("positives")), 0)).as_py():
+                    raise SourceError(
+                        f"dataset {record.name}: a row of {path} has no positive, and every example needs one; "
+                        "curate the dataset again"
+                    )
+                yield _numbered(number, batch)
 
 
-def _read_shard(shard: ShardRecord, folder: Path) -> pa.Table:
-    path = folder / shard.path
+def _check(path: Path, shard: ShardRecord, folder: Path) -> None:
     if not path.is_file():
         raise SourceError(f"{path} is gone, but the manifest names it as a shard; curate again into {folder}")
     with path.open("rb") as file:
@@ -114,38 +131,16 @@ def _read_shard(shard: ShardRecord, folder: Path) -> pa.Table:
             f"{path} has sha256 {digest}, but the manifest says {shard.sha256}; the file was changed, or not copied "
             f"whole: copy it again, or curate again into {folder}"
         )
-    return pq.read_table(path, columns=_COLUMNS)
 
 
-def by_negatives(rows: pa.Table, max_negatives: int) -> Iterator[tuple[int, pa.Table]]:
-    """Rows told apart by their number of negatives, most first; numbers above ``max_negatives`` count as it."""
-    numbers = pc.min_element_wise(pc.list_value_length(rows.column("negatives")), max_negatives)
-    for number in sorted(pc.unique(numbers).to_pylist(), reverse=True):
-        yield number, rows.filter(pc.equal(numbers, number))
+def _numbered(number: int, batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = {name: batch.column(name) for name in _COLUMNS}
+    columns["prompt"] = _prompts_of(columns.pop("instruction"))
+    columns["dataset"] = pa.repeat(number, len(batch))
+    return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in SCHEMA], schema=SCHEMA)
 
 
-def to_columns(rows: pa.Table, num_negatives: int, symmetric: bool) -> pa.Table:
-    """Texts as the encoder sees them: the prompt before queries, and before every text of a symmetric task.
-
-    Source: KaLM-Embedding's training data and evaluation prompts; passages carry no instruction.
-    """
-    prompts = _prompts_of(rows.column("instruction"))
-    columns = {"anchor": pc.binary_join_element_wise(prompts, rows.column("query"), "")}
-    texts = {"positive": pc.list_element(rows.column("positives"), 0)}
-    texts |= {f"negative_{i + 1}": pc.list_element(rows.column("negatives"), i) for i in range(num_negatives)}
-    for name, values in texts.items():
-        columns[name] = pc.binary_join_element_wise(prompts, values, "") if symmetric else values
-    return pa.table(columns)
-
-
-def _prompts_of(instructions: pa.ChunkedArray) -> pa.ChunkedArray:
+def _prompts_of(instructions: pa.Array) -> pa.Array:
     distinct = pc.unique(instructions)
     filled = pa.array([format_prompt(instruction) for instruction in distinct.to_pylist()], pa.string())
     return filled.take(pc.index_in(instructions, value_set=distinct))
-
-
-def sample_texts(datasets: Iterable[Dataset], rows: int) -> Iterator[str]:
-    """The texts of the first ``rows`` rows of each dataset, in order."""
-    for dataset in datasets:
-        for texts in dataset[:rows].values():
-            yield from texts

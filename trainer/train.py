@@ -5,6 +5,7 @@
 What is heavy to import is imported when it is needed, so that ``--help`` and a mistyped flag answer at once.
 """
 
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from schemas.errors import ConfigError, CurationError
 from schemas.manifest import Manifest
+from trainer.card import card, write_card
 from trainer.config import TrainConfig, parse
+from trainer.curve import write_curve
 from trainer.saving import save_model, staged
 
 _VOCABULARY_ROWS = 1000  # of each dataset, to learn the tiny model's vocabulary from
@@ -23,49 +26,51 @@ _VOCABULARY_ROWS = 1000  # of each dataset, to learn the tiny model's vocabulary
 class Trained:
     """What came of a run: the loss of its first step, and the mean over its last 20th of steps."""
 
+    student: str
     num_examples: int
     num_datasets: int
-    first_loss: float
-    last_loss: float
+    losses: list[tuple[int, float]]
 
 
 def train(config: TrainConfig) -> Trained:
     """Read the shards, train the model and save it in ``config.output_folder``.
 
     The same configuration and shards give the same weights on the same machine with the same number of threads, on a
-    CPU. Raises SourceError for shards, ConfigError for a model or numbers, OutputError for a folder that will not do.
+    CPU, also where a run was stopped and went on. Raises SourceError for shards, ConfigError for a model or numbers,
+    OutputError for a folder that will not do.
     """
     _need_libraries()
     from trainer.shards import read_manifest
 
     manifest = read_manifest(config.manifest_file)
+    student = config.student  # now, before anything is written: distill may have none
     with staged(config.output_folder) as folder:
-        return _train(config, manifest, folder)
+        return _train(config, student, manifest, folder)
 
 
-def _train(config: TrainConfig, manifest: Manifest, folder: Path) -> Trained:
+def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) -> Trained:
     from transformers.utils import logging
 
-    from trainer.fit import fit
+    from trainer.fit import check_memory_options, fit
     from trainer.models import open_model
     from trainer.progress import ShowProgress
-    from trainer.shards import prompts, sample_texts, training_datasets, with_rows
+    from trainer.prompts import prompts
+    from trainer.shards import open_rows, with_rows
 
     logging.disable_progress_bar()
-    datasets = training_datasets(manifest, config.manifest_file.parent, config.num_negatives)
-    texts = sample_texts(datasets.values(), _VOCABULARY_ROWS)
-    model = open_model(config.model, texts, config.max_seq_length, config.seed)
-    records = with_rows(manifest)
+    rows = open_rows(manifest, config.manifest_file.parent, folder, config.data_stage)
+    model = open_model(student, rows.sample_texts(_VOCABULARY_ROWS), config.max_seq_length, config.seed)
+    check_memory_options(model, config)
+    records = with_rows(manifest, config.data_stage)
     model.prompts = {**prompts(records)}
     with ShowProgress(config.quiet) as progress:
-        fit(model, datasets, config, folder, progress)
+        losses = fit(model, rows, config, folder / "trainer", progress)
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
     save_model(model, folder)
-    return Trained(
-        num_examples=sum(len(dataset) for dataset in datasets.values()),
-        num_datasets=len(records),
-        first_loss=progress.losses[0],
-        last_loss=progress.losses[-1],
-    )
+    trained = Trained(student=student, num_examples=len(rows), num_datasets=len(records), losses=losses)
+    write_card(folder, card(config, trained, manifest))
+    write_curve(folder, losses)
+    return trained
 
 
 def _need_libraries() -> None:
@@ -82,8 +87,8 @@ def summary(config: TrainConfig, trained: Trained) -> str:
     output = str(config.output_folder)
     return "\n".join(
         [
-            f"trained {config.model} on {trained.num_examples:,} examples of {trained.num_datasets} datasets, "
-            f"loss {trained.first_loss:.3f} -> {trained.last_loss:.3f}",
+            f"trained {trained.student} on {trained.num_examples:,} examples of {trained.num_datasets} datasets, "
+            f"loss {trained.losses[0][1]:.3f} -> {trained.losses[-1][1]:.3f}",
             f"saved in {output}",
             f"use:  SentenceTransformer({output!r}).encode_query(['...'])",
             f"next: make curate TEACHER={output} OUT=<folder>   # mine again, with this model as the teacher",
@@ -100,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; nothing was saved", file=sys.stderr)
+        print("stopped; nothing was saved but checkpoints, if there were to be any", file=sys.stderr)
         return 130
     if not config.quiet:
         print(summary(config, trained), file=sys.stderr)

@@ -119,6 +119,19 @@ def test_a_model_that_does_not_state_its_dimensions_is_refused(tmp_path):
         find_teacher(str(folder))
 
 
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_table_of_words_has_the_dimensions_of_its_table_or_of_what_follows_it(tmp_path, dense):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, StaticEmbedding
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    words = StaticEmbedding(Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a")), embedding_dim=24)
+    modules = [words, Dense(24, 8), Normalize()] if dense else [words, Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(tmp_path), create_model_card=False)
+    assert find_teacher(str(tmp_path)).dims == (8 if dense else 24)
+
+
 def test_other_weights_in_the_bundled_package_are_refused(tmp_path, monkeypatch):
     make_folder(tmp_path / "stand_in" / "model")
     (tmp_path / "stand_in" / "__init__.py").write_text("")

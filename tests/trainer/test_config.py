@@ -10,13 +10,16 @@ from trainer.config import TrainConfig, build_parser, parse
 
 def test_defaults_are_those_of_the_recipe():
     config = parse([])
-    assert (config.model, config.batch_size, config.temperature, config.max_seq_length) == ("tiny", 48, 0.01, 512)
-    assert (config.num_negatives, config.epochs, config.warmup_ratio, config.seed) == (7, 1, 0.1, 0)
+    assert (config.student, config.batch_size, config.temperature, config.max_seq_length) == ("tiny", 48, 0.01, 512)
+    assert (config.most_negatives, config.epochs, config.warmup_ratio, config.seed) == (7, 1, 0.1, 0)
+    assert (config.focal_gamma, config.kl_share, config.kl_temperature, config.mix) == (0.5, 0.7, 0.05, True)
+    assert config.masks == {"text", "positives", "label"}
 
 
 def test_the_learning_rate_suits_the_model_unless_it_is_given():
     assert parse([]).peak_learning_rate == 1e-3
     assert parse(["--model=some/folder"]).peak_learning_rate == 1e-5
+    assert parse(["--model=static"]).peak_learning_rate == 2e-2
     assert parse(["--learning_rate=3e-4"]).peak_learning_rate == 3e-4
 
 
@@ -25,6 +28,46 @@ def test_the_model_goes_beside_the_manifest_unless_a_folder_is_given(tmp_path):
     assert parse(["--manifest=a/manifest.json", "--output=b"]).output_folder == Path("b")
     by_folder = parse([f"--manifest={tmp_path}"])
     assert (by_folder.manifest_file, by_folder.output_folder) == (tmp_path / "manifest.json", tmp_path / "model")
+
+
+def test_each_stage_has_its_folder_its_data_and_its_negatives():
+    told = {}
+    for stage in ("pretrain", "finetune", "distill"):
+        config = parse([f"--stage={stage}", "--manifest=a/manifest.json"])
+        told[stage] = (config.output_folder.name, config.data_stage, config.most_negatives)
+    assert told == {
+        "pretrain": ("model-pretrain", "pretrain", 0),
+        "finetune": ("model", "finetune", 7),
+        "distill": ("model-distill", "finetune", 7),
+    }
+    assert parse(["--stage=pretrain", "--num_negatives=2"]).most_negatives == 2
+
+
+def test_a_stage_begins_with_what_the_one_before_left(tmp_path):
+    manifest = f"--manifest={tmp_path}/manifest.json"
+    assert parse([manifest]).student == "tiny"
+    with pytest.raises(ConfigError, match=r"distill goes on from a fine-tuned model.*STAGE=finetune"):
+        _ = parse([manifest, "--stage=distill"]).student
+    for folder in ("model", "model-pretrain"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "modules.json").touch()
+    assert parse([manifest]).student == str(tmp_path / "model-pretrain")
+    assert parse([manifest, "--stage=distill"]).student == str(tmp_path / "model")
+    assert parse([manifest, "--stage=pretrain"]).student == "tiny"
+    assert parse([manifest, "--stage=distill", "--model=minilm"]).student == "minilm"
+
+
+def test_lists_are_joined_by_commas():
+    config = parse(["--masks=label,text", "--dims=64,32"])
+    assert (config.masks, config.dims) == ({"label", "text"}, (64, 32))
+    assert parse(["--masks="]).masks == set()
+
+
+def test_what_changes_no_weight_is_no_part_of_the_effective_configuration():
+    plain = parse([]).effective()
+    assert parse(["--output=x", "--workers=2", "--checkpoint_steps=5", "--resume=true", "-q"]).effective() == plain
+    for flag in ("--seed=1", "--masks=text", "--dims=64", "--tokens_per_pass=9", "--model=minilm", "--epochs=2"):
+        assert parse([flag]).effective() != plain, flag
 
 
 def test_flags_are_read():
@@ -39,7 +82,9 @@ def test_flags_are_read():
     [
         "--epochs=0", "--epochs=inf", "--max_steps=0", "--max_steps=1.5", "--batch_size=1", "--batch_size=many",
         "--learning_rate=0", "--learning_rate=nan", "--warmup_ratio=1", "--warmup_ratio=-0.1", "--temperature=0",
-        "--max_seq_length=7", "--num_negatives=-1", "--seed=-1", "--seed=4294967296",
+        "--max_seq_length=7", "--num_negatives=-1", "--seed=-1", "--seed=4294967296", "--stage=finetuning",
+        "--masks=txt", "--dims=64,0", "--dims=64,64", "--kl_share=1.5", "--focal_gamma=-1", "--schedule=steps",
+        "--homogeneous_share=2", "--tokens_per_pass=0", "--checkpoint_steps=-1", "--resume=perhaps", "--precision=8",
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_are_refused_by_name(flag):

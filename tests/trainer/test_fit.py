@@ -1,109 +1,196 @@
-"""The loss against plain NumPy, the batches against the rows, and that training lowers the loss."""
+"""Training lowers the loss, stops where it diverges, and goes on from a checkpoint as if nothing had happened."""
 
-from collections import Counter
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import TrainerCallback
 
 from schemas.errors import ConfigError
 from tests.trainer.curated import curate, mixed, row
+from trainer.checkpoints import MARK, whole_checkpoints
 from trainer.config import TrainConfig
-from trainer.fit import PlainTrainer, arguments, contrastive_loss, cosine, fit
+from trainer.fit import arguments, check_memory_options, fit, keep_no_activations, loss_params
 from trainer.models import open_model
 from trainer.progress import ShowProgress
-from trainer.shards import read_manifest, sample_texts, training_datasets
+from trainer.shards import open_rows, read_manifest
 
 
-def opened(path: Path, **settings):
-    """A configuration, its training datasets and a tiny model for them."""
-    settings = {"manifest": path, "batch_size": 4, "max_seq_length": 32} | settings
-    config = TrainConfig(**settings)
-    datasets = training_datasets(read_manifest(path), path.parent, config.num_negatives)
-    return config, datasets, open_model("tiny", sample_texts(datasets.values(), 100), 32, config.seed)
+class Stop(TrainerCallback):
+    """Ends a run as a signal would, after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
 
 
-def trainer_of(path: Path, **settings) -> PlainTrainer:
-    config, datasets, model = opened(path, **settings)
-    loss = contrastive_loss(model, config.temperature)
-    return PlainTrainer(model=model, args=arguments(config, path.parent / "t"), train_dataset=datasets, loss=loss)
+def run(path: Path, callback: TrainerCallback | None = None, **settings: Any):
+    """Train a tiny model; gives it and the losses."""
+    config = TrainConfig(**({"manifest": path, "model": "tiny", "batch_size": 4, "max_seq_length": 32} | settings))
+    rows = open_rows(read_manifest(path), path.parent, path.parent)
+    model = open_model(config.student, rows.sample_texts(100), 32, config.seed)
+    with ShowProgress(quiet=True) as progress:
+        losses = fit(model, rows, config, path.parent / "t", callback or progress)
+    return model, losses
 
 
-def info_nce(queries: np.ndarray, positives: np.ndarray, negatives: np.ndarray, temperature: float) -> float:
-    """The recipe's loss by its formula. Unit vectors: queries ``[Q, D]``, positives ``[Q, D]``, negatives
-    ``[Q, N, D]``.
-    """
-    losses = []
-    for i, query in enumerate(queries):
-        own = np.exp(query @ positives[i] / temperature)
-        others = sum(np.exp(query @ positives[j] / temperature) for j in range(len(queries)) if j != i)
-        hard = sum(np.exp(query @ negative / temperature) for row in negatives for negative in row)
-        losses.append(-np.log(own / (own + others + hard)))
-    return float(np.mean(losses))
+def weights(model: SentenceTransformer) -> list[torch.Tensor]:
+    return list(model.state_dict().values())
 
 
-def encode(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
-    return model.encode(texts).astype(np.float64)
-
-
-@pytest.mark.parametrize(("num_negatives", "temperature"), [(3, 0.01), (3, 0.5), (1, 0.05), (0, 0.05)])
-def test_the_loss_is_info_nce_over_all_positives_and_all_negatives_of_the_batch(tmp_path, num_negatives, temperature):
-    path = curate(tmp_path, {"a": [row(f"moon {i}", num_negatives) for i in range(4)]})
-    trainer = trainer_of(path, temperature=temperature)
-    (batch,) = trainer.get_train_dataloader()
-    texts = {
-        name: trainer.model.tokenizer.batch_decode(batch[f"{name}_input_ids"], skip_special_tokens=True)
-        for name in ("anchor", "positive", *(f"negative_{i + 1}" for i in range(num_negatives)))
-    }
-    queries, positives, *negatives = (encode(trainer.model, column) for column in texts.values())
-    stacked = np.stack(negatives, axis=1) if negatives else np.empty((4, 0, 64))
-    trainer.model.eval()
-    with torch.inference_mode():
-        loss = trainer.compute_loss(trainer.model, batch)
-    assert loss.item() == pytest.approx(info_nce(queries, positives, stacked, temperature), rel=1e-3)
-
-
-def test_the_loss_compares_in_float32_under_autocast():
-    vectors = torch.nn.functional.normalize(torch.randn(9, 64, generator=torch.Generator().manual_seed(0)), dim=1)
-    queries, passages = vectors[:4], vectors[4:]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = cosine(queries, passages)
-        coarse = queries @ passages.T
-    assert torch.allclose(found, queries @ passages.T, atol=1e-6)
-    assert not torch.allclose(coarse.float(), found, atol=1e-4)
-
-
-def test_an_epoch_holds_every_row_once_each_batch_from_one_dataset(tmp_path):
-    trainer = trainer_of(mixed(tmp_path))
-    seen: Counter[str] = Counter()
-    for batch in trainer.get_train_dataloader():
-        queries = trainer.model.tokenizer.batch_decode(batch["anchor_input_ids"], skip_special_tokens=True)
-        assert len(queries) <= 4
-        assert len({query.split(" ")[-3] for query in queries}) == 1
-        seen.update(query.split("Query: ")[-1] for query in queries)
-    names = [f"{name} {i} q" for name, size in (("moon", 8), ("river", 5), ("stone", 7)) for i in range(size)]
-    assert seen == Counter(names)
+def same(one: SentenceTransformer, other: SentenceTransformer) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
 
 
 def test_training_lowers_the_loss(tmp_path):
     path = curate(tmp_path, {"a": [row(f"topic{i}", 2) for i in range(12)]})
-    config, datasets, model = opened(path, epochs=10, batch_size=6)
-    with ShowProgress(quiet=True) as progress:
-        fit(model, datasets, config, tmp_path / "t", progress)
-    assert len(progress.losses) == 20
-    assert np.mean(progress.losses[-4:]) < 0.5 * np.mean(progress.losses[:4])
+    _, losses = run(path, epochs=10, batch_size=6)
+    assert [step for step, _ in losses] == list(range(1, 21))
+    values = [loss for _, loss in losses]
+    assert np.mean(values[-4:]) < 0.5 * np.mean(values[:4])
 
 
-def test_a_run_whose_weights_do_not_stay_finite_is_refused(tmp_path):
-    config, datasets, model = opened(mixed(tmp_path), learning_rate=1e30, max_steps=3)
-    with ShowProgress(quiet=True) as progress, pytest.raises(ConfigError, match=r"diverged.*learning_rate=1e\+30"):
-        fit(model, datasets, config, tmp_path / "t", progress)
+@pytest.mark.parametrize("option", ["gradient_caching", "gradient_checkpointing"])
+def test_options_that_save_memory_change_no_weight_but_for_rounding(tmp_path, option):
+    path = mixed(tmp_path)
+    plain, _ = run(path, max_steps=3, tokens_per_pass=40, learning_rate=1e-4)
+    saving, _ = run(path, max_steps=3, tokens_per_pass=40, learning_rate=1e-4, **{option: True})
+    texts = ["moon 1 q", "river"]
+    assert np.allclose(plain.encode(texts), saving.encode(texts), atol=1e-3)
+
+
+def test_layers_are_computed_anew_where_activations_are_not_kept(tmp_path):
+    rows = open_rows(read_manifest(mixed(tmp_path)), tmp_path, tmp_path)
+    model = open_model("tiny", rows.sample_texts(100), 32, 0)
+    calls = []
+    model[0].model.layers[0].mlp.register_forward_pre_hook(lambda *args: calls.append(1))
+    numbers = []
+    for _ in range(2):
+        calls.clear()
+        model.train()(model.preprocess(["a text"]))["sentence_embedding"].sum().backward()
+        numbers.append(len(calls))
+        keep_no_activations(model)
+    assert numbers == [1, 2]
+
+
+def test_bfloat16_trains_weights_that_stay_float32(tmp_path):
+    model, losses = run(mixed(tmp_path), max_steps=2, precision="bf16")
+    assert {weight.dtype for weight in weights(model)} == {torch.float32}
+    assert len(losses) == 2
+
+
+def test_a_run_that_diverges_is_stopped(tmp_path):
+    with pytest.raises(ConfigError, match=r"diverged.*learning_rate=1e\+30"):
+        run(mixed(tmp_path), learning_rate=1e30, max_steps=3, warmup_ratio=0)
+
+
+class Spoil(TrainerCallback):
+    """Makes a weight NaN before a step."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step == 1:
+            with torch.no_grad():
+                next(model.parameters()).fill_(torch.nan)
+
+
+def test_a_loss_that_is_not_a_number_is_told_and_not_hidden(tmp_path):
+    with pytest.raises(ConfigError, match=r"diverged: the loss of step 2 is nan with learning_rate=0\.001"):
+        run(mixed(tmp_path), Spoil(), max_steps=5)
+
+
+def test_dimensions_above_the_models_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"dims: dimension 128 is larger than the 64.*tiny.*--dims=64"):
+        run(mixed(tmp_path), dims=(128, 64))
+
+
+def test_a_table_of_words_has_nothing_to_cache():
+    model = open_model("static", [], 32, 0)
+    check_memory_options(model, TrainConfig(model="static"))
+    with pytest.raises(ConfigError, match="gradient_caching=true: static is a table of words"):
+        check_memory_options(model, TrainConfig(model="static", gradient_caching=True))
+
+
+def test_only_distillation_takes_the_teachers_scores():
+    model = open_model("static", [], 32, 0)
+    shares = [
+        loss_params(model, TrainConfig(model="static", stage=stage)).kl_share for stage in ("finetune", "distill")
+    ]
+    assert shares == [0.0, 0.7]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_goes_on_ends_with_the_weights_of_an_undisturbed_one(tmp_path, workers):
+    path = mixed(tmp_path)
+    settings = {"epochs": 3, "workers": workers}  # five steps to an epoch
+    undisturbed, losses = run(path, **settings)
+    settings |= {"checkpoint_steps": 4}
+    with pytest.raises(KeyboardInterrupt):
+        run(path, Stop(7), **settings)
+    model, again = run(path, resume=True, **settings)
+    assert same(model, undisturbed)
+    assert again == losses
+    assert not same(run(path, resume=False, seed=1, **settings)[0], undisturbed)
+
+
+def test_a_stopped_run_is_neither_lost_nor_mixed_with_another(tmp_path):
+    path = mixed(tmp_path)
+    with pytest.raises(ConfigError, match=r"resume=true: there is no whole checkpoint in .*model-checkpoints"):
+        run(path, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, Stop(3), checkpoint_steps=2)
+    folder = tmp_path / "model-checkpoints"
+    assert [each.step for each in whole_checkpoints(folder)] == [2]
+    with pytest.raises(ConfigError, match=r"stopped after step 2.*--resume=true.*--resume=false"):
+        run(path, checkpoint_steps=2)
+    with pytest.raises(
+        ConfigError, match=r"is of another run, with batch_size=4 \(now 5\), temperature=0\.01 \(now 0\.1\)"
+    ):
+        run(path, resume=True, batch_size=5, temperature=0.1)
+    other = curate(tmp_path, {"a": [row(f"x {i}", 1) for i in range(9)]})
+    with pytest.raises(ConfigError, match="is of another run, with shards="):
+        run(other, resume=True)
+    assert [each.step for each in whole_checkpoints(folder)] == [2]
+
+
+def test_a_finished_run_may_be_replaced_by_the_next(tmp_path):
+    path = mixed(tmp_path)
+    run(path, checkpoint_steps=2)
+    assert [each.step for each in whole_checkpoints(tmp_path / "model-checkpoints")] == [2, 4, 5]
+    run(path, max_steps=2, checkpoint_steps=1)
+    assert [each.step for each in whole_checkpoints(tmp_path / "model-checkpoints")] == [1, 2]
+
+
+def test_a_checkpoint_that_was_cut_off_does_not_count(tmp_path):
+    path = mixed(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, Stop(5), checkpoint_steps=2)
+    folder = tmp_path / "model-checkpoints"
+    (folder / "checkpoint-4" / MARK).unlink()
+    undisturbed, _ = run(path, output=tmp_path / "other")
+    assert [each.step for each in whole_checkpoints(folder)] == [2]
+    assert same(run(path, checkpoint_steps=2, resume=True)[0], undisturbed)
+
+
+def test_checkpoints_hold_a_model_that_opens_and_no_pickled_arguments(tmp_path):
+    run(mixed(tmp_path), checkpoint_steps=5)
+    folder = tmp_path / "model-checkpoints" / "checkpoint-5"
+    assert SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode(["a"]).shape == (1, 64)
+    assert not (folder / "training_args.bin").exists()
+    assert json.loads((folder / MARK).read_text())["batch_size"] == 4
+    shutil.rmtree(folder)
 
 
 def test_the_trainer_is_told_what_the_configuration_says(tmp_path):
-    config = TrainConfig(learning_rate=3e-4, epochs=2, batch_size=8, warmup_ratio=0.25, seed=5)
-    told = arguments(config, tmp_path / "t")
-    assert (told.learning_rate, told.num_train_epochs, told.max_steps) == (3e-4, 2, -1)
+    config = TrainConfig(learning_rate=3e-4, batch_size=8, warmup_ratio=0.25, seed=5, schedule="cosine", workers=1)
+    told = arguments(config, tmp_path / "t", 40)
+    assert (told.learning_rate, told.max_steps, told.lr_scheduler_type) == (3e-4, 40, "cosine")
     assert (told.per_device_train_batch_size, told.seed, told.get_warmup_steps(40)) == (8, 5, 10)
+    assert (told.dataloader_num_workers, told.logging_nan_inf_filter, told.save_strategy) == (1, False, "no")

@@ -204,20 +204,24 @@ def test_it_compares_in_float32_under_autocast():
 
 
 @pytest.mark.parametrize(
-    ("width", "weights"),
+    ("width", "dims", "weights"),
     [
-        (896, {896: 1.0, 512: 0.3, 256: 0.2, 128: 0.1, 64: 0.1}),
-        (384, {384: 1.0, 256: 0.2, 128: 0.1, 64: 0.1}),
-        (64, {64: 1.0}),
+        (896, None, {896: 1.0, 512: 0.3, 256: 0.2, 128: 0.1, 64: 0.1}),
+        (384, None, {384: 1.0, 256: 0.2, 128: 0.1, 64: 0.1}),
+        (64, None, {64: 1.0}),
+        (384, (32, 384, 300), {384: 1.0, 300: 0.3, 32: 0.1}),
+        (4096, (1024, 2048), {2048: 1.0, 1024: 1.0}),
     ],
 )
-def test_the_papers_dimensions_fit_narrower_models(width, weights):
-    assert matryoshka_weights(width) == weights
+def test_the_papers_dimensions_fit_narrower_models(width, dims, weights):
+    assert matryoshka_weights(width, dims) == weights
 
 
 def test_numbers_that_cannot_be_are_refused():
     for wrong in ({"temperature": 0}, {"kl_share": 1.5}, {"gamma": -1}, {"dims": {}}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LossParams(**({"dims": {4: 1.0}} | wrong))
+    with pytest.raises(ValueError, match="dimension 65 is larger than the 64"):
+        matryoshka_weights(64, (32, 65))
     with pytest.raises(ValueError, match="dimension 32 of the loss is larger than the 24"):
         cosines_by_dim(torch.ones(1, 24), torch.ones(1, 24), {32: 1.0})

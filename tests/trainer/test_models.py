@@ -9,11 +9,19 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers import models as token_models
-from transformers import Olmo2Model, PreTrainedModel, PreTrainedTokenizerFast, StableLmModel
+from transformers import Olmo2Model, PreTrainedModel, PreTrainedTokenizerFast, Qwen2Model, StableLmModel
 
 from mining.encoder import load_encoder
 from schemas.errors import ConfigError
-from trainer.models import find_folder, learn_vocabulary, open_folder, open_model, sees_later_tokens, write_tiny
+from trainer.models import (
+    find_folder,
+    learn_vocabulary,
+    open_folder,
+    open_model,
+    sees_later_tokens,
+    shape,
+    write_random,
+)
 
 TEXTS = ["the cat sat on the mat", "a dog ran in the park", "der Hund schläft", "猫が寝ている"] * 5
 
@@ -88,7 +96,7 @@ def test_frequent_words_become_one_token():
 
 
 def test_a_plain_decoder_is_causal_and_becomes_bidirectional(tmp_path):
-    write_tiny(tmp_path, TEXTS, 0)
+    write_random(tmp_path, TEXTS, 0)
     assert not sees_later_tokens(Transformer(str(tmp_path)))
     model = open_folder("x", tmp_path)
     assert sees_later_tokens(model[0])
@@ -96,7 +104,7 @@ def test_a_plain_decoder_is_causal_and_becomes_bidirectional(tmp_path):
 
 
 def test_half_precision_weights_are_trained_in_float32(tmp_path):
-    write_tiny(tmp_path, TEXTS, 0)
+    write_random(tmp_path, TEXTS, 0)
     Transformer(str(tmp_path)).model.bfloat16().save_pretrained(tmp_path)
     assert {weight.dtype for weight in weights(open_folder("x", tmp_path))} == {torch.float32}
 
@@ -132,6 +140,42 @@ def test_a_decoder_that_stays_causal_is_refused(tmp_path):
     write_decoder(tmp_path, StableLmModel, eos_token="<end>")
     with pytest.raises(ConfigError, match="'stablelm', whose tokens see only those before them"):
         open_model(str(tmp_path), [], 32, 0)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_decoder_that_obeys_in_one_kind_of_batch_only_is_found_out(monkeypatch, tmp_path, padded):
+    write_random(tmp_path, TEXTS, 0)
+    transformer = open_folder("x", tmp_path)[0]
+    assert sees_later_tokens(transformer)
+    forward = transformer.model.forward
+
+    def sometimes_causal(input_ids, attention_mask):
+        transformer.model.config.is_causal = bool((attention_mask == 0).any()) == padded
+        return forward(input_ids=input_ids, attention_mask=attention_mask)
+
+    monkeypatch.setattr(transformer.model, "forward", sometimes_causal)
+    assert not sees_later_tokens(transformer)
+
+
+def test_the_half_billion_shape_is_that_of_qwen2():
+    with torch.device("meta"):
+        model = Qwen2Model(shape("qwen2-0.5b", 4096, pad_token_id=0))
+    assert sum(weight.numel() for weight in model.parameters()) == 494_032_768
+    assert (model.config.hidden_size, model.config.num_hidden_layers) == (896, 24)
+
+
+def test_a_table_of_words_has_the_bundled_models_words_and_reads_all_of_a_text(tmp_path):
+    model = open_model("static", [], 8, 0)
+    assert model.get_embedding_dimension() == 384
+    words = open_model("minilm", [], 16, 0)[0].model.get_input_embeddings().weight
+    tokens = model.tokenizer.encode("cat", add_special_tokens=False).ids
+    expected = torch.nn.functional.normalize(words[tokens].mean(0), dim=0).detach().numpy()
+    assert model.encode(["cat"])[0] == pytest.approx(expected, abs=1e-5)
+    long = "one two three four five six seven eight nine ten"
+    assert abs(model.encode([long]) - model.encode([long + " zebra"])).max() > 1e-3
+    model.save_pretrained(str(tmp_path), create_model_card=False)
+    again = open_model(str(tmp_path), [], 8, 0)
+    assert (again.encode([long]) == model.encode([long])).all()
 
 
 def test_a_plain_encoder_keeps_its_configuration(tmp_path):
@@ -170,7 +214,7 @@ def test_prompts_count_in_the_pooling_whatever_the_folder_says(tiny, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "no/such/folder", "minlm"])
 def test_a_name_that_is_no_model(name):
-    with pytest.raises(ConfigError, match="is neither 'tiny' nor 'minilm' nor a folder") as caught:
+    with pytest.raises(ConfigError, match=r"is neither tiny, static, minilm, qwen2-0\.5b nor a folder") as caught:
         open_model(name, [], 32, 0)
     assert f"model {name!r}" in caught.value.message
 
@@ -183,7 +227,7 @@ def test_a_folder_without_a_model(tmp_path):
 
 @pytest.mark.parametrize("harm", ["weights", "no weights", "config", "modules"])
 def test_a_folder_that_cannot_be_loaded(tmp_path, harm):
-    write_tiny(tmp_path, TEXTS, 0)
+    write_random(tmp_path, TEXTS, 0)
     if harm == "weights":
         (tmp_path / "model.safetensors").write_bytes(b"cut off")
     elif harm == "no weights":

@@ -1,127 +1,106 @@
 import json
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from schemas.errors import SourceError
+from schemas.errors import OutputError, SourceError
 from schemas.manifest import Manifest
-from tests.trainer.curated import INSTRUCTION, PROMPT, curate, manifest_of, mixed, record, row, write_shard
-from trainer.shards import by_negatives, prompts, read_manifest, sample_texts, training_datasets, with_rows
+from tests.trainer.curated import INSTRUCTION, PROMPT, curate, manifest_of, record, row, write_shard
+from trainer.rows import Rows
+from trainer.shards import open_rows, read_manifest, with_rows
 
 
-def datasets_of(path: Path, max_negatives: int = 7) -> dict[str, dict[str, list[str]]]:
-    found = training_datasets(read_manifest(path), path.parent, max_negatives)
-    return {name: dataset[:] for name, dataset in found.items()}
+def opened(path: Path, stage: str | None = None) -> Rows:
+    return open_rows(read_manifest(path), path.parent, path.parent, stage)
+
+
+def texts_of(rows: Rows, number: int) -> tuple[str, list[str], list[str]]:
+    """What an encoder sees of a row: its query, positives and negatives."""
+    (row,) = rows.take([number])
+    positives, negatives = (
+        [rows.passage_text(row, text) for text in texts] for texts in (row.positives, row.negatives)
+    )
+    return rows.query_text(row), positives, negatives
 
 
 def test_queries_carry_the_prompt_and_passages_do_not(tmp_path):
-    path = curate(tmp_path, {"a": [row("x", 2), row("y", 2, instruction=None), row("z", 2, instruction="Other")]})
-    assert datasets_of(path) == {
-        "a/2": {
-            "anchor": [PROMPT + "x q", "y q", "Instruct: Other \n Query: z q"],
-            "positive": ["x p0", "y p0", "z p0"],
-            "negative_1": ["x n0", "y n0", "z n0"],
-            "negative_2": ["x n1", "y n1", "z n1"],
-        }
-    }
+    rows = opened(
+        curate(tmp_path, {"a": [row("x", 2), row("y", 1, instruction=None), row("z", 0, instruction="Other")]})
+    )
+    assert texts_of(rows, 0) == (PROMPT + "x q", ["x p0"], ["x n0", "x n1"])
+    assert texts_of(rows, 1) == ("y q", ["y p0"], ["y n0"])
+    assert texts_of(rows, 2) == ("Instruct: Other \n Query: z q", ["z p0"], [])
 
 
 def test_every_text_of_a_symmetric_dataset_carries_the_prompt(tmp_path):
-    path = curate(tmp_path, {"a": [row("x", 1), row("y", 1, instruction=None)]}, symmetric=["a"])
-    assert datasets_of(path) == {
-        "a/1": {
-            "anchor": [PROMPT + "x q", "y q"],
-            "positive": [PROMPT + "x p0", "y p0"],
-            "negative_1": [PROMPT + "x n0", "y n0"],
-        }
-    }
+    rows = opened(curate(tmp_path, {"a": [row("x", 1), row("y", 1, instruction=None)]}, symmetric=["a"]))
+    assert texts_of(rows, 0) == (PROMPT + "x q", [PROMPT + "x p0"], [PROMPT + "x n0"])
+    assert texts_of(rows, 1) == ("y q", ["y p0"], ["y n0"])
 
 
-def test_rows_are_told_apart_by_their_negatives_and_none_is_dropped(tmp_path):
-    found = datasets_of(mixed(tmp_path))
-    sizes = {name: (len(columns["anchor"]), len(columns)) for name, columns in found.items()}
-    assert sizes == {
-        "moons/7": (5, 9), "moons/3": (2, 5), "moons/0": (1, 2),
-        "rivers/7": (5, 9), "stones/3": (3, 5), "stones/0": (4, 2),
-    }  # fmt: skip
-    assert found["moons/3"]["anchor"] == [PROMPT + "moon 1 q", PROMPT + "moon 5 q"]
-    assert found["moons/3"]["negative_3"] == ["moon 1 n2", "moon 5 n2"]
-
-
-@pytest.mark.parametrize(("most", "names"), [(3, ["a/3", "a/0"]), (1, ["a/1", "a/0"]), (0, ["a/0"])])
-def test_negatives_beyond_the_most_are_left_out_the_first_ones_kept(tmp_path, most, names):
-    found = datasets_of(curate(tmp_path, {"a": [row("x", 7), row("y", 0), row("z", 3)]}), most)
-    assert list(found) == names
-    last = (
-        {f"negative_{most}": [f"x n{most - 1}", f"z n{most - 1}"]} if most else {"positive": ["x p0", "y p0", "z p0"]}
-    )
-    assert found[names[0]] | last == found[names[0]]
-
-
-@given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 9))
-def test_each_row_is_in_one_group_as_a_plain_count_says(counts, most):
-    lists = pa.array([["n"] * count for count in counts], pa.list_(pa.string()))
-    rows = pa.table({"row": pa.array(range(len(counts)), pa.int64()), "negatives": lists})
-    found = {number: group.column("row").to_pylist() for number, group in by_negatives(rows, most)}
-    assert {number: len(group) for number, group in found.items()} == Counter(min(count, most) for count in counts)
-    assert sorted(row for group in found.values() for row in group) == list(range(len(counts)))
-    assert all(min(counts[row], most) == number for number, group in found.items() for row in group)
-
-
-def test_the_first_positive_is_trained_on(tmp_path):
-    found = datasets_of(curate(tmp_path, {"a": [row("x", 0, num_positives=3)]}))
-    assert found == {"a/0": {"anchor": [PROMPT + "x q"], "positive": ["x p0"]}}
+def test_rows_keep_all_that_training_wants(tmp_path):
+    full = row("x", 2, num_positives=3) | {"label": "l", "cluster_id": "c", "negative_scores": [0.5, None]}
+    (found,) = opened(curate(tmp_path, {"a": [full]})).take([0])
+    assert (found.dataset, found.label, found.cluster_id, found.positives) == (0, "l", "c", ["x p0", "x p1", "x p2"])
+    assert found.positive_scores == pytest.approx([0.9] * 3)
+    assert found.negative_scores == [0.5, None]
 
 
 def test_rows_of_several_shards_are_joined_and_empty_shards_are_nothing(tmp_path):
     shards = [write_shard(tmp_path, f"{i}.parquet", rows) for i, rows in enumerate([[row("x", 1)], [], [row("y", 1)]])]
     empty = record("empty", [write_shard(tmp_path, "none.parquet", [])])
     manifest = manifest_of(empty, record("a", shards), record("bare", []))
-    found = training_datasets(manifest, tmp_path, 7)
-    assert {name: dataset["positive"][:] for name, dataset in found.items()} == {"a/1": ["x p0", "y p0"]}
+    rows = open_rows(manifest, tmp_path, tmp_path)
+    assert [found.query for found in rows.take([1, 0])] == ["y q", "x q"]
+    assert (rows.names, rows.sizes, len(rows)) == (["a"], [2], 2)
     assert [dataset.name for dataset in with_rows(manifest)] == ["a"]
 
 
-def test_fingerprints_follow_the_shards(tmp_path):
-    marks = []
-    for name in ("x", "y", "x"):
-        path = curate(tmp_path, {"a": [row(name, 1)]})
-        marks.append(training_datasets(read_manifest(path), tmp_path, 7)["a/1"]._fingerprint)
+def test_more_rows_than_are_read_at_once_are_numbered_through(tmp_path):
+    rows = opened(curate(tmp_path, {"a": [row(f"x {i}", 0) for i in range(9000)], "b": [row("y", 0)]}))
+    assert len(rows.batches) == 3
+    taken = rows.take([8191, 8192, 9000])
+    assert [(found.dataset, found.query) for found in taken] == [(0, "x 8191 q"), (0, "x 8192 q"), (1, "y q")]
+    assert len(rows.keys.query_R) == 9001
+    assert rows.keys.offsets.tolist() == list(range(9002))
+
+
+def test_keys_are_those_of_the_texts(tmp_path):
+    one = row("x", 0, num_positives=2)
+    rows = opened(curate(tmp_path, {"a": [one, row("y", 0) | {"query": "x p1"}]}))
+    assert rows.keys.query_R[1] == rows.keys.positives[1]
+    assert len({*rows.keys.query_R.tolist(), *rows.keys.positives.tolist()}) == 4
+    assert rows.keys.offsets.tolist() == [0, 2, 3]
+
+
+def test_a_stage_takes_its_own_datasets(tmp_path):
+    shards = [write_shard(tmp_path, f"{i}.parquet", [row(f"x {i}", 0)]) for i in range(2)]
+    manifest = manifest_of(record("a", shards[:1], stage="pretrain"), record("b", shards[1:]))
+    assert open_rows(manifest, tmp_path, tmp_path, "pretrain").names == ["a"]
+    assert open_rows(manifest, tmp_path, tmp_path, "finetune").names == ["b"]
+    with pytest.raises(SourceError, match=r"no rows for stage finetune, but for pretrain.*STAGE=pretrain"):
+        open_rows(manifest_of(record("a", shards[:1], stage="pretrain")), tmp_path, tmp_path, "finetune")
+
+
+def test_the_digest_follows_the_shards(tmp_path):
+    marks = [opened(curate(tmp_path, {"a": [row(name, 1)]})).digest for name in ("x", "y", "x")]
     assert marks[0] == marks[2] != marks[1]
-
-
-def test_a_model_carries_each_datasets_prompt_and_that_of_the_largest_retrieval_set(tmp_path):
-    def sized(name: str, rows: int, **changes: Any):
-        shards = [write_shard(tmp_path, f"{name}.parquet", [row(f"{name} {i}", 0) for i in range(rows)])]
-        return record(name, shards, **changes)
-
-    large = sized("large", 9, task_type="sts", instruction="Similar")
-    records = [large, sized("small", 2), sized("medium", 3, instruction="Middle"), sized("bare", 1, instruction=None)]
-    assert prompts(records) == {
-        "large": "Instruct: Similar \n Query: ",
-        "small": PROMPT,
-        "medium": "Instruct: Middle \n Query: ",
-        "bare": "",
-        "query": "Instruct: Middle \n Query: ",
-        "document": "",
-    }
-    assert prompts([large])["query"] == "Instruct: Similar \n Query: "
 
 
 def test_sample_texts_takes_the_first_rows_of_each_dataset(tmp_path):
     path = curate(tmp_path, {"a": [row("x", 1, None), row("y", 1, None)], "b": [row("z", 0, None)]})
-    datasets = training_datasets(read_manifest(path), tmp_path, 7)
-    assert list(sample_texts(datasets.values(), 1)) == ["x q", "x p0", "x n0", "z q", "z p0"]
+    assert list(opened(path).sample_texts(1)) == ["x q", "x p0", "x n0", "z q", "z p0"]
+
+
+def test_a_full_disk_is_told(tmp_path):
+    manifest = read_manifest(curate(tmp_path, {"a": [row("x", 1)]}))
+    with pytest.raises(OutputError, match="cannot write the training examples"):
+        open_rows(manifest, tmp_path, tmp_path / "no" / "such")
 
 
 def refuse(path: Path, *words: str) -> None:
     with pytest.raises(SourceError) as caught:
-        training_datasets(read_manifest(path), path.parent, 7)
+        opened(path)
     assert [word for word in words if word not in caught.value.message] == []
 
 

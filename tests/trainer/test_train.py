@@ -1,17 +1,22 @@
 """The command from manifest to a folder that anybody opens."""
 
 import hashlib
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
 
 from mining.encoder import load_encoder
 from schemas.prompt import format_query
-from tests.trainer.curated import INSTRUCTION, PROMPT, curate, mixed, row
+from tests.trainer.curated import INSTRUCTION, PROMPT, curate, manifest_of, mixed, record, row, write_shard
 from trainer import train as train_module
+from trainer.models import open_model
 from trainer.train import main
 
 SMALL = ["--max_steps=2", "--batch_size=4", "--max_seq_length=32"]
@@ -57,9 +62,9 @@ def test_plain_sentence_transformers_opens_it(trained):
 
 def test_it_puts_the_prompt_before_queries_as_in_training(trained):
     model = opened(trained)
-    assert model.prompts == {"moons": PROMPT, "rivers": PROMPT, "stones": PROMPT, "query": PROMPT, "document": ""}
+    assert model.prompts == {"Retrieval-query": PROMPT, "query": PROMPT, "document": ""}
     expected = model.encode([format_query(INSTRUCTION, "a text")])
-    assert np.array_equal(model.encode(["a text"], prompt_name="moons"), expected)
+    assert np.array_equal(model.encode(["a text"], prompt_name="Retrieval-query"), expected)
     assert np.array_equal(model.encode_query(["a text"]), expected)
     assert np.array_equal(model.encode_document(["a text"]), model.encode(["a text"]))
 
@@ -77,7 +82,9 @@ def test_the_same_seed_gives_the_same_files_another_seed_other_weights(trained, 
         assert main([f"--manifest={path}", f"--output={tmp_path / name}", f"--seed={seed}", "-q", *SMALL]) == 0
     assert digests(tmp_path / "again") == digests(trained)
     other = digests(tmp_path / "other")
-    assert {name for name, digest in digests(trained).items() if digest != other[name]} == {"model.safetensors"}
+    assert {name for name, digest in digests(trained).items() if digest != other[name]} == {
+        "model.safetensors", "README.md", "loss.svg",
+    }  # fmt: skip
 
 
 def test_training_on_a_trained_model_goes_on_from_its_weights(trained, tmp_path):
@@ -123,7 +130,12 @@ def test_quiet_says_nothing(tmp_path, capfd):
     [
         (["--manifest=no/manifest.json"], 4, "error: no manifest at no/manifest.json"),
         (["--batch_size=1"], 2, "error: command line: batch_size: "),
-        (["--model=no/such"], 2, "error: model 'no/such' is neither 'tiny'"),
+        (["--model=no/such"], 2, "error: model 'no/such' is neither tiny, static"),
+        (["--stage=pretrain"], 4, "error: the manifest in "),
+        (["--stage=distill"], 2, "error: distill goes on from a fine-tuned model"),
+        (["--dims=65"], 2, "error: dims: dimension 65 is larger than the 64 "),
+        (["--model=static", "--gradient_checkpointing=true"], 2, "error: gradient_checkpointing=true: static is a "),
+        (["--resume=true"], 2, "error: resume=true: there is no whole checkpoint in "),
         (["--output=."], 5, "error: cannot save a model in "),
     ],
 )
@@ -147,6 +159,77 @@ def test_an_older_model_stays_where_training_fails(tmp_path, capfd):
     assert digests(tmp_path / "model") == before
 
 
+@pytest.mark.parametrize("model", ["static", "static saved", "static with Dense"])
+def test_a_table_of_words_works_in_every_stage(tmp_path, model):
+    path = staged_data(tmp_path)
+    start = "static"
+    if model != "static":
+        student = open_model("static", [], 32, 0)
+        if "Dense" in model:
+            student.insert(1, Dense(384, 64))
+        start = str(tmp_path / "start")
+        student.save_pretrained(start, create_model_card=False)
+    flags = [f"--manifest={path}", "-q", "--batch_size=4", "--max_steps=2"]
+    assert main([*flags, "--stage=pretrain", f"--model={start}"]) == 0
+    assert main([*flags, "--stage=finetune"]) == 0
+    assert main([*flags, "--stage=distill"]) == 0
+    vectors = [opened(tmp_path / name).encode(["moon 1 q"])[0] for name in ("model-pretrain", "model", "model-distill")]
+    assert all(np.isclose(np.linalg.norm(vector), 1) for vector in vectors)
+    assert not np.allclose(vectors[0], vectors[1])
+    assert not np.allclose(vectors[1], vectors[2])
+    assert load_encoder(str(tmp_path / "model-distill")).encode(["moon 1 q"]) == pytest.approx(
+        vectors[2][None], abs=1e-5
+    )
+
+
+def staged_data(folder: Path) -> Path:
+    """A manifest with one dataset of each stage."""
+    rows = [row(f"moon {i}", 3) for i in range(9)]
+    records = [
+        record(stage, [write_shard(folder, f"{stage}.parquet", rows)], stage=stage)
+        for stage in ("pretrain", "finetune")
+    ]
+    path = folder / "manifest.json"
+    path.write_text(manifest_of(*records).model_dump_json())
+    return path
+
+
+def test_a_killed_run_goes_on_in_mid_epoch_and_ends_with_the_same_weights(tmp_path):
+    path = mixed(tmp_path)
+    flags = [f"--manifest={path}", "-q", "--batch_size=4", "--max_seq_length=32", "--epochs=3"]
+    assert main([*flags, f"--output={tmp_path / 'undisturbed'}"]) == 0
+    killed = [*flags, "--checkpoint_steps=4"]
+    code = (
+        "import os, signal, sys\n"
+        "from trainer import checkpoints\n"
+        "on_save = checkpoints.Checkpoints.on_save\n"
+        "def kill(self, args, state, control, **kwargs):\n"
+        "    if state.global_step == 8:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)  # the second checkpoint is not whole\n"
+        "    on_save(self, args, state, control, **kwargs)\n"
+        "checkpoints.Checkpoints.on_save = kill\n"
+        "from trainer.train import main\n"
+        "import torch; torch.set_num_threads(1)\n"
+        "main(sys.argv[1:])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, *killed], check=False).returncode == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    assert main([*killed, "--resume=true"]) == 0
+    names = ("model.safetensors", "loss.svg")
+    assert [digests(tmp_path / "model")[name] for name in names] == [
+        digests(tmp_path / "undisturbed")[name] for name in names
+    ]
+
+
+def test_the_card_says_what_the_model_was_trained_on(trained):
+    text = (trained / "README.md").read_text()
+    assert "trained from `tiny` on 20 examples of 3 datasets" in text
+    assert "| moons | retrieval | 8 | sample | - |" in text
+    assert '"temperature": 0.01' in text
+    assert "![Loss over steps](loss.svg)" in text
+    assert (trained / "loss.svg").read_text().startswith("<svg ")
+
+
 def test_missing_libraries_are_named(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(train_module, "find_spec", lambda name: None)
     assert main([f"--manifest={mixed(tmp_path)}"]) == 2
@@ -159,4 +242,4 @@ def test_an_interrupt_saves_nothing(tmp_path, capfd, monkeypatch):
 
     monkeypatch.setattr(train_module, "train", interrupt)
     assert main([f"--manifest={mixed(tmp_path)}"]) == 130
-    assert capfd.readouterr().err == "stopped; nothing was saved\n"
+    assert capfd.readouterr().err == "stopped; nothing was saved but checkpoints, if there were to be any\n"
