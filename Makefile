@@ -13,7 +13,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
-INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE ARGS
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -27,12 +27,12 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train verify regenerate test test-fast test-flink check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-encoder \
+.PHONY: help setup catalog config curate train evaluate verify regenerate test test-fast test-flink check format pins \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-encoder bench-training \
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -62,6 +62,9 @@ curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (C
 
 train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)
 	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,stage,STAGE) $(call flag,model,MODEL))
+
+evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections of this machine (SETS='folder ..')
+	$(strip $(KALM) evaluate "$${KALM_MODEL:-$${KALM_OUT:-out}/model}" $$KALM_SETS)
 
 verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its manifest
 	$(KALM) verify "$${KALM_OUT:-out}"
@@ -130,6 +133,9 @@ bench-mining: $(READY)  ## Measure mining from given vectors beside FAISS and ot
 
 bench-encoder: $(READY)  ## Measure the encoder beside sentence-transformers
 	$(PY) -m benchmarks.encoder $(REST)
+
+bench-training: $(READY)  ## Measure a training step on OUT's shards beside sentence-transformers' (MODEL=minilm)
+	$(strip $(PY) -m benchmarks.training --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,model,MODEL) $(REST))
 
 flink-up: $(READY)  ## Start a local Flink cluster, its job server and the worker pool
 	$(KALM) flink up

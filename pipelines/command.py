@@ -20,6 +20,8 @@ class Verb(NamedTuple):
 VERBS: Mapping[str, Verb] = {
     "curate": Verb("pipelines.curate_command:main", "make shards: read, clean, deduplicate, embed, mine, pack"),
     "train": Verb("trainer.train:main", "train a model on the shards of a manifest"),
+    "evaluate": Verb("trainer.evaluate:main", "evaluate a model on collections of this machine"),
+    "static-teacher": Verb("trainer.static_teacher:main", "make a fast teacher: a table of another's words"),
     "soup": Verb("trainer.soup:main", "average the weights of trained models or checkpoints"),
     "catalog": Verb("catalog.table:main", "list the datasets: task type, languages, licence, rows"),
     "config": Verb("pipelines.configuration.command:main", "show the configuration of a run, and where it comes from"),

@@ -1,0 +1,135 @@
+"""Evaluate a model on collections of this machine, with the prompts that it was saved with; nothing is downloaded.
+
+kalm evaluate out/model ../eval/scifact ../eval/stsb-en --dims=384,128
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import ConfigError, CurationError, OutputError
+from trainer.evaluation_sets import Pairs, Retrieval, find_collections
+from trainer.metrics import MAP_DEPTH, rank, retrieval_measures, spearman
+
+if TYPE_CHECKING:
+    from mining.encoder import Encoder
+
+Vectors = npt.NDArray[np.float32]
+Scores = dict[str, dict[str, dict[str, float]]]
+
+_QUERIES_AT_ONCE = 256
+
+
+def evaluate(model: str, folders: Sequence[Path], dims: Sequence[int] | None = None) -> Scores:
+    """Measures by collection, dimension (as text) and name. ``dims``: how many of the first components are kept; all,
+    by default. Each text is encoded once for all dimensions.
+
+    Raises ConfigError for a model that is not there or narrower than a dimension, SourceError for collections.
+    """
+    from mining.encoder import load_encoder
+
+    sets = find_collections(folders)
+    encoder = load_encoder(model)
+    kept = list(dims or [encoder.dims])
+    if max(kept) > encoder.dims:
+        raise ConfigError(f"--dims={max(kept)}: {model} gives {encoder.dims} dimensions; give {encoder.dims} or fewer")
+    return {
+        each.name: _of_pairs(encoder, each, kept) if isinstance(each, Pairs) else _of_retrieval(encoder, each, kept)
+        for each in sets
+    }
+
+
+def _of_retrieval(encoder: "Encoder", given: Retrieval, dims: Sequence[int]) -> dict[str, dict[str, float]]:
+    prompts = encoder.model.prompts
+    queries = encoder.encode(given.queries, prompts.get("Retrieval-query") or prompts.get("query") or "")
+    passages = encoder.encode(given.passages, prompts.get("document") or "")
+    found = {}
+    for dim in dims:
+        shorter = shortened(passages, dim)
+        parts = np.array_split(shortened(queries, dim), max(1, len(queries) // _QUERIES_AT_ONCE))
+        ranking = np.concatenate([rank(part @ shorter.T, MAP_DEPTH) for part in parts])
+        found[str(dim)] = retrieval_measures(ranking, given.judged)
+    return found
+
+
+def _of_pairs(encoder: "Encoder", given: Pairs, dims: Sequence[int]) -> dict[str, dict[str, float]]:
+    prompt = encoder.model.prompts.get("STS") or ""
+    first, second = (encoder.encode(texts, prompt) for texts in (given.first, given.second))
+    found = {}
+    for dim in dims:
+        cosines = np.einsum("nd,nd->n", shortened(first, dim), shortened(second, dim))
+        found[str(dim)] = {"spearman": spearman(cosines, np.asarray(given.scores))}
+    return found
+
+
+def shortened(vectors: Vectors, dim: int) -> Vectors:
+    """The first ``dim`` components, of length 1; a vector without any stays 0."""
+    kept = vectors[:, :dim]
+    lengths = np.linalg.norm(kept, axis=1, keepdims=True)
+    shorter: Vectors = kept / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return shorter
+
+
+def table(scores: Scores) -> str:
+    """A line for each collection and measure, a column for each dimension."""
+    dims = list(next(iter(scores.values())))
+    width = max(map(len, scores))
+    lines = [f"{'collection':<{width}}  {'measure':<10}" + "".join(f"{dim:>8}" for dim in dims)]
+    for name, by_dim in scores.items():
+        for measure in by_dim[dims[0]]:
+            values = "".join(f"{100 * by_dim[dim][measure]:8.2f}" for dim in dims)
+            lines.append(f"{name:<{width}}  {measure:<10}{values}")
+    return "\n".join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser behind ``--help``."""
+    parser = argparse.ArgumentParser(
+        prog="kalm evaluate", description="Evaluate a model on collections of this machine.", allow_abbrev=False
+    )
+    parser.add_argument("model", help="folder of a model, or minilm (bundled)")
+    parser.add_argument(
+        "collections",
+        type=Path,
+        nargs="+",
+        help="folders in BEIR's layout (corpus, queries, qrels), of sentence pairs (test), or of several of these",
+    )
+    parser.add_argument("--dims", help="dimensions to evaluate at, joined by commas (default: all)")
+    parser.add_argument("--output", type=Path, help="JSON file for the measures")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    given = build_parser().parse_args(argv)
+    try:
+        scores = evaluate(given.model, given.collections, _dims(given.dims))
+        if given.output:
+            _write(given.output, {"model": given.model, "scores": scores})
+    except CurationError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_code
+    print(table(scores))
+    return 0
+
+
+def _dims(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    words = text.split(",")
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ConfigError(f"--dims={text}: whole numbers above 0, joined by commas, are wanted, such as 384,128,64")
+    return [int(word) for word in words]
+
+
+def _write(path: Path, content: object) -> None:
+    try:
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error}; choose another file (--output=<file>)") from error

@@ -1,0 +1,66 @@
+"""Measures of retrieval and of similarity, as pure functions of scores and judgments.
+
+As trec_eval defines them, and so mteb: gains are the judgments themselves, discounts log2(rank + 1). Of equal scores
+the later passage comes first. Letters: Q queries, P passages, K the depth.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Ranking = npt.NDArray[np.int64]
+
+#: By how far down a ranking is read.
+NDCG_DEPTH, RECALL_DEPTH, MAP_DEPTH = 10, 100, 1000
+
+
+def rank(scores_QP: Floats, depth: int = MAP_DEPTH) -> Ranking:
+    """Places of the best passages, int64 ``[Q, min(depth, P)]``, best first; of equal scores the last place first."""
+    backwards = scores_QP[:, ::-1]
+    found = np.argsort(-backwards, axis=1, kind="stable")[:, :depth]
+    places: Ranking = scores_QP.shape[1] - 1 - found
+    return places
+
+
+def retrieval_measures(ranking_QK: Ranking, judged: Sequence[Mapping[int, int]]) -> dict[str, float]:
+    """``ndcg@10``, ``recall@100`` and ``map@1000``, means over queries.
+
+    ``judged``: for each query what its passages are worth by place; 0 and less is irrelevant. Queries without a
+    relevant passage count 0.
+    """
+    each = [_of_query(places.tolist(), worth) for places, worth in zip(ranking_QK, judged, strict=True)]
+    means = np.mean(each, axis=0).tolist()
+    return dict(zip((f"ndcg@{NDCG_DEPTH}", f"recall@{RECALL_DEPTH}", f"map@{MAP_DEPTH}"), means, strict=True))
+
+
+def spearman(one: Floats, other: Floats) -> float:
+    """Spearman's rank correlation; equal values share the mean of their ranks. 0 where either side is constant."""
+    ranks = np.stack([_ranks(np.asarray(one, np.float64)), _ranks(np.asarray(other, np.float64))])
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((centred**2).sum(axis=1))
+    return float(centred[0] @ centred[1] / lengths.prod()) if lengths.all() else 0.0
+
+
+def _of_query(places: Sequence[int], worth: Mapping[int, int]) -> tuple[float, float, float]:
+    relevant = {place: value for place, value in worth.items() if value > 0}
+    if not relevant:
+        return 0.0, 0.0, 0.0
+    gains = [relevant.get(place, 0) for place in places]
+    ideal = _discounted(sorted(relevant.values(), reverse=True)[:NDCG_DEPTH])
+    hits = [position for position, gain in enumerate(gains[:MAP_DEPTH], 1) if gain]
+    precisions = sum(number / position for number, position in enumerate(hits, 1))
+    recalled = sum(gain > 0 for gain in gains[:RECALL_DEPTH])
+    return _discounted(gains[:NDCG_DEPTH]) / ideal, recalled / len(relevant), precisions / len(relevant)
+
+
+def _discounted(gains: Sequence[int]) -> float:
+    return float(sum(gain / np.log2(position + 1) for position, gain in enumerate(gains, 1)))
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    mean_ranks: npt.NDArray[np.float64] = ends - (counts - 1) / 2
+    return mean_ranks[inverse]
