@@ -74,8 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"`python -m benchmarks.mining {sizes}`",
         facts,
         versions(("faiss-cpu", "numba", "numpy", "sentence-transformers", "torch")),
-        f"Every round of `mine_dataset` gave {'the same bytes' if same else 'OTHER BYTES'}.",
     ]
+    if arguments.rounds > 1:
+        notes.append(f"Every round of `mine_dataset` gave {'the same bytes' if same else 'OTHER BYTES'}.")
     text = table(HEADER, lines) + "\n\n" + "\n".join(f"- {note}" for note in notes)
     print(text)
     if arguments.write:
