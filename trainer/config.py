@@ -29,7 +29,7 @@ PRESETS = (TINY, STATIC, BUNDLED, QWEN)
 
 #: Peak learning rates. A random model learns nothing at the rate that suits a trained one (KaLM-Embedding: 1e-5), and
 #: a table of words, each row of which few texts touch, wants more than either.
-LEARNING_RATES = {TINY: 1e-3, STATIC: 2e-2}
+LEARNING_RATES = {TINY: 1e-3, STATIC: 5e-3}
 LEARNING_RATE = 1e-5
 
 MASKS = ("text", "positives", "label")

@@ -19,7 +19,7 @@ def test_defaults_are_those_of_the_recipe():
 def test_the_learning_rate_suits_the_model_unless_it_is_given():
     assert parse([]).peak_learning_rate == 1e-3
     assert parse(["--model=some/folder"]).peak_learning_rate == 1e-5
-    assert parse(["--model=static"]).peak_learning_rate == 2e-2
+    assert parse(["--model=static"]).peak_learning_rate == 5e-3
     assert parse(["--learning_rate=3e-4"]).peak_learning_rate == 3e-4
 
 
