@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,14 @@ pytestmark = pytest.mark.slow
 CATEGORY = "trecqa,banking77"
 #: An end that takes longer is none: the case was minutes. Far above what it takes on a busy machine.
 LIMIT_S = 60
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A shell starts what it puts in the background deaf to SIGINT, and so its children: here it is heard."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def wait_until_at_work(run: subprocess.Popen[str], out: Path, workers: int) -> list[psutil.Process]:
