@@ -72,11 +72,12 @@ verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its m
 regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them with the golden file
 	$(KALM) regenerate
 
+# Test processes run side by side: torch spins in threads of its own where all cores are taken.
 test: $(READY)  ## Run all tests but those that need Flink
-	$(PY) -m pytest -m 'not flink' -n auto --maxprocesses=4 --dist=loadfile $(REST)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not flink' -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(REST)
 
 test-fast: $(READY)  ## Run the tests that take a few seconds at most
-	$(PY) -m pytest -m 'not flink and not slow' -n auto --maxprocesses=4 --dist=loadfile $(REST)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not flink and not slow' -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(REST)
 
 test-flink: $(READY)  ## Run the tests on a local Flink cluster (Java 17 and Maven)
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && command -v mvn > /dev/null || { \
