@@ -19,7 +19,7 @@ from catalog.document import document
 from catalog.loading import load_catalog
 from catalog.selection import ALL, select_entries
 from schemas.catalog import LocatedEntry
-from schemas.errors import CurationError, OutputError
+from schemas.errors import CurationError, OutputError, tell
 
 COLUMNS = ("name", "stage", "task type", "languages", "licence", "rows", "adapter", "evidence")
 
@@ -35,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print_table(COLUMNS, map(cells, chosen), numbers={"rows"})
     except CurationError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return error.exit_code
+        return tell(error)
     return 0
 
 

@@ -5,6 +5,7 @@ marks that ``find_message`` looks for; nothing else in a traceback contains them
 """
 
 import re
+import sys
 
 _OPEN, _CLOSE = "\u27e6", "\u27e7"
 _FRAMED = re.compile(f"{_OPEN}(\\d+) (.*?){_CLOSE}", re.DOTALL)
@@ -24,6 +25,12 @@ class CurationError(Exception):
 
     def __reduce__(self) -> tuple[type["CurationError"], tuple[str]]:
         return type(self), (self.message,)
+
+
+def tell(error: CurationError) -> int:
+    """Say the error on standard error, as every command does; gives the exit code."""
+    print(f"error: {error.message}", file=sys.stderr)
+    return error.exit_code
 
 
 class ConfigError(CurationError):

@@ -5,7 +5,6 @@ kalm evaluate out/model ../eval/scifact ../eval/stsb-en --dims=384,128
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import ConfigError, CurationError, OutputError
+from schemas.errors import ConfigError, CurationError, OutputError, tell
 from trainer.evaluation_sets import Pairs, Retrieval, find_collections
 from trainer.metrics import MAP_DEPTH, rank, retrieval_measures, spearman
 
@@ -113,8 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.output:
             _write(given.output, {"model": given.model, "scores": scores})
     except CurationError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return error.exit_code
+        return tell(error)
     print(table(scores))
     return 0
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.errors import ConfigError, CurationError
+from schemas.errors import ConfigError, CurationError, tell
 from trainer.saving import save_model, staged
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         soup(given.output, given.models, _parsed(given.weights))
     except CurationError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return error.exit_code
+        return tell(error)
     print(f"saved the mean of {len(given.models)} models in {given.output}", file=sys.stderr)
     return 0
 

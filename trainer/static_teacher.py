@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import ConfigError, CurationError
+from schemas.errors import ConfigError, CurationError, tell
 from trainer.config import BUNDLED
 from trainer.saving import save_model, staged
 
@@ -105,7 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         static_teacher(given.output, given.teacher, given.dims)
     except CurationError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return error.exit_code
+        return tell(error)
     print(f"saved in {given.output}\nnext: make curate TEACHER={given.output}", file=sys.stderr)
     return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from schemas.errors import ConfigError, CurationError
+from schemas.errors import ConfigError, CurationError, tell
 from schemas.manifest import Manifest
 from trainer.card import card, write_card
 from trainer.config import TrainConfig, parse
@@ -102,8 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = parse(argv)
         trained = train(config)
     except CurationError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return error.exit_code
+        return tell(error)
     except KeyboardInterrupt:
         print("stopped; nothing was saved but checkpoints, if there were to be any", file=sys.stderr)
         return 130
