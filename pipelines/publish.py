@@ -105,7 +105,8 @@ def publish_run(
     if before is not None and _same_files(before, manifest):
         faults = _faults(out, files, damaged or {})
         if not faults:
-            return _write(out, _merge(before, manifest))
+            merged = _merge(before, manifest)
+            return merged if merged == before else _write(out, merged)
         say(f"damaged in OUT: {shown_some(faults)}; put back")
     names = {record.name for record in manifest.datasets}
     replaced = [record for record in before.datasets if record.name in names] if before is not None else []

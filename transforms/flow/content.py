@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ _CHUNK_BYTES = 4 << 20
 _THREADS = 8
 #: Below so many files threads cost more than they save.
 _FEW = 4
+#: Most files that a thread takes at once: handing one over costs as much as reading a small file.
+_AT_ONCE = 16
 
 
 def content_name(data: bytes | pa.Buffer) -> str:
@@ -72,11 +75,11 @@ def find_faults(files: Sequence[KnownFile]) -> list[Fault]:
     are gone are found.
     """
     if len(files) < _FEW:
-        found: Iterable[str | None] = map(_fault_of, files)
-    else:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(_fault_of, files, chunksize=16))
-    return [Fault(file, what) for file, what in zip(files, found, strict=True) if what is not None]
+        return _faults_of(files)
+    at_once = min(_AT_ONCE, max(1, len(files) // (4 * _THREADS)))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(_faults_of, (files[start : start + at_once] for start in range(0, len(files), at_once)))
+        return list(chain.from_iterable(found))
 
 
 def made_once(stem: str, make: Callable[[], pa.Table]) -> str:
@@ -96,6 +99,10 @@ def made_once(stem: str, make: Callable[[], pa.Table]) -> str:
     path = f"{stem}-{content_name(data)}.parquet"
     publish(path, data)
     return path
+
+
+def _faults_of(files: Iterable[KnownFile]) -> list[Fault]:
+    return [Fault(file, what) for file in files if (what := _fault_of(file)) is not None]
 
 
 def _fault_of(file: KnownFile) -> str | None:

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from heapq import nsmallest
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from charset_normalizer import from_bytes
 from fsspec.core import url_to_fs
 
 from schemas.manifest import AlarmRecord
 from schemas.reasons import RejectReason
+from transforms.flow.files import read_parquet
 
 _UNREADABLE = (RejectReason.MALFORMED_ROW, RejectReason.INVALID_UTF8)
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
@@ -31,21 +31,26 @@ def with_examples(alarms: Mapping[str, Sequence[AlarmRecord]], folder: str) -> d
 def example_of(folder: str, dataset: str, alarm: AlarmRecord) -> str | None:
     """The first rejected row of an alarm's reason by file and row, with its detail, and the likely encoding."""
     rows = _rejected(folder, dataset, alarm.reason)
-    if not rows.num_rows:
+    if not rows:
         return None
-    first = rows.slice(0, 1).to_pylist()[0]
-    told = f"{first['provenance']}: {first['detail'][:_CHARACTERS]}"
-    encoding = likely_encoding(rows.column("raw").slice(0, _ROWS).to_pylist()) if alarm.reason in _UNREADABLE else None
+    told = f"{rows[0]['provenance']}: {rows[0]['detail'][:_CHARACTERS]}"
+    encoding = likely_encoding([row["raw"] for row in rows]) if alarm.reason in _UNREADABLE else None
     return f"{told}; the rows look like {encoding}" if encoding else told
 
 
-def _rejected(folder: str, dataset: str, reason: str | None) -> pa.Table:
-    """Rejected rows of a dataset and reason, in the order of files and rows."""
+def _rejected(folder: str, dataset: str, reason: str | None) -> list[dict[str, Any]]:
+    """The first rejected rows of a dataset and reason, in the order of files and rows.
+
+    They are chosen in Python: pyarrow imports pandas, a third of a second, for the first scalar that it is given.
+    """
     filesystem, inner = url_to_fs(f"{folder}/{dataset}")
     paths = filesystem.glob(f"{inner}/*.parquet") if reason is not None else []
-    tables = [pq.read_table(path, columns=_COLUMNS, filesystem=filesystem) for path in paths]
-    rows = pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
-    return rows.filter(pc.equal(rows.column("reason"), reason)).sort_by("provenance")
+    if not paths:
+        return []
+    table = pa.concat_tables(read_parquet(filesystem.unstrip_protocol(path), _COLUMNS) for path in paths)
+    places = table.column("provenance").to_pylist()
+    rows = (row for row, found in enumerate(table.column("reason").to_pylist()) if found == reason)
+    return [table.slice(row, 1).to_pylist()[0] for row in nsmallest(_ROWS, rows, key=places.__getitem__)]
 
 
 def likely_encoding(raws: Sequence[str | None]) -> str | None:
@@ -58,5 +63,7 @@ def likely_encoding(raws: Sequence[str | None]) -> str | None:
         return None
     if data.count(0) > _NULS * len(data):
         return "utf-16"
+    from charset_normalizer import from_bytes  # which only runs with unreadable rows need
+
     best = from_bytes(data).best()
     return None if best is None or best.encoding in ("ascii", "utf_8") else best.encoding

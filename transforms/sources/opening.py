@@ -5,8 +5,9 @@ A source resolves an entry to units, and says what it does not hold. ``docs/sour
 
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,8 @@ DATASETS = "datasets"
 #: The sample that ships with the project, beside the entries that it is for.
 SAMPLE_ROOT = Path(__file__).parents[2] / "catalog" / "sample"
 _THREADS = 8
+#: Bytes of local files that are looked at in this thread.
+_SMALL = 4 << 20
 
 
 def open_source(
@@ -128,10 +131,10 @@ class DirectorySource:
         return self._planned(located, place, chosen, absent)
 
     def _planned(self, located: LocatedEntry, place: str, files: list[SourceFile], absent: list[str]) -> Plan:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            units = list(pool.map(lambda file: units_of(located.entry.name, file), files))
-            digested = files if self._digests else []
-            digests = list(pool.map(lambda file: _digest(located.entry.name, file), digested))
+        digested = files if self._digests else []
+        with self._threads(files) as each:
+            units = list(each(lambda file: units_of(located.entry.name, file), files))
+            digests = list(each(lambda file: _digest(located.entry.name, file), digested))
         return Plan(
             place=place,
             units=tuple(unit for found in units for unit in found),
@@ -139,6 +142,15 @@ class DirectorySource:
             digests={file.file: digest for file, digest in zip(digested, digests, strict=True)},
             sizes={file.file: file.size for file in files},
         )
+
+    @contextmanager
+    def _threads(self, files: Sequence[SourceFile]) -> Iterator[Callable[..., Iterable[Any]]]:
+        """A ``map``: in threads, unless files are local and so small that threads cost more than they save."""
+        if is_local(self._filesystem) and sum(file.size for file in files) < _SMALL:
+            yield map
+            return
+        with ThreadPoolExecutor(_THREADS) as pool:
+            yield pool.map
 
     def _source_file(self, folder: str, wanted: Wanted, path: str, size: int) -> SourceFile:
         inner = posixpath.join(self._datasets, folder, path)

@@ -1,5 +1,7 @@
 """One row for each alarm, and the encoding that unreadable rows are in."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +14,7 @@ from transforms.flow.files import parquet_bytes, publish
 from transforms.keeping.alarm_examples import example_of, likely_encoding, with_examples
 from transforms.sources.readers.raw import excerpt
 
+ROOT = Path(__file__).parents[3]
 CHINESE = "北京今天天气很好，我们去公园散步。这里的花都开了，很多人在拍照。"
 TEXTS = {
     "gb18030": CHINESE,
@@ -68,3 +71,17 @@ def test_where_no_row_was_rejected_there_is_no_example(tmp_path: Path) -> None:
     assert example_of(str(tmp_path), "toy", COPIES) is None
     empty = AlarmRecord(alarm="NOTHING_KEPT", stage="prepare", rows=0, of=0)
     assert example_of(str(tmp_path), "toy", empty) is None
+
+
+def test_finding_an_example_does_not_import_pandas(tmp_path: Path) -> None:
+    """pyarrow does so for the first scalar that it is given, and a run with nothing to do would wait for it."""
+    _reject(tmp_path, "toy", {"reason": "EXACT_DUPLICATE", "provenance": "a.csv#7", "detail": "as another"})
+    code = f"""
+import sys
+from schemas.manifest import AlarmRecord
+from transforms.keeping.alarm_examples import example_of
+assert example_of({str(tmp_path)!r}, "toy", AlarmRecord.model_validate_json({COPIES.model_dump_json()!r}))
+assert "pandas" not in sys.modules
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
