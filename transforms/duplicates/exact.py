@@ -5,7 +5,7 @@ A row's key and rank travel to its range of keys, about 90 bytes and no text; de
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -15,16 +15,17 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from schemas.reasons import RejectReason
+from schemas.rows import TEXTS
 from transforms.duplicates.scopes import (
-    LABEL_WORDS,
     RANKED,
     RANKS,
     SURVIVAL,
     Scopes,
     Words,
-    each_label,
     is_compared,
+    label_word,
     label_words,
+    labels_where_several,
     mixed,
     rank_columns,
     scope_of,
@@ -34,13 +35,13 @@ from transforms.duplicates.scopes import (
 )
 from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.overlapping import OverlappingDoFn
-from transforms.flow.parts import DECISIONS, read_part
+from transforms.flow.parts import DECISIONS, UNITED, read_part
 from transforms.text.matching import matching_forms, text_hashes
 
 Keyed = tuple[int, pa.RecordBatch]
 
 #: A row on its way to those with the same key (two words). ``label``, ``says``: hashes of its set of labels, and of it
-#: with the score. ``labels``: a hash of each label where there are several. ``marked``: of its texts with their marks.
+#: with the score. ``labels``: the labels themselves where there are several. ``marked``: of its texts with their marks.
 KEYS = pa.schema(
     [
         pa.field("high", pa.uint64(), nullable=False),
@@ -48,7 +49,7 @@ KEYS = pa.schema(
         pa.field("dataset", pa.string(), nullable=False),
         pa.field("label", pa.uint64(), nullable=False),
         pa.field("says", pa.uint64(), nullable=False),
-        pa.field("labels", LABEL_WORDS),
+        pa.field("labels", TEXTS),
         pa.field("marked", pa.uint64(), nullable=False),
         *RANKS,
         pa.field("part", pa.int64(), nullable=False),
@@ -56,7 +57,10 @@ KEYS = pa.schema(
     ]
 )
 #: Decisions with the part they belong to, before they are keyed by it.
-DECIDED = pa.schema([pa.field("part", pa.int64(), nullable=False), *DECISIONS])
+_PART = pa.field("part", pa.int64(), nullable=False)
+DECIDED = pa.schema([_PART, *DECISIONS])
+#: Rows that stay with the labels of others, with the part they belong to.
+UNITED_ROWS = pa.schema([_PART, *UNITED])
 
 _WHAT = {"query": "the same query", "positives": "the same positives", "both": "the same texts"}
 _TEXT_SALT = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
@@ -106,7 +110,7 @@ def marked_words(rows: pa.Table) -> Words:
 def key_rows(rows: pa.Table, part: int, scopes: Scopes) -> pa.Table:
     """KEYS of the rows of a part."""
     high, low = exact_keys(rows, scopes)
-    said = [label_words(rows), says(rows, scopes), each_label(rows), marked_words(rows)]
+    said = [label_words(rows), says(rows, scopes), labels_where_several(rows), marked_words(rows)]
     columns = [high, low, rows.column("dataset"), *said, *rank_columns(rows, scopes)]
     numbers = [np.full(rows.num_rows, part), np.arange(rows.num_rows, dtype=np.int32)]
     return pa.table([*columns, *numbers], schema=KEYS)
@@ -156,12 +160,16 @@ def with_overlaps(keys: pa.Table, *besides: str) -> pa.Table:
         texts.setdefault((name, same), []).append(place)
     labels = keys.column("labels")
     for rows in texts.values():
-        if hang_together([set(labels[row].as_py() or [int(words["label"][row])]) for row in rows]):
+        if hang_together([_label_set(labels[row].as_py(), int(words["label"][row])) for row in rows]):
             for name in ("label", "says"):
                 words[name][rows] = words[name][rows].min()
     for name in ("label", "says"):
         keys = keys.set_column(keys.schema.get_field_index(name), KEYS.field(name), pa.array(words[name]))
     return keys
+
+
+def _label_set(several: list[str] | None, word: int) -> set[int]:
+    return {word} if several is None else set(map(label_word, several))
 
 
 def hang_together(sets: list[set[int]]) -> bool:
@@ -173,13 +181,20 @@ def hang_together(sets: list[set[int]]) -> bool:
     return not left
 
 
-def decide_exact(keys: pa.Table, scopes: Scopes) -> pa.Table:
-    """Decisions (DECIDED) about rows that were brought together by their keys; all rows with equal keys are there.
+class Decided(NamedTuple):
+    """Which rows go (DECIDED), and which stay with labels of others that go (UNITED_ROWS)."""
+
+    decisions: pa.Table
+    united: pa.Table
+
+
+def decide_exact(keys: pa.Table, scopes: Scopes) -> Decided:
+    """Decide about rows that were brought together by their keys; all rows with equal keys are there.
 
     A dataset that says different things about the same texts, marks and all, loses all these rows: CONFLICTING_LABEL.
     Where it says different things about texts that differ in their marks, these are told apart by them. Labels are
-    sets, and sets that have a label in common, be it by way of others, do not contradict each other. Of the others with
-    equal keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
+    sets, and sets that have a label in common, be it by way of others, do not contradict each other but are united. Of
+    the others with equal keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
     """
     if keys.column("labels").null_count < keys.num_rows:
         keys = with_overlaps(with_overlaps(keys, "marked"))
@@ -189,19 +204,17 @@ def decide_exact(keys: pa.Table, scopes: Scopes) -> pa.Table:
     details = [f"{number} different labels or scores for the same text" for number in statements[conflicts].tolist()]
     apart = np.where(statements_of(keys) > 1, keys.column("marked").to_numpy(), np.uint64(0))
     others = keys.append_column("apart", pa.array(apart)).filter(pa.array(~conflicts))
-    return pa.concat_tables(
-        [
-            _decided(conflicting, RejectReason.CONFLICTING_LABEL, details, pa.nulls(len(details), pa.binary(16))),
-            _duplicates(others, scopes),
-        ]
-    )
-
-
-def _duplicates(keys: pa.Table, scopes: Scopes) -> pa.Table:
     same = ("high", "low", "label", "apart")
-    ordered = keys.sort_by([*((name, "ascending") for name in same), *SURVIVAL])
+    ordered = others.sort_by([*((name, "ascending") for name in same), *SURVIVAL])
     starts = run_starts(*(ordered.column(name).to_numpy() for name in same))
     firsts = np.repeat(starts, run_lengths(starts, ordered.num_rows))
+    gone = _decided(conflicting, RejectReason.CONFLICTING_LABEL, details, pa.nulls(len(details), pa.binary(16)))
+    united = _united(ordered, firsts)
+    return Decided(pa.concat_tables([gone, _duplicates(ordered, firsts, scopes)]), united)
+
+
+def _duplicates(ordered: pa.Table, firsts: npt.NDArray[np.int64], scopes: Scopes) -> pa.Table:
+    """DECIDED of rows that are not the first of their kind; ``firsts``: the number of that row, for each row."""
     gone = np.flatnonzero(firsts != np.arange(ordered.num_rows))
     survivors = ordered.take(pa.array(firsts[gone]))
     details = [
@@ -211,6 +224,23 @@ def _duplicates(keys: pa.Table, scopes: Scopes) -> pa.Table:
     return _decided(ordered.take(pa.array(gone)), RejectReason.EXACT_DUPLICATE, details, survivors.column("id"))
 
 
+def _united(ordered: pa.Table, firsts: npt.NDArray[np.int64]) -> pa.Table:
+    """UNITED_ROWS of survivors that do not have all labels which their dataset gives their text."""
+    several = np.flatnonzero(ordered.column("labels").is_valid().to_numpy())
+    rows = ordered.select(["dataset", "labels"])
+    sets: dict[int, set[str]] = {}
+    for row, first in zip(several.tolist(), firsts[several].tolist(), strict=True):
+        if rows.column("dataset")[row] == rows.column("dataset")[first]:
+            sets.setdefault(first, set()).update(rows.column("labels")[row].as_py())
+    wider = {
+        first: sorted(labels)
+        for first, labels in sets.items()
+        if sorted(labels) != rows.column("labels")[first].as_py()
+    }
+    chosen = ordered.select(["part", "row"]).take(pa.array(list(wider), pa.int64()))
+    return pa.table([*chosen.columns, pa.array(list(wider.values()), TEXTS)], schema=UNITED_ROWS)
+
+
 def _decided(rows: pa.Table, reason: RejectReason, details: list[str], kept: pa.Array) -> pa.Table:
     reasons = pa.array([reason.value] * rows.num_rows, pa.string())
     columns = [rows.column("part"), rows.column("row"), reasons, pa.array(details, pa.string()), kept]
@@ -218,7 +248,7 @@ def _decided(rows: pa.Table, reason: RejectReason, details: list[str], kept: pa.
 
 
 def decisions_by_part(decided: pa.Table) -> Iterator[Keyed]:
-    """Decisions as they travel home: DECISIONS under their part."""
+    """Decisions as they travel home: DECISIONS (or UNITED) under their part."""
     yield from by_partition(decided.drop_columns("part"), decided.column("part").to_numpy())
 
 
@@ -239,18 +269,19 @@ class KeyRows(OverlappingDoFn):
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
 class DecideExact(beam.DoFn):
-    """All KEYS of a range -> decisions by part."""
+    """All KEYS of a range -> decisions by part, and the labels of rows that stay with those of others."""
 
     def __init__(self, scopes: Scopes) -> None:
         self._scopes = scopes
 
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        yield from decisions_by_part(decide_exact(pa.Table.from_batches(list(keyed[1]), schema=KEYS), self._scopes))
+        for found in decide_exact(pa.Table.from_batches(list(keyed[1]), schema=KEYS), self._scopes):
+            yield from decisions_by_part(found)
 
 
 @dataclass(eq=False, kw_only=True)
 class RemoveExactDuplicates(beam.PTransform[Any, Any]):
-    """Addresses of parts -> decisions by part: CONFLICTING_LABEL and EXACT_DUPLICATE.
+    """Addresses of parts -> decisions by part (CONFLICTING_LABEL, EXACT_DUPLICATE) and united labels.
 
     ``folder``: where the parts lie. ``num_partitions``: ranges of keys, from the number of rows.
     """

@@ -207,9 +207,8 @@ class SignRows(_Step):
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         spec, (part, batches) = self._spec, element
-        _, decisions = split_addresses(batches)
+        decided = split_addresses(batches).decisions.column("row").to_numpy()
         rows = read_part(spec.folder, part, ["dataset", "query", "positives"])
-        decided = decisions.column("row").to_numpy()
         yield from sign_rows(rows, part, decided, spec.scopes, spec.params.minhash, spec.num_partitions)
 
 

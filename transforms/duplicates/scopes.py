@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.catalog import Compare, TaskType
-from schemas.rows import ID, fields_hash
+from schemas.rows import ID, TEXTS, fields_hash
 
 Words = npt.NDArray[np.uint64]
-LABEL_WORDS = pa.list_(pa.uint64())
 
 #: What a row's survival depends on.
 RANKS = [
@@ -118,11 +117,17 @@ def label_words(rows: pa.Table) -> Words:
     return words
 
 
-def each_label(rows: pa.Table) -> pa.ListArray:
-    """A hash of each of the labels of the rows that have more than one, as ``label_words`` gives it for one alone."""
+def label_word(label: str) -> int:
+    """A hash of a label, as ``label_words`` gives it for one alone."""
+    return _word(label)
+
+
+def labels_where_several(rows: pa.Table) -> pa.ListArray:
+    """The labels of each row that has more than one; null elsewhere."""
     several = several_labels(rows)
-    words = [[_word(label) for label in several[row]] if row in several else None for row in range(rows.num_rows)]
-    return pa.array(words, LABEL_WORDS) if several else pa.nulls(rows.num_rows, LABEL_WORDS)
+    if not several:
+        return pa.nulls(rows.num_rows, TEXTS)
+    return pa.array([several.get(row) for row in range(rows.num_rows)], TEXTS)
 
 
 def several_labels(rows: pa.Table) -> dict[int, list[str]]:

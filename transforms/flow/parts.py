@@ -6,9 +6,11 @@ and nothing changes. The address of a row is (part, row in part).
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from schemas.rows import TEXTS
 from transforms.flow.content import part_number
 from transforms.flow.files import parquet_bytes, publish, read_parquet
 
@@ -27,6 +29,22 @@ DECISIONS = pa.schema(
         pa.field("kept_id", pa.binary(16)),
     ]
 )
+
+#: Rows of the part that is the key that stay with these labels: those of all rows of their text, in order.
+UNITED = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("labels", TEXTS, nullable=False),
+    ]
+)
+
+
+class Grouped(NamedTuple):
+    """What was grouped under a part: its number of rows (0 if it was never announced), DECISIONS and UNITED."""
+
+    rows: int
+    decisions: pa.Table
+    united: pa.Table
 
 
 def part_path(folder: str, part: int) -> str:
@@ -82,12 +100,14 @@ class PartWriter:
             yield write_part(self.folder, table), table.num_rows
 
 
-def split_addresses(batches: Iterable[pa.RecordBatch]) -> tuple[int, pa.Table]:
-    """Separate what was grouped under a part: its number of rows (0 if it was never announced) and its decisions."""
-    decisions, rows = [], 0
+def split_addresses(batches: Iterable[pa.RecordBatch]) -> Grouped:
+    """Separate what was grouped under a part, by its schemas."""
+    rows, decisions, united = 0, [], []
     for batch in batches:
         if batch.schema.names == ADDRESSES.names:
             rows = batch.column("rows")[0].as_py()
+        elif batch.schema.names == UNITED.names:
+            united.append(batch)
         else:
             decisions.append(batch)
-    return rows, pa.Table.from_batches(decisions, schema=DECISIONS)
+    return Grouped(rows, pa.Table.from_batches(decisions, DECISIONS), pa.Table.from_batches(united, UNITED))

@@ -69,6 +69,17 @@ def apply_decisions(rows: pa.Table, decisions: pa.Table, stage: str) -> tuple[pa
     return rows.filter(pa.array(keep)), rejected
 
 
+def with_labels(rows: pa.Table, united: pa.Table) -> pa.Table:
+    """Rows with UNITED labels. A row's own first label stays the first, and its id that of the row as it was read."""
+    if not united.num_rows:
+        return rows
+    place = rows.schema.get_field_index("other_labels")
+    others, labels = rows.column(place).to_pylist(), rows.column("label")
+    for row in united.to_pylist():
+        others[row["row"]] = [label for label in row["labels"] if label != labels[row["row"]].as_py()]
+    return rows.set_column(place, rows.schema.field(place), pa.array(others, rows.schema.field(place).type))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApplySpec:
     """Places and numbers of the steps that apply decisions. ``caps``: rows that a dataset may have at most."""
@@ -105,8 +116,8 @@ class ApplyDecisions(OverlappingDoFn):
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         part, batches = element
-        _, decisions = split_addresses(batches)
-        rows = read_part(f"{self._spec.folder}/parts", part)
+        _, decisions, united = split_addresses(batches)
+        rows = with_labels(read_part(f"{self._spec.folder}/parts", part), united)
         kept, rejected = apply_decisions(rows, decisions, "prepare")
         if self._final_check is not None:
             leaks = self._final_check(kept)
@@ -188,7 +199,7 @@ class KeepRows(OverlappingDoFn):
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         part, batches = element
-        _, decisions = split_addresses(batches)
+        decisions = split_addresses(batches).decisions
         kept, rejected = apply_decisions(read_part(f"{self._spec.folder}/survivors", part), decisions, "prepare")
         yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
         yield from keep(self._spec, kept)

@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.transforms.rows import canonical_rows, run_decisions, write_parts
 from transforms.duplicates.exact import RemoveExactDuplicates, decide_exact, key_rows
 from transforms.duplicates.scopes import DedupScope
+from transforms.keeping.decisions import with_labels
 from transforms.text.matching import matching_form
 
 SCOPES = {
@@ -36,7 +38,7 @@ ROW = st.fixed_dictionaries(
 
 def decide(rows: list[dict[str, Any]], scopes: dict[str, DedupScope] = SCOPES) -> dict[int, tuple[str, bytes | None]]:
     """``row -> (reason, kept id)``."""
-    found = decide_exact(key_rows(canonical_rows(rows), 5, scopes), scopes).to_pylist()
+    found = decide_exact(key_rows(canonical_rows(rows), 5, scopes), scopes).decisions.to_pylist()
     assert {row["part"] for row in found} <= {5}
     assert len({row["row"] for row in found}) == len(found)
     return {row["row"]: (row["reason"], row["kept_id"]) for row in found}
@@ -138,7 +140,7 @@ def test_what_was_compared_is_told_and_texts_that_were_not_contradict_nothing(
 ) -> None:
     row: dict[str, Any] = {"dataset": dataset, "query": "one", "positives": ["yes"], "score": 1.0}
     rows = [row, row | texts | {"score": 1.0 if dataset == "a" else 0.9}]
-    (found,) = decide_exact(key_rows(canonical_rows(rows), 5, SCOPES), SCOPES).to_pylist()
+    (found,) = decide_exact(key_rows(canonical_rows(rows), 5, SCOPES), SCOPES).decisions.to_pylist()
     assert (found["reason"], found["detail"]) == ("EXACT_DUPLICATE", detail)
 
 
@@ -154,7 +156,7 @@ def test_the_dataset_of_lowest_number_survives_then_the_row_that_says_most() -> 
 
 
 def test_no_rows() -> None:
-    assert decide_exact(key_rows(canonical_rows([]), 1, {}), {}).num_rows == 0
+    assert decide_exact(key_rows(canonical_rows([]), 1, {}), {}).decisions.num_rows == 0
 
 
 @pytest.mark.parametrize(("rows_per_part", "num_partitions"), [(7, 1), (50, 4), (3, 32)])
@@ -195,9 +197,15 @@ def _without_ties(decided: dict[int, tuple[str, bytes | None]], table: pa.Table)
 def test_labels_are_sets(sets: list[list[str]], kept: int, reasons: set[str]) -> None:
     rows = canonical_rows([{"query": "one text", "label": s[0], "other_labels": s[1:]} for s in sets])
     for order in (rows, rows.take(pa.array(range(rows.num_rows))[::-1])):
-        decided = decide_exact(key_rows(order, 0, {}), {})
+        decided, united = decide_exact(key_rows(order, 0, {}), {})
         assert order.num_rows - decided.num_rows == kept
         assert set(decided.column("reason").to_pylist()) == reasons
         if kept:
             (left,) = set(range(order.num_rows)) - set(decided.column("row").to_pylist())
             assert len(order.column("other_labels")[left]) == max(map(len, sets)) - 1, "the one with the most labels"
+            stays = with_labels(order, united.drop_columns("part")).slice(left, 1).to_pylist()[0]
+            assert [stays["label"], *stays["other_labels"]] == [
+                stays["label"],
+                *sorted({*chain(*sets)} - {stays["label"]}),
+            ]
+            assert (united.num_rows == 1) == (len({*chain(*sets)}) > max(map(len, sets)))

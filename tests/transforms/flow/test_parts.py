@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from schemas.errors import OutputError
 from transforms.flow.files import TEMPORARY_PREFIX, output_error, parquet_bytes, publish, read_json, write_json
-from transforms.flow.parts import DECISIONS, PartWriter, address, part_path, read_part, split_addresses, write_part
+from transforms.flow.parts import (
+    DECISIONS,
+    UNITED,
+    PartWriter,
+    address,
+    part_path,
+    read_part,
+    split_addresses,
+    write_part,
+)
 
 
 def _rows(values: list[int]) -> pa.RecordBatch:
@@ -44,11 +53,13 @@ def test_a_writer_keeps_every_row_in_order(
     assert all(0 < rows <= limit for _, rows in parts)
 
 
-def test_addresses_and_decisions_of_a_part_are_told_apart() -> None:
+def test_addresses_decisions_and_labels_of_a_part_are_told_apart() -> None:
     decision = pa.RecordBatch.from_pylist([{"row": 1, "reason": "CAPPED", "detail": "", "kept_id": None}], DECISIONS)
-    rows, decisions = split_addresses([decision, address(5, 9)[1]])
-    assert rows == 9
-    assert decisions.to_pylist() == decision.to_pylist()
+    united = pa.RecordBatch.from_pylist([{"row": 0, "labels": ["a", "b"]}], UNITED)
+    found = split_addresses([decision, address(5, 9)[1], united])
+    assert found.rows == 9
+    assert found.decisions.to_pylist() == decision.to_pylist()
+    assert found.united.to_pylist() == united.to_pylist()
 
 
 def test_equal_tables_give_equal_bytes_however_they_are_chunked() -> None:

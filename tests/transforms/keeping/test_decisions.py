@@ -1,5 +1,7 @@
 """Decisions, caps and the order of reasons."""
 
+import json
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,9 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.rows import CANONICAL, row_ids
+from tests.transforms.rows import canonical_rows, write_parts
+from tests.transforms.steps import outputs, shuffle
+from transforms.duplicates.exact import DecideExact, KeyRows
 from transforms.flow.batches import by_partition, first_words, partitions_of
+from transforms.flow.files import read_parquet
 from transforms.flow.parts import DECISIONS
-from transforms.keeping.decisions import CAP_KEYS, CapRows, apply_decisions, cap_counts, first_decisions
+from transforms.flow.tagged import FILES_TAG
+from transforms.keeping.decisions import (
+    CAP_KEYS,
+    ApplyDecisions,
+    ApplySpec,
+    CapRows,
+    apply_decisions,
+    cap_counts,
+    first_decisions,
+)
 
 REASONS = ["EXACT_DUPLICATE", "NEAR_DUPLICATE", "CONFLICTING_LABEL", "CAPPED"]
 
@@ -78,3 +93,25 @@ def test_rejections_keep_texts_provenance_and_the_kept_row(tmp_path: Path) -> No
         "f#0",
         "6b" * 16,
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_whose_sets_of_labels_overlap_become_one_row_with_all_of_them(tmp_path: Path, seed: int) -> None:
+    """The way of a row from its part through the exact keys and back, in whatever order rows and batches come."""
+    said = [("set off", ["a", "b"]), ("Set off!", ["b", "c"]), ("set off", ["c", "d", "e"]), ("stay", ["a"])]
+    random.Random(seed).shuffle(said)
+    rows = canonical_rows([{"query": text, "label": s[0], "other_labels": s[1:]} for text, s in said])
+    places = write_parts(tmp_path / "parts", rows, 2)
+    keyed = [pair for place in places for pair in KeyRows(f"{tmp_path}/parts", {}, 3).work(place)]
+    decided = [pair for group in shuffle(keyed, seed) for pair in DecideExact({}).process(group)]
+    spec = ApplySpec(folder=str(tmp_path), progress=None, caps={}, num_partitions=1)
+    together = shuffle([*places, *decided], seed)
+    records = [item for group in together for item in outputs(ApplyDecisions(spec, None).work(group))[FILES_TAG]]
+    kept = [read_parquet(f"{tmp_path}/{r['path']}") for r in map(json.loads, records) if r["kind"] == "kept"]
+    found = {row["query"].lower().strip("!"): row for row in pa.concat_tables(kept).to_pylist()}
+    assert {text: sorted([row["label"], *row["other_labels"]]) for text, row in found.items()} == {
+        "set off": ["a", "b", "c", "d", "e"],
+        "stay": ["a"],
+    }
+    assert found["set off"]["label"] == "c", "the row with the most labels stays, and its own first one first"
+    assert {row["id"] for row in found.values()} <= set(rows.column("id").to_pylist())
