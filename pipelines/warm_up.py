@@ -8,6 +8,8 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +32,10 @@ _TEXTS = ["How are loops compiled before anyone waits for them?", "提前编译�
 
 
 def warm_up() -> None:
-    """Call what calls the compiled loops."""
-    warm_prepare()
-    warm_mining()
+    """Call what calls the compiled loops, those of prepare and those of mining in a process each."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        for done in [processes.submit(warm_prepare), processes.submit(warm_mining)]:
+            done.result()
 
 
 def warm_prepare() -> None:

@@ -12,7 +12,7 @@ WARM_THEN_RUN = """
 import gc, json, sys
 from numba.core.dispatcher import Dispatcher
 from benchmarks import _stage
-from pipelines.warm_up import warm_up
+from pipelines.warm_up import warm_prepare
 
 every = [one for one in gc.get_objects() if isinstance(one, Dispatcher)]  # a stage takes them out of sight
 loops = [loop for loop in every if loop.__module__.startswith("transforms.")]
@@ -20,7 +20,7 @@ loops = [loop for loop in every if loop.__module__.startswith("transforms.")]
 def versions():
     return {f"{loop.__module__}.{loop.__name__}": sorted(map(str, loop.signatures)) for loop in loops}
 
-warm_up()
+warm_prepare()
 before = versions()
 _stage.main(["prepare", *sys.argv[1:]])
 print(json.dumps([before, versions()]))
