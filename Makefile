@@ -27,7 +27,7 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify regenerate test test-fast test-flink check format pins \
+.PHONY: help setup catalog config curate train evaluate verify card regenerate test test-fast test-flink check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-encoder bench-training \
 	flink-up flink-down prism clean distclean
 
@@ -68,6 +68,9 @@ evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections of this ma
 
 verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its manifest
 	$(KALM) verify "$${KALM_OUT:-out}"
+
+card: $(READY)  ## Print the data card of OUT, which a run writes to OUT/README.md
+	$(KALM) card "$${KALM_OUT:-out}"
 
 regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them with the golden file
 	$(KALM) regenerate

@@ -25,7 +25,7 @@ from pipelines.verify import damage_elsewhere, shard_faults
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import SourceError
-from schemas.manifest import DatasetRecord, Manifest, StageCounts, TeacherRecord
+from schemas.manifest import AboutRecord, DatasetRecord, DocumentRecord, Manifest, StageCounts, TeacherRecord
 from transforms.flow import progress
 from transforms.keeping.remarks import remark_lines
 from transforms.sources.opening import Plan
@@ -75,6 +75,7 @@ def curate(command: Command) -> Manifest:
                 manifests,
                 damaged=faults,
                 say=display.say,
+                documents=_write_documents,
             )
     display.summary(manifest, sorted(run.entries), command.config.out)
     display.next_command(command)
@@ -183,6 +184,12 @@ def _make(
     run_pipeline(partial(job.build, reused=reused), command, on_step)
 
 
+def _write_documents(out: str, manifest: Manifest) -> list[DocumentRecord]:
+    from pipelines.reports.documents import write_documents  # which a run needs at its end alone
+
+    return write_documents(out, manifest)
+
+
 def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> list[DatasetRecord]:
     checked, scopes = [plan.name for plan in run.evaluation.plans], scopes_of(run)
     return [
@@ -202,9 +209,15 @@ def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> lis
             training_datasets=sorted(run.training_datasets.get(name, ())),
             config=_effective(run.datasets[name], entry),
             alarms=alarms.get(name, []),
+            about=_about(entry),
         )
         for name, entry in run.entries.items()
     ]
+
+
+def _about(entry: CatalogEntry) -> AboutRecord:
+    facts = {key: getattr(entry, key) for key in ("title", "licence", "licence_class")}
+    return AboutRecord(hub=entry.source.hub, languages=list(entry.languages), **facts)
 
 
 def _effective(config: DatasetConfig, entry: CatalogEntry) -> dict[str, Any]:

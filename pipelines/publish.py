@@ -24,6 +24,7 @@ from schemas.manifest import (
     EVALUATION_PREFIX,
     AbsentRecord,
     DatasetRecord,
+    DocumentRecord,
     EvaluationSetRecord,
     Manifest,
     ShardRecord,
@@ -93,32 +94,32 @@ def publish_run(
     stage_manifests: Mapping[str, Any],
     damaged: Mapping[str, str] | None = None,
     say: Callable[[str], object] = str,
+    documents: Callable[[str, Manifest], list[DocumentRecord]] = lambda out, manifest: [],
 ) -> Manifest:
     """Put a run's files in place and merge its manifest into OUT's. Idempotent; gives the manifest that OUT then
     has.
 
     ``damaged``: shards below OUT that are known not to be as the manifest says, with what is wrong. What is put back is
-    told to ``say``.
+    told to ``say``. ``documents`` writes what is made from the manifest of all OUT and gives what that is to name.
     """
     before = read_manifest(out)
     files = _files(manifest, folders, stage_manifests)
     if before is not None and _same_files(before, manifest):
         faults = _faults(out, files, damaged or {})
         if not faults:
-            merged = _merge(before, manifest)
-            return merged if merged == before else _write(out, merged)
+            return _write_last(out, _merge(before, manifest), documents)
         say(f"damaged in OUT: {shown_some(faults)}; put back")
     names = {record.name for record in manifest.datasets}
     replaced = [record for record in before.datasets if record.name in names] if before is not None else []
     if before is not None and replaced:
         rest = [record for record in before.datasets if record.name not in names]
-        _write(out, before.model_copy(update={"datasets": rest}))
+        _write(out, before.model_copy(update={"datasets": rest, "documents": []}))
     for record in [*replaced, *manifest.datasets]:
         _remove(f"{out}/{REJECTIONS}/{record.name}")
         _remove(f"{out}/{record.stage}/{record.task_type}/{record.name}")
     for path, source in files.items():
         place(source, f"{out}/{path}")
-    return _write(out, _merge(before, manifest))
+    return _write_last(out, _merge(before, manifest), documents)
 
 
 def _files(manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapping[str, Any]) -> dict[str, str]:
@@ -130,6 +131,10 @@ def _files(manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapp
             path = f"{REJECTIONS}/{item['path']}"
             files[path] = f"{folders[stage]}/{path}"
     return files
+
+
+def _write_last(out: str, manifest: Manifest, documents: Callable[[str, Manifest], list[DocumentRecord]]) -> Manifest:
+    return _write(out, manifest.model_copy(update={"documents": documents(out, manifest)}))
 
 
 def _write(out: str, manifest: Manifest) -> Manifest:

@@ -38,9 +38,9 @@ class Finding(NamedTuple):
 def verify(out: str) -> list[Finding]:
     """Everything below OUT that is not as its manifest says, in the order of datasets; empty for a sound OUT.
 
-    Compares the sha256 of each shard, and its number of rows with the counts; each rejection with the content that its
-    name states, and the rejected rows of each stage and reason with the counts. Raises ConfigError where there is no
-    manifest, and OutputError for one that cannot be read.
+    Compares the sha256 of each shard and document, and the number of rows with the counts; each rejection with the
+    content that its name states, and the rejected rows of each stage and reason with the counts. Raises ConfigError
+    where there is no manifest, and OutputError for one that cannot be read.
     """
     place = absolute(out)
     manifest = read_manifest(place)
@@ -48,6 +48,7 @@ def verify(out: str) -> list[Finding]:
         raise ConfigError(f"{place} holds no {MANIFEST}: give the folder that a run was given as OUT")
     faults = shard_faults(place, manifest)
     found = [Finding("", MANIFEST, f"does not balance: {line}") for line in manifest.unbalanced()]
+    found += [Finding("", path, what) for path, what in _document_faults(place, manifest).items()]
     for record in manifest.datasets:
         found += [Finding(record.name, path, what) for path, what in faults.items() if path in _paths(record)]
         found += _shard_counts(record)
@@ -60,6 +61,11 @@ def shard_faults(out: str, manifest: Manifest | None = None) -> dict[str, str]:
     manifest = manifest or read_manifest(out)
     shards = [shard for record in manifest.datasets for shard in record.shards] if manifest else []
     files = [KnownFile(path=f"{out}/{s.path}", shown=s.path, sha256=s.sha256) for s in shards]
+    return {fault.file.shown: fault.what for fault in find_faults(files)}
+
+
+def _document_faults(out: str, manifest: Manifest) -> dict[str, str]:
+    files = [KnownFile(path=f"{out}/{d.path}", shown=d.path, sha256=d.sha256) for d in manifest.documents]
     return {fault.file.shown: fault.what for fault in find_faults(files)}
 
 

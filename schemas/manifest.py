@@ -157,13 +157,30 @@ class AlarmRecord(_Record):
     example: str | None = None
 
 
+class AboutRecord(_Record):
+    """What the catalog says of a dataset to those who use it; ``hub``: its id there, where it has one."""
+
+    title: str
+    hub: str | None = None
+    languages: list[str] = Field(default_factory=list)
+    licence: str | None = None
+    licence_class: str = "unknown"
+
+
+class DocumentRecord(_Record):
+    """A file beside the manifest that was made from it and from what it names; ``path`` is relative to its folder."""
+
+    path: str
+    sha256: str
+
+
 class DatasetRecord(_Record):
     """One dataset of a run: where it came from, what happened to its rows, and the shards that hold the rest.
 
     ``compare``, ``priority``: what made two of its rows duplicates, and whose rows survived (the lowest number's).
     ``checked``: the evaluation sets that its rows were compared with; ``overlaps``: those of which anything was found.
     ``training_datasets``: mteb's names of what it is. ``alarms``: alarming losses of its rows, which were allowed.
-    ``config``: what held for it, as a configuration says it.
+    ``config``: what held for it, as a configuration says it. ``about``: what its catalog entry says to users.
     """
 
     name: str
@@ -183,6 +200,7 @@ class DatasetRecord(_Record):
     training_datasets: list[str] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
     alarms: list[AlarmRecord] = Field(default_factory=list)
+    about: AboutRecord | None = None
 
 
 #: How an absent evaluation set is named beside absent datasets.
@@ -197,7 +215,10 @@ class AbsentRecord(_Record):
 
 
 class Manifest(_Record):
-    """``<OUT>/manifest.json``, written last. ``training_datasets`` is what a model card declares, in mteb's names."""
+    """``<OUT>/manifest.json``, written last. ``training_datasets`` is what a model card declares, in mteb's names.
+
+    ``documents``: the data card and what else was written beside it.
+    """
 
     version: int = VERSION
     config: dict[str, Any]
@@ -209,6 +230,7 @@ class Manifest(_Record):
     absent: list[AbsentRecord] = Field(default_factory=list)
     evaluation_sets: list[EvaluationSetRecord] = Field(default_factory=list)
     training_datasets: list[str] = Field(default_factory=list)
+    documents: list[DocumentRecord] = Field(default_factory=list)
 
     def dataset(self, name: str) -> DatasetRecord:
         """The record of one dataset; KeyError names those there are."""
