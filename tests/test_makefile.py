@@ -52,6 +52,12 @@ def test_make_alone_explains_every_target() -> None:
         (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),
         (["evaluate", "SETS=a b"], ["evaluate", "out/model", "a", "b"]),
         (["evaluate", "SETS=a", "MODEL=m n"], ["evaluate", "m n", "a"]),
+        (["card", "OUT=o"], ["card", "o"]),
+        (["export"], ["export", "out", "--format=tuples"]),
+        (
+            ["export", "OUT=o", "FORMAT=kalm", "TO=my dir", "CATEGORY=sts"],
+            ["export", "o", "--format=kalm", "--to=my dir", "--category=sts"],
+        ),
         (["train", "STAGE=distill"], ["train", "--manifest=out/manifest.json", "--stage=distill"]),
     ],
 )
