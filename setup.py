@@ -79,6 +79,7 @@ setup(
         "catalog": ["sample/**"],
         "catalog.sample_writer": ["material/**"],
         "pipelines.engines": ["resources/**"],
+        "pipelines.reports": ["page/*"],
     },
     install_requires=RUNTIME,
     extras_require=EXTRAS,

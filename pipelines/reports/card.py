@@ -11,14 +11,12 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from fsspec.core import url_to_fs
-
 from pipelines.reports.card_header import MARK, config_name, header, num_rows, with_rows
 from pipelines.reports.markdown import plain, table
-from pipelines.reports.opening import open_manifest
+from pipelines.reports.opening import bytes_of, open_manifest
 from schemas.manifest import DatasetRecord, DocumentRecord, Manifest
 from schemas.reasons import words_of
-from transforms.flow.files import output_error, publish, sha256
+from transforms.flow.files import publish, sha256
 
 CARD = "README.md"
 _HUB = "https://huggingface.co/datasets/"
@@ -154,20 +152,12 @@ def write_card(out: str, manifest: Manifest) -> list[DocumentRecord]:
     A ``README.md`` that is not ours (it lacks the mark) stays as it is, and the manifest does not name it.
     """
     data, path = card(manifest).encode(), f"{out}/{CARD}"
-    there = _bytes_of(path)
-    if there is not None and there != data and MARK.encode() not in there:
+    there = bytes_of(path)
+    if there and there != data and MARK.encode() not in there:
         return []
     if there != data:
         publish(path, data)
     return [DocumentRecord(path=CARD, sha256=sha256(data))]
-
-
-def _bytes_of(path: str) -> bytes | None:
-    filesystem, inner = url_to_fs(path)
-    try:
-        return bytes(filesystem.cat_file(inner)) if filesystem.exists(inner) else None
-    except OSError as error:
-        raise output_error(path, error) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

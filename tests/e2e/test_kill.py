@@ -83,7 +83,7 @@ def assert_whole(out: Path) -> None:
         if path.suffix == ".parquet":
             pq.ParquetFile(path).read()
         else:
-            assert path.name in ("manifest.json", "README.md")
+            assert path.name in ("manifest.json", "README.md", "report.html")
             digests = shard_digests(out)
             for record in manifest_of(out).datasets:
                 assert all(digests[shard.path] == shard.sha256 for shard in record.shards)

@@ -93,7 +93,7 @@ def test_every_shard_is_there_as_the_manifest_says_and_no_other(sample_out: Path
 
 def test_nothing_else_lies_in_out(sample_out: Path) -> None:
     tops = Counter(path.relative_to(sample_out).parts[0] for path in published(sample_out))
-    assert tops.keys() == {"manifest.json", "README.md", "finetune", "pretrain", "rejections"}
+    assert tops.keys() == {"manifest.json", "README.md", "report.html", "finetune", "pretrain", "rejections"}
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -1,0 +1,117 @@
+"""What a report says, as one JSON value: numbers of the manifest, distributions, and samples of rows."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fsspec.core import url_to_fs
+
+from pipelines.publish import REJECTIONS, STAGES
+from pipelines.reports.card_header import num_rows
+from pipelines.reports.report_samples import Kept, Rejected, find_kept
+from pipelines.summary import losses, share_lost
+from schemas.manifest import DatasetRecord, Manifest, MiningCounts
+from schemas.reasons import DESCRIPTIONS, words_of
+from transforms.flow.content import is_named_by_content
+from transforms.keeping.alarm_words import advice, alarm_line
+
+#: At 32767^2 to a cosine of 1 stand the sums of scores in the manifest.
+_SCORE_UNIT = 32767**2
+Facts = dict[str, Any]
+
+
+def facts(out: str, manifest: Manifest, samples: int) -> Facts:
+    """Everything that the page shows; ``samples``: rows of each dataset, and of each reject reason of a dataset."""
+    datasets = [_dataset(out, record, samples) for record in manifest.datasets]
+    lost = [row for facts_ in datasets for row in facts_["rejected_rows"] if row["kept_id"]]
+    kept = find_kept(out, manifest.datasets, (row["kept_id"] for row in lost))
+    for row in lost:
+        row["kept"] = kept.get(row["kept_id"])
+    return {
+        "code": manifest.code,
+        "teacher": manifest.teacher.name.rsplit("/", 1)[-1] if manifest.teacher else None,
+        "funnel": _funnel(manifest.datasets),
+        "alarms": [
+            {"what": alarm_line(r.name, a), "advice": advice(a), "example": a.example}
+            for r in manifest.datasets
+            for a in r.alarms
+        ],
+        "absent": [[absent.name, absent.detail] for absent in manifest.absent],
+        "reasons": {reason.value: [words_of(reason), text] for reason, text in DESCRIPTIONS.items()},
+        "overlaps": [
+            overlap.model_dump() | {"dataset": record.name, "rejected": overlap.rejected}
+            for record in manifest.datasets
+            for overlap in record.overlaps
+        ],
+        "checked": len(manifest.evaluation_sets),
+        "datasets": datasets,
+    }
+
+
+def _funnel(records: Sequence[DatasetRecord]) -> list[list[Any]]:
+    """``[what, rows]``: read, merged, each reject reason from the largest, kept."""
+    read = sum(record.stages["prepare"].read for record in records if "prepare" in record.stages)
+    merged = sum(counts.merged for record in records for counts in record.stages.values())
+    total = sum((losses(record) for record in records), start=Counter[str]())
+    ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+    return [["read", read], ["merged", merged], *map(list, ranked), ["kept", sum(map(num_rows, records))]]
+
+
+def _dataset(out: str, record: DatasetRecord, samples: int) -> Facts:
+    kept, rejected = Kept(out, record, samples), Rejected(rejection_files(out, record.name), samples)
+    prepared = record.stages.get("prepare")
+    return {
+        "name": record.name,
+        "stage": record.stage,
+        "task_type": record.task_type,
+        "languages": " ".join(record.about.languages) if record.about else "",
+        "licence": (record.about.licence or "not stated") if record.about else "not stated",
+        "limited": record.limited,
+        "read": prepared.read if prepared else 0,
+        "merged": sum(counts.merged for counts in record.stages.values()),
+        "kept": num_rows(record),
+        "lost": round(share_lost(record), 4) if prepared else 0.0,
+        "rejected": {s: record.stages[s].rejected for s in STAGES if s in record.stages and record.stages[s].rejected},
+        "mining": _mining(record.stages["mine"].mining if "mine" in record.stages else None),
+        "unreadable": kept.unreadable + rejected.unreadable,
+        "kept_rows": kept.samples,
+        "rejected_rows": rejected.samples,
+    } | _distributions(kept, rejected)
+
+
+def _distributions(kept: Kept, rejected: Rejected) -> Facts:
+    return {
+        "by_language": sorted(kept.languages.items(), key=lambda item: (-item[1], item[0])),
+        "labels": kept.most_labels(),
+        "negatives": sorted(kept.negatives.items()),
+        "query_lengths": [(kept.queries + rejected.queries).tolist(), kept.queries.tolist()],
+        "positive_lengths": kept.positives.tolist(),
+        "scores": [kept.positive_scores.tolist(), kept.negative_scores.tolist()],
+        "ranks": kept.ranks.tolist(),
+    }
+
+
+def _mining(counts: MiningCounts | None) -> Mapping[str, Any] | None:
+    if counts is None:
+        return None
+    return {
+        "rows": counts.rows,
+        "given": counts.given,
+        "mined": counts.mined,
+        "short": counts.short,
+        "none": counts.none,
+        "dropped": counts.dropped,
+        "doubtful": counts.doubtful,
+        "hardness": round(counts.hardness, 3) if counts.hardness is not None else None,
+        "positive": round(counts.positive_score / counts.rows / _SCORE_UNIT, 3) if counts.rows else None,
+        "negative": round(counts.negative_score / counts.mined / _SCORE_UNIT, 3) if counts.mined else None,
+    }
+
+
+def rejection_files(out: str, dataset: str) -> list[str]:
+    """Our files of rejected rows of a dataset; what lies in folders below is no row."""
+    filesystem, inner = url_to_fs(f"{out}/{REJECTIONS}/{dataset}")
+    if not filesystem.isdir(inner):
+        return []
+    names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(inner, detail=False))
+    return [f"{out}/{REJECTIONS}/{dataset}/{name}" for name in names if is_named_by_content(name)]
