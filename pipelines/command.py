@@ -28,6 +28,7 @@ VERBS: Mapping[str, Verb] = {
     "verify": Verb("pipelines.verify:main", "compare shards, rejections and counts of OUT with its manifest"),
     "card": Verb("pipelines.reports.card:main", "print the data card of OUT"),
     "report": Verb("pipelines.reports.report:main", "write OUT's report anew: what was kept, what was not, and why"),
+    "diff": Verb("pipelines.reports.diff:main", "say what differs between two runs, and why"),
     "export": Verb("pipelines.reports.export:main", "write OUT's examples in the form of another trainer"),
     "regenerate": Verb("pipelines.regenerate:main", "rebuild the bundled sample's shards and compare them"),
     "flink": Verb("pipelines.engines.flink:main", "start, stop or look at a local Flink cluster"),

@@ -54,6 +54,7 @@ def test_make_alone_explains_every_target() -> None:
         (["evaluate", "SETS=a", "MODEL=m n"], ["evaluate", "m n", "a"]),
         (["card", "OUT=o"], ["card", "o"]),
         (["report"], ["report", "out"]),
+        (["diff", "OUT=o", "OTHER=p q"], ["diff", "o", "p q"]),
         (["export"], ["export", "out", "--format=tuples"]),
         (
             ["export", "OUT=o", "FORMAT=kalm", "TO=my dir", "CATEGORY=sts"],

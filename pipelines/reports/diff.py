@@ -1,0 +1,95 @@
+"""What differs between two runs, and why.
+
+    kalm diff OUT OTHER
+
+Says which datasets, counts and shards differ from the first to the second, with some rows, and what caused it:
+revision, configuration, code, libraries, teacher, or, where none of these differs, the data or the teacher's vectors.
+The two are folders of runs, or manifests that were kept of runs; of these no rows are compared.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.publish import read_manifest
+from pipelines.reporting import report_errors
+from pipelines.reports.difference import Difference, difference, lines
+from pipelines.reports.opening import open_manifest
+from pipelines.reports.row_changes import RowChanges, row_changes
+from pipelines.workplace import absolute
+from schemas.errors import ConfigError, DamageError
+from schemas.manifest import Manifest
+from transforms.flow.files import read_json
+from transforms.flow.manifests import MANIFEST
+
+
+def compare(left: str, right: str) -> Difference:
+    """The difference of two OUTs, or of manifests (``*.json``). Raises ConfigError where there is none to read."""
+    manifests = _open(left), _open(right)
+    rows: dict[str, RowChanges] = {}
+    if not any(_is_file(place) for place in (left, right)):
+        rows = _rows((absolute(left), absolute(right)), manifests)
+    return difference(*manifests, rows)
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".json")
+
+
+def _open(place: str) -> Manifest:
+    if not _is_file(place):
+        return open_manifest(place)
+    path = absolute(place)
+    folder, _, name = path.rpartition("/")
+    if name == MANIFEST:
+        found = read_manifest(folder)
+    else:
+        value = read_json(path)
+        found = None if value is None else _validated(path, value)
+    if found is None:
+        raise ConfigError(f"there is no manifest {path}: give a run's OUT, or a manifest that was kept of one")
+    return found
+
+
+def _validated(path: str, value: object) -> Manifest:
+    try:
+        return Manifest.model_validate(value)
+    except ValueError as error:
+        raise ConfigError(f"{path} is not a manifest that this version can read: {error}") from error
+
+
+def _rows(outs: tuple[str, str], manifests: tuple[Manifest, Manifest]) -> dict[str, RowChanges]:
+    """For each dataset of both whose shards differ, its rows, where they can be read."""
+    found = {}
+    before, after = ({record.name: record for record in manifest.datasets} for manifest in manifests)
+    for name in before.keys() & after.keys():
+        pair = before[name], after[name]
+        if pair[0].shards != pair[1].shards:
+            try:
+                found[name] = row_changes(outs, pair)
+            except DamageError:
+                continue  # counts and digests are compared all the same; `kalm verify` names what is damaged
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="kalm diff",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("left", help="the first run's OUT, or its manifest")
+    parser.add_argument("right", help="the second's")
+    parser.add_argument("--write", metavar="FILE", help="write to a file instead of standard output")
+    given = parser.parse_args(argv)
+    return report_errors(lambda: _run(given.left, given.right, given.write))
+
+
+def _run(left: str, right: str, write: str | None) -> None:
+    text = "\n".join(lines(compare(left, right))) + "\n"
+    if write:
+        Path(write).write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
