@@ -9,18 +9,23 @@ The two are folders of runs, or manifests that were kept of runs; of these no ro
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipelines.publish import read_manifest
 from pipelines.reporting import report_errors
 from pipelines.reports.difference import Difference, difference, lines
 from pipelines.reports.opening import open_manifest
 from pipelines.reports.row_changes import RowChanges, row_changes
-from pipelines.workplace import absolute
-from schemas.errors import ConfigError, DamageError
+from pipelines.workplace import absolute, shown_some
+from schemas.errors import ConfigError, CurationError, DamageError
 from schemas.manifest import Manifest
-from transforms.flow.files import read_json
+from transforms.flow.files import publish, read_json
 from transforms.flow.manifests import MANIFEST
+
+
+class DifferenceError(CurationError):
+    """A run that should have given the same shards gave others."""
+
+    exit_code = 8
 
 
 def compare(left: str, right: str) -> Difference:
@@ -83,13 +88,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("left", help="the first run's OUT, or its manifest")
     parser.add_argument("right", help="the second's")
     parser.add_argument("--write", metavar="FILE", help="write to a file instead of standard output")
+    parser.add_argument("--exit_code", action="store_true", help="end with code 8 where a dataset differs")
     given = parser.parse_args(argv)
-    return report_errors(lambda: _run(given.left, given.right, given.write))
+    return report_errors(lambda: _run(given))
 
 
-def _run(left: str, right: str, write: str | None) -> None:
-    text = "\n".join(lines(compare(left, right))) + "\n"
-    if write:
-        Path(write).write_text(text, encoding="utf-8")
+def _run(given: argparse.Namespace) -> None:
+    found = compare(given.left, given.right)
+    text = "\n".join(lines(found)) + "\n"
+    if given.write:
+        publish(absolute(given.write), text.encode())
     else:
         print(text, end="")
+    names = [*found.left, *found.right, *(change.dataset for change in found.changed)]
+    if given.exit_code and names:
+        raise DifferenceError(f"{len(names)} datasets differ from {given.left} to {given.right}: {shown_some(names)}")

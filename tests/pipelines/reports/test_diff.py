@@ -149,6 +149,9 @@ def test_manifests_alone_are_compared_too(tmp_path: Path, capsys: pytest.Capture
     assert "rows: " not in shown.replace("shards: rows", "")
     assert main(["diff", str(left), str(right), f"--write={tmp_path / 'd.txt'}"]) == 0
     assert "rows: 1 gone, 0 new" in (tmp_path / "d.txt").read_text()
+    assert main(["diff", str(left), str(right), "--exit_code"]) == 8
+    assert "1 datasets differ" in capsys.readouterr().err
+    assert main(["diff", str(left), str(kept), "--exit_code"]) == 0
 
 
 def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
