@@ -81,8 +81,8 @@ diff: $(READY)  ## Say what differs from OUT to OTHER, two runs' folders or mani
 export: $(READY)  ## Write OUT's examples for another trainer (FORMAT=tuples|flagembedding|tevatron|kalm, TO=dir, CATEGORY)
 	$(strip $(KALM) export "$${KALM_OUT:-out}" --format="$${KALM_FORMAT:-tuples}" $(call flag,to,TO) $(call flag,category,CATEGORY))
 
-regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them with the golden file
-	$(KALM) regenerate
+regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them with the golden file (ACCEPT=1 renews it)
+	$(strip $(KALM) regenerate $(if $(value ACCEPT),--update))
 
 # Test processes run side by side: torch spins in threads of its own where all cores are taken.
 test: $(READY)  ## Run all tests but those that need Flink
