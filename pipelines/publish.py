@@ -107,7 +107,7 @@ def publish_run(
     if before is not None and _same_files(before, manifest):
         faults = _faults(out, files, damaged or {})
         if not faults:
-            return _write_last(out, _merge(before, manifest), documents)
+            return _write_last(out, before, _merge(before, manifest), documents)
         say(f"damaged in OUT: {shown_some(faults)}; put back")
     names = {record.name for record in manifest.datasets}
     replaced = [record for record in before.datasets if record.name in names] if before is not None else []
@@ -119,7 +119,7 @@ def publish_run(
         _remove(f"{out}/{record.stage}/{record.task_type}/{record.name}")
     for path, source in files.items():
         place(source, f"{out}/{path}")
-    return _write_last(out, _merge(before, manifest), documents)
+    return _write_last(out, None, _merge(before, manifest), documents)
 
 
 def _files(manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapping[str, Any]) -> dict[str, str]:
@@ -133,8 +133,20 @@ def _files(manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapp
     return files
 
 
-def _write_last(out: str, manifest: Manifest, documents: Callable[[str, Manifest], list[DocumentRecord]]) -> Manifest:
+def _write_last(
+    out: str, before: Manifest | None, manifest: Manifest, documents: Callable[[str, Manifest], list[DocumentRecord]]
+) -> Manifest:
+    """Write the documents and then the manifest that names them, unless ``before`` says the same and they are there."""
+    is_same = before is not None and manifest.model_copy(update={"documents": before.documents}) == before
+    if before is not None and is_same and not document_faults(out, before):
+        return before
     return _write(out, manifest.model_copy(update={"documents": documents(out, manifest)}))
+
+
+def document_faults(out: str, manifest: Manifest) -> dict[str, str]:
+    """What is wrong with the documents that a manifest names, by path."""
+    files = [KnownFile(path=f"{out}/{d.path}", shown=d.path, sha256=d.sha256) for d in manifest.documents]
+    return {fault.file.shown: fault.what for fault in find_faults(files)}
 
 
 def _write(out: str, manifest: Manifest) -> Manifest:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fsspec.core import url_to_fs
 
-from pipelines.publish import REJECTIONS, STAGES, read_manifest
+from pipelines.publish import REJECTIONS, STAGES, document_faults, read_manifest
 from pipelines.reporting import report_errors
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError, DamageError
@@ -48,7 +48,7 @@ def verify(out: str) -> list[Finding]:
         raise ConfigError(f"{place} holds no {MANIFEST}: give the folder that a run was given as OUT")
     faults = shard_faults(place, manifest)
     found = [Finding("", MANIFEST, f"does not balance: {line}") for line in manifest.unbalanced()]
-    found += [Finding("", path, what) for path, what in _document_faults(place, manifest).items()]
+    found += [Finding("", path, what) for path, what in document_faults(place, manifest).items()]
     for record in manifest.datasets:
         found += [Finding(record.name, path, what) for path, what in faults.items() if path in _paths(record)]
         found += _shard_counts(record)
@@ -61,11 +61,6 @@ def shard_faults(out: str, manifest: Manifest | None = None) -> dict[str, str]:
     manifest = manifest or read_manifest(out)
     shards = [shard for record in manifest.datasets for shard in record.shards] if manifest else []
     files = [KnownFile(path=f"{out}/{s.path}", shown=s.path, sha256=s.sha256) for s in shards]
-    return {fault.file.shown: fault.what for fault in find_faults(files)}
-
-
-def _document_faults(out: str, manifest: Manifest) -> dict[str, str]:
-    files = [KnownFile(path=f"{out}/{d.path}", shown=d.path, sha256=d.sha256) for d in manifest.documents]
     return {fault.file.shown: fault.what for fault in find_faults(files)}
 
 
