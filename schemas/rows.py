@@ -6,6 +6,7 @@ row has the same id whatever the order, the names and the number of its source f
 
 import json
 from collections.abc import Iterable
+from json.encoder import encode_basestring
 
 import numpy as np
 import pyarrow as pa
@@ -154,8 +155,7 @@ def _quoted(texts: pa.Array) -> pa.LargeStringArray:
     plain = texts.cast(pa.large_string())
     escapes = pc.fill_null(pc.match_substring_regex(plain, r'["\\\x00-\x1f]'), False)
     if pc.any(escapes).as_py():
-        encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for every text
-        inner = [encode(text)[1:-1] for text in plain.filter(escapes).to_pylist()]
+        inner = [encode_basestring(text)[1:-1] for text in plain.filter(escapes).to_pylist()]
         plain = pc.replace_with_mask(plain, escapes, pa.array(inner, pa.large_string()))
     return pc.fill_null(_between('"', plain, '"'), _large("null"))
 

@@ -213,8 +213,12 @@ def signatures(texts: pa.Array, params: MinHashParams) -> Signatures:
 
 
 def band_hashes(texts: pa.Array, params: MinHashParams) -> tuple[Hashes, npt.NDArray[np.bool_]]:
-    """Hashes (rows, bands) of the bands of texts, and which texts have at least ``min_shingles`` shingles."""
+    """Hashes (rows, bands) of the bands of texts, and which texts have at least ``min_shingles`` shingles.
+
+    Values of a signature that stand in no band (8 of 128 behind 20 bands of 6) are not computed.
+    """
     data, offsets = text_buffers(texts)
-    drawn = permutations(params.num_permutations, params.seed)
+    used = params.bands * params.rows
+    drawn = [values[:used] for values in permutations(params.num_permutations, params.seed)]
     found, counts = _text_signatures(data, offsets, params.shingle_size, *drawn)
     return _bands(found, params.bands, params.rows), counts >= params.min_shingles
