@@ -68,6 +68,8 @@ _DIRT = (
     r"|&#?[0-9A-Za-z]+;|</?[A-Za-z]|<[!?]"
     f"|[{''.join(_INVISIBLE_RANGES)}{''.join(_JOINERS)}]"
 )
+#: RE2: what only ``normalise_text`` can judge: markup, entities, invisible characters and joiners.
+_MARKED = f"[<&{''.join(_INVISIBLE_RANGES)}{''.join(_JOINERS)}]"
 #: RE2: all characters that may not be in NFC as they stand, or may compose with the one before.
 _COMPOSING = (
     r"[\p{M}\x{374}\x{37e}\x{387}\x{958}-\x{95f}\x{9dc}-\x{9df}\x{a33}-\x{a36}\x{a59}-\x{a5e}\x{b5c}\x{b5d}"
@@ -86,12 +88,23 @@ def normalise_texts(texts: pa.Array) -> pa.Array:
     found = texts.filter(suspect)
     if not len(found):
         return texts
-    dirty = pc.match_substring_regex(found, _DIRT).to_pylist()
+    dirty, marked = (pc.match_substring_regex(found, regex).to_pylist() for regex in (_DIRT, _MARKED))
     plain = [
-        normalise_text(text) if is_dirty or not unicodedata.is_normalized("NFC", text) else text
-        for text, is_dirty in zip(found.to_pylist(), dirty, strict=True)
+        normalise_text(text)
+        if is_marked
+        else _composed(text)
+        if is_dirty or not unicodedata.is_normalized("NFC", text)
+        else text
+        for text, is_dirty, is_marked in zip(found.to_pylist(), dirty, marked, strict=True)
     ]
     return pc.replace_with_mask(texts, suspect, pa.array(plain, texts.type))
+
+
+def _composed(text: str) -> str:
+    """``normalise_text`` of a text without markup and invisible characters; white space alone is all that ASCII has."""
+    if text.isascii():
+        return _fold(text)
+    return _to_the_end(lambda rest: _fold(unicodedata.normalize("NFC", rest)), text)
 
 
 def normalise_text(text: str) -> str:
@@ -156,5 +169,4 @@ def _without_invisible(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    lines = (" ".join(line.split()) for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
+    return "\n".join(filter(None, map(" ".join, map(str.split, text.splitlines()))))
