@@ -2,6 +2,7 @@ import os
 import re
 import socket
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langdetect.detector_factory import DetectorFactory
 
 from transforms.cleaning import language as subject
 from transforms.cleaning.language import wrong_language
@@ -432,3 +434,31 @@ def test_whole_sentences_of_every_known_language_are_found(declared: str) -> Non
 def cut_after(letters: int, texts: list[str]) -> list[str]:
     ends = [[end for end in range(len(text)) if sum(map(str.isalpha, text[:end])) == letters][:1] for text in texts]
     return [text[: end[0]] for text, end in zip(texts, ends, strict=True) if end]
+
+
+def test_langdetects_table_is_its_own_an_ngram_at_a_time() -> None:
+    """Every n-gram of the table that langdetect makes has the same probabilities, and there are no others."""
+    places = sorted(files("langdetect").joinpath("profiles").iterdir(), key=lambda path: path.name)
+    whole, lazy = DetectorFactory(), subject._langdetect_factory()
+    whole.load_json_profile([path.read_text("utf-8") for path in places if "." not in path.name])
+    assert lazy.langlist == whole.langlist
+    assert [word for word, said in whole.word_lang_prob_map.items() if lazy.word_lang_prob_map[word] != said] == []
+    unknown = {a + b + "q" for a in "qxzж面" for b in "qxzж面"} - whole.word_lang_prob_map.keys()
+    assert "qqq" in unknown
+    assert not any(word in lazy.word_lang_prob_map for word in unknown)
+    with pytest.raises(KeyError):
+        lazy.word_lang_prob_map[unknown.pop()]
+
+
+_PIECES = [text[at : at + size] for text in (*SENTENCES.values(), *SWAHILI, *HAUSA) for at, size in ((0, 25), (9, 48))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.sampled_from(_PIECES) | st.text("aeß面ゴ광шд the", min_size=20, max_size=48), max_size=12),
+    st.sampled_from([("en",), ("de", "en"), ("ja",), ("zh",), ("hi",), ("nl",), ("sw", "fr")]),
+)
+def test_many_heads_are_judged_as_each_alone(heads: list[str], declared: tuple[str, ...]) -> None:
+    allowed = frozenset(declared)
+    alone = [subject._looks_declared(head, allowed, PARAMS) for head in heads]
+    assert subject._look_declared(heads, allowed, PARAMS) == alone
