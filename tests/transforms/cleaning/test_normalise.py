@@ -102,6 +102,14 @@ def test_arrays_are_normalised_text_by_text(texts: list[str | None]) -> None:
     assert normalise_texts(pa.array(["x", *texts], pa.string())[1:]).to_pylist() == expected
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.text("ab. \n\r\t\x0b\x0c\x85\xa0\u2028\u3000e\u0301\u0327\u212b\u037e가ᄒ ᅡ語", max_size=20), max_size=6)
+)
+def test_white_space_and_composition_alone_are_mended_as_in_any_text(texts: list[str]) -> None:
+    assert normalise_texts(pa.array(texts, pa.string())).to_pylist() == [normalise_text(text) for text in texts]
+
+
 def test_no_character_escapes_the_quick_check() -> None:
     """The expression that lets texts by must flag every assigned character that would change beside a letter."""
     assigned = [

@@ -92,6 +92,19 @@ def test_bands_are_equal_where_their_rows_are() -> None:
     assert not same_rows.all()
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.lists(TEXT, min_size=1, max_size=4), st.sampled_from([(20, 6), (16, 8), (5, 3)]))
+def test_bands_hash_the_values_of_whole_signatures(texts: list[str], shape: tuple[int, int]) -> None:
+    params = MinHashParams(bands=shape[0], rows=shape[1])
+    hashes, _ = band_hashes(pa.array(texts), params)
+    for found, signature in zip(hashes.tolist(), signatures(pa.array(texts), params).tolist(), strict=True):
+        for band, value in enumerate(found):
+            plain = band + 1
+            for k in range(band * params.rows, (band + 1) * params.rows):
+                plain = mix64((plain * GOLDEN + signature[k]) & WORD)
+            assert value == plain
+
+
 def test_different_bands_with_the_same_values_differ() -> None:
     hashes, _ = band_hashes(pa.array([""]), MinHashParams())
     assert len(set(hashes[0].tolist())) == 20
