@@ -23,11 +23,13 @@ class OptionsWithViews(PipelineOptions):
         views: dict[type[PipelineOptions], Any] = self.__dict__.setdefault("_views", {})
         if cls not in views:
             views[cls] = super().view_as(cls)
-        return views[cls]
+        view: View = views[cls]
+        return view
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which can be made again."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_views"}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {name: value for name, value in state.items() if name != "_views"}
 
 
 def remember_arguments() -> None:
@@ -46,7 +48,8 @@ def _remembering(inspect: Any) -> Any:
     @functools.wraps(inspect)
     def remembered(function: Any) -> Arguments:
         if not (isinstance(function, MethodType) and isinstance(function.__func__, FunctionType)):
-            return inspect(function)
+            found: Arguments = inspect(function)
+            return found
         names, defaults = of_method(function.__func__)
         return list(names), list(defaults)
 
