@@ -11,7 +11,7 @@ from mining.candidates import flat
 from mining.fixed_point import SCALE
 from mining.labels import labels_alike
 from mining.policies import GIVEN_RANK
-from mining.scan import ABOVE_CEILING, BELOW_FLOOR, EQUAL_VECTOR, GIVEN, SHARED_LABEL
+from mining.scan import ABOVE_CEILING, BELOW_FLOOR, EQUAL_VECTOR, GIVEN, NEAR_DUPLICATE, SHARED_LABEL
 
 #: How rules are named in counts.
 RULES: Mapping[int, str] = {
@@ -20,6 +20,7 @@ RULES: Mapping[int, str] = {
     SHARED_LABEL: "refused:shared_label",
     ABOVE_CEILING: "refused:above_ceiling",
     BELOW_FLOOR: "refused:below_floor",
+    NEAR_DUPLICATE: "refused:near_duplicate",
 }
 #: A dataset's count of labels that are one word in several spellings; their names follow as JSON.
 ALIKE = "alike:"

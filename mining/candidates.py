@@ -31,12 +31,14 @@ QUERIES = pa.schema(
     ]
 )
 #: A passage of the corpus, its ``vector`` apart. A text may stand there more than once: its smallest address counts.
+#: ``near``: the cluster that its own is a near-duplicate of (null: it is none).
 PASSAGES = pa.schema(
     [
         pa.field("text_hash", ID, nullable=False),
         pa.field("label", pa.string()),
         pa.field("other_labels", TEXTS),
         pa.field("cluster", ID),
+        pa.field("near", ID),
         pa.field("language", pa.string()),
         *(pa.field(field.name, field.type) for field in ADDRESS),
     ]
@@ -79,10 +81,14 @@ def conform(table: pa.Table, schema: pa.Schema, keep: tuple[str, ...] = ()) -> p
 
 
 def distinct_texts(passages: pa.Table) -> pa.Table:
-    """Each text once, at its smallest address, in the order of text hashes; a null cluster becomes the text itself."""
+    """Each text once, at its smallest address, in the order of text hashes; a null cluster becomes the text itself, a
+    null ``near`` the cluster.
+    """
     chosen = passages.take(pa.array(_first_places(passages))).combine_chunks()
-    place = chosen.schema.get_field_index("cluster")
-    return chosen.set_column(place, PASSAGES.field("cluster"), pc.coalesce(chosen["cluster"], chosen["text_hash"]))
+    for name, instead in (("cluster", "text_hash"), ("near", "cluster")):
+        place = chosen.schema.get_field_index(name)
+        chosen = chosen.set_column(place, PASSAGES.field(name), pc.coalesce(chosen[name], chosen[instead]))
+    return chosen
 
 
 def _first_places(passages: pa.Table) -> Rows:

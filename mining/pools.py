@@ -1,7 +1,8 @@
 """The passages of a dataset, or of a shard of one, and the search for what may become negatives and positives in them.
 
-One spelling of each passage is searched (texts of one cluster: that with the smallest hash), so that ranks and
-negatives count passages. Each cluster must lie in one shard; then the result does not depend on the number of shards.
+One text of each passage is searched (of its spellings, which are one cluster, and of its near-duplicates: that with
+the smallest hash), so that ranks and negatives count passages. A cluster and its near-duplicates must lie in one shard;
+then the result does not depend on the number of shards.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_o
 from mining.params import MiningParams
 from mining.policies import NO_CEILING, ceiling, floor
 from mining.relations import Relations
-from mining.scan import EQUAL_VECTOR, GIVEN, OUTSIDE, Asked, Searched, scan
+from mining.scan import EQUAL_VECTOR, GIVEN, NEAR_DUPLICATE, OUTSIDE, Asked, Searched, scan
 
 #: Bits of a mark below the position.
 _RULE_BITS = 4
@@ -55,11 +56,10 @@ class Shard:
         vectors = unpack_vectors(corpus["vector"]) if vectors is None else vectors
         corpus = corpus.select(PASSAGES.names).append_column("source", pa.array(np.arange(len(corpus))))
         texts = distinct_texts(corpus)
-        clusters = texts["cluster"].combine_chunks().dictionary_encode()
-        first = np.unique(clusters.indices.to_numpy(), return_index=True)[1] if len(texts) else np.empty(0, np.int64)
-        self.texts = texts.take(pa.array(np.sort(first))).combine_chunks()
+        first = _first_of_each(texts["near"])
+        self.texts = texts.take(pa.array(first)).combine_chunks()
         self.vectors, self._sources = vectors, self.texts["source"].to_numpy().astype(np.int64)
-        self._clusters = self.texts["cluster"].combine_chunks()
+        self._find(texts.take(pa.array(_first_of_each(texts["cluster"]))).combine_chunks())
         self._describe(corpus)
         digests = vector_hashes(vectors[self._sources]).dictionary_encode()
         codes = digests.indices.to_numpy().astype(np.int64)
@@ -69,10 +69,18 @@ class Shard:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def _find(self, clusters: pa.Table) -> None:
+        """Which text is searched for each cluster, and whether that is a spelling of it or a near-duplicate."""
+        self._clusters = clusters["cluster"].combine_chunks()
+        places = pc.index_in(clusters["near"], value_set=self.texts["near"].combine_chunks())
+        self._places: Rows = places.to_numpy().astype(np.int64)
+        searched = self.texts["cluster"].take(pa.array(self._places))
+        self._is_copy: npt.NDArray[np.bool_] = pc.not_equal(searched, clusters["cluster"]).to_numpy()
+
     def _describe(self, corpus: pa.Table) -> None:
         """Labels and languages of each passage: those of all its spellings, wherever they stand."""
         clusters = pc.coalesce(corpus["cluster"], corpus["text_hash"]).combine_chunks()
-        places = pc.index_in(clusters, value_set=self._clusters).to_numpy(zero_copy_only=False).astype(np.int64)
+        places = self._places[pc.index_in(clusters, value_set=self._clusters).to_numpy(zero_copy_only=False)]
         names = pa.concat_arrays([corpus["label"].combine_chunks(), flat(corpus["other_labels"])[1]])
         self._labels = Coder(names, folded=self.params.fold_labels)
         self._languages = Coder(corpus["language"].combine_chunks())
@@ -121,20 +129,24 @@ class Shard:
         )
 
     def _group_marks(self, relations: Relations, names: Rows) -> Marks:
-        groups, positions = self._of_clusters(relations.cluster_groups, relations.clusters)
+        groups, positions, copies = self._of_clusters(relations.cluster_groups, relations.clusters)
         others, equal = self._of_vectors(relations.vector_groups, relations.vectors)
-        rules = np.repeat([OUTSIDE, EQUAL_VECTOR], [len(groups), len(others)])
+        rules = np.append(np.where(copies, NEAR_DUPLICATE, OUTSIDE), np.full(len(others), EQUAL_VECTOR))
         return _marks(np.append(groups, others), np.append(positions, equal), rules, names)
 
     def _own_marks(self, queries: pa.Table) -> Marks:
-        rows, given = self._of_clusters(*flat(queries["negatives_clusters"]))
+        rows, given, _ = self._of_clusters(*flat(queries["negatives_clusters"]))
         others, equal = self._of_vectors(np.arange(len(queries)), queries["own_vector"].combine_chunks())
         rules = np.repeat([GIVEN, EQUAL_VECTOR], [len(rows), len(others)])
         return _marks(np.append(rows, others), np.append(given, equal), rules, np.arange(len(queries)))
 
-    def _of_clusters(self, owners: Rows, clusters: pa.Array) -> tuple[Rows, Rows]:
+    def _of_clusters(self, owners: Rows, clusters: pa.Array) -> tuple[Rows, Rows, npt.NDArray[np.bool_]]:
+        """Those that are here: the owner of each, the position of the text that is searched for it, whether that is a
+        near-duplicate.
+        """
         found = pc.index_in(clusters, value_set=self._clusters)
-        return owners[found.is_valid().to_numpy(zero_copy_only=False)], found.drop_null().to_numpy().astype(np.int64)
+        here = found.drop_null().to_numpy().astype(np.int64)
+        return owners[found.is_valid().to_numpy(zero_copy_only=False)], self._places[here], self._is_copy[here]
 
     def _of_vectors(self, owners: Rows, vectors: pa.Array) -> tuple[Rows, Rows]:
         found = pc.index_in(vectors, value_set=self._digests)
@@ -157,6 +169,13 @@ class Shard:
         labels = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), names)
         columns = [labels if field.name == "labels" else chosen[field.name] for field in FOUND]
         return pa.table(columns, schema=FOUND), at_positions(keys, places)
+
+
+def _first_of_each(values: pa.ChunkedArray) -> Rows:
+    """The row where each distinct value stands first, ascending."""
+    codes = values.combine_chunks().dictionary_encode().indices.to_numpy()
+    rows: Rows = np.sort(np.unique(codes, return_index=True)[1]).astype(np.int64)
+    return rows
 
 
 def _marks(owners: Rows, positions: Rows, rules: npt.NDArray[np.int64], names: Rows) -> Marks:

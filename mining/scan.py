@@ -32,7 +32,7 @@ _RULE_BITS = 4
 _NOTES = 128
 
 #: Why a passage is no negative of a row; the low bits of a key. ``FREE``: it may be one.
-FREE, GIVEN, EQUAL_VECTOR, SHARED_LABEL, ABOVE_CEILING, BELOW_FLOOR = range(6)
+FREE, GIVEN, EQUAL_VECTOR, SHARED_LABEL, ABOVE_CEILING, BELOW_FLOOR, NEAR_DUPLICATE = range(7)
 #: Texts for a positive of a labelled row: of the same labels, sharing one, and those with the query's own vector.
 SAME_LABELS, SHARES_LABEL, CLASS_COPY = 8, 9, 10
 #: The passage is none of the row's pool at all: ranks are counted without it.

@@ -24,6 +24,7 @@ from transforms.sources.units import Unit
 from transforms.text.part_texts import Prompts
 from transforms.vectors.embedding import TextSpec, part_element
 from transforms.vectors.mining_input import PoolSpec
+from transforms.vectors.near_passages import NearPassageSpec
 from transforms.vectors.vector_store import num_store_partitions
 
 Manifest = Mapping[str, Any]
@@ -171,6 +172,9 @@ def mine_graph(
         parts=parts_of(manifest, datasets),
         datasets=datasets,
         pools=pools,
+        near=NearPassageSpec(
+            texts=texts, params=run.params.near, symmetric=run.symmetric, passages=sum(_passages_of(manifest).values())
+        ),
         mining=MiningSpec(
             num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},
             default=run.params.mining,
@@ -184,11 +188,17 @@ def mine_graph(
 
 
 def _pool_shards(run: Run, manifest: Manifest) -> dict[str, int]:
-    """Pool shards of each dataset, from the passages that it has at most: its rows' and its corpus's."""
+    """Pool shards of each dataset, from the passages that it has at most."""
+    per_shard = run.params.partitions.passages_per_pool_shard
+    return {name: num_shards(rows, per_shard) for name, rows in _passages_of(manifest).items()}
+
+
+def _passages_of(manifest: Manifest) -> dict[str, int]:
+    """The passages that each dataset has at most: its rows' and its corpus's."""
     passages = {name: counts["kept"] + counts.get("merged", 0) for name, counts in manifest["counts"].items()}
     for record in manifest["files"].get("corpus", []):
         passages[record["dataset"]] = passages.get(record["dataset"], 0) + record["rows"]
-    return {name: num_shards(rows, run.params.partitions.passages_per_pool_shard) for name, rows in passages.items()}
+    return passages
 
 
 def pack_graph(

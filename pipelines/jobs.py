@@ -165,7 +165,7 @@ def _kept(manifest: Manifest) -> int:
 
 
 def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
-    """The mine stage: by dataset, keyed by its prepared rows, its prompts, the teacher and its mining parameters."""
+    """The mine stage: by dataset, keyed by its prepared rows, its prompts, the teacher and its parameters."""
     parts_of = _parts_by_dataset(manifest)
     keys = {
         name: dataset_key(
@@ -176,6 +176,7 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
                 "prompts": [run.teacher.prompt_for_query(entry.instruction), run.teacher.prompt_for_passage()],
                 "symmetric": entry.symmetric,
                 "params": parts(run.datasets[name], "mining") if name in run.mined else None,
+                "near": parts(run.params, "near") if name in run.mined else None,
                 "languages": None if run.teacher_languages is None else sorted(run.teacher_languages),
             },
         )

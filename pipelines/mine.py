@@ -16,29 +16,33 @@ from pipelines.wiring import batches, write_manifest
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.mining_input import ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
 from transforms.vectors.mining_output import RejectMined, WriteMined
+from transforms.vectors.near_passages import FindNearPassages, NearPassageSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class MineJob:
-    """Everything that the mine pipeline is built from. ``mining``: parameters and facts of each dataset."""
+    """Everything that the mine pipeline is built from. ``near``: how near-duplicates among passages are found;
+    ``mining``: parameters and facts of each dataset.
+    """
 
     parts: Sequence[str]
     datasets: Sequence[str]
     pools: PoolSpec
+    near: NearPassageSpec
     mining: MiningSpec
     facts: dict[str, Any]
 
 
 def build(pipeline: beam.Pipeline, job: MineJob) -> None:
     """Add the whole mine stage to a pipeline."""
-    gathered = (
-        pipeline
-        | "Parts" >> beam.Create(job.parts).with_output_types(str)
-        | "Spread parts" >> beam.Reshuffle()
-        | "Gather pools" >> beam.ParDo(GatherPools(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="pools")
+    parts = pipeline | "Parts" >> beam.Create(job.parts).with_output_types(str) | "Spread parts" >> beam.Reshuffle()
+    near = parts | "Near passages" >> FindNearPassages(job.near)
+    gathered = parts | "Gather pools" >> beam.ParDo(GatherPools(job.pools)).with_outputs(
+        COUNTS_TAG, FILES_TAG, main="pools"
     )
     attached = (
-        batches(gathered["pools"], "Pools")
+        (batches(gathered["pools"], "Pools"), batches(near["near"], "Near"))
+        | "Pools and near" >> beam.Flatten()
         | "By key range" >> beam.GroupByKey()
         | "Attach vectors" >> beam.ParDo(AttachVectors(job.pools)).with_outputs(ROWS_TAG, main="passages")
     )
@@ -65,4 +69,4 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         | "Reject" >> beam.ParDo(RejectMined(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
     )
     steps = [gathered, written, rejected]
-    write_manifest([*steps, searched], steps, job.pools.folder, job.datasets, job.facts)
+    write_manifest([*steps, searched, near], steps, job.pools.folder, job.datasets, job.facts)

@@ -52,7 +52,8 @@ STEPS: Mapping[str, Sequence[Step]] = {
     ),
     "mine": (
         Step("Parts", "starting", 0.0),
-        Step("Gather pools", "gathering passages", 0.1),
+        Step("Near passages", "finding near-duplicates among passages", 0.05),
+        Step("Gather pools", "gathering passages", 0.05),
         Step("Attach vectors", "fetching vectors", 0.08),
         Step("Search", "searching", 0.5),
         Step("Choose", "choosing negatives", 0.3, ("kept", "rejected"), "read"),

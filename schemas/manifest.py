@@ -23,6 +23,7 @@ class MiningCounts(_Record):
     want some; ``missing``: negatives that lack; ``given``, ``mined``: negatives by where they come from;
     ``given_over``: given ones that were left out for their number; ``dropped``: positives that the consistency filter
     took. ``refused``: passages that ranked up to the end of a row's window and were kept from being negatives, by rule.
+    ``near_duplicates``: passages, not rows, that are near-duplicates of another, which alone is searched.
 
     ``positive_score``, ``negative_score``: sums, at 32767^2 to a cosine of 1, over the rows' first positives and over
     mined negatives. ``labelled``: rows known by their label alone; ``doubtful``: those whose nearest texts are all of
@@ -39,6 +40,7 @@ class MiningCounts(_Record):
     mined: NonNegativeInt = 0
     given_over: NonNegativeInt = 0
     dropped: NonNegativeInt = 0
+    near_duplicates: NonNegativeInt = 0
     refused: dict[str, NonNegativeInt] = Field(default_factory=dict)
     positive_score: int = 0
     negative_score: int = 0

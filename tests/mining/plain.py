@@ -18,6 +18,7 @@ def plain_examples(queries: pa.Table, corpus: pa.Table, params: MiningParams) ->
     rows = [row | {"cluster": row["cluster"] or row["query_hash"]} for row in _with_vectors(queries)]
     for text in texts.values():
         text["cluster"] = text["cluster"] or text["text_hash"]
+        text["near"] = text["near"] or text["cluster"]
     relevant: dict[bytes, set[bytes]] = {}
     for row in rows:
         relevant.setdefault(row["cluster"], set()).update(row["positives"])
@@ -34,10 +35,10 @@ def _labels(row: Row) -> frozenset[str]:
 
 
 def _spellings(texts: dict[bytes, Row]) -> list[Row]:
-    """One text of each cluster, the one with the smallest hash, with the labels of all."""
+    """One text of each near-duplicate's cluster, the one with the smallest hash, with the labels of all."""
     clusters: dict[bytes, list[Row]] = {}
     for hash_ in sorted(texts):
-        clusters.setdefault(texts[hash_]["cluster"], []).append(texts[hash_])
+        clusters.setdefault(texts[hash_]["near"], []).append(texts[hash_])
     return [group[0] | {"labels": frozenset().union(*map(_labels, group))} for group in clusters.values()]
 
 
@@ -53,12 +54,13 @@ def _example(row: Row, texts: dict[bytes, Row], relevant: set[bytes], params: Mi
     mates = [text for _, text in near if by_class and text["labels"] & own]
     positives = _positives(row, texts, np.array([score for score, _ in pool], np.int64), params)
     copies = {texts[hash_]["vector"].tobytes() for hash_ in relevant} | {row["vector"].tobytes()}
+    edited = {text["near"] for text in texts.values() if text["cluster"] in out}
     if by_class:
         positives = _mates(row, mates, own, copies, params)
     if not positives:
         return {"reason": "LONELY_LABEL" if by_class else "INCONSISTENT"}
     given = _given(row, texts, out, params)
-    pool, ranks = _ranks(row, pool, texts, copies, given, own, params)
+    pool, ranks = _ranks(row, pool, texts, copies, edited, given, own, params)
     return {
         "reason": None,
         "positive_hashes": positives,
@@ -111,15 +113,16 @@ def _ranks(
     pool: list[tuple[int, Row]],
     texts: dict[bytes, Row],
     copies: set[bytes],
+    edited: set[bytes],
     given: list[bytes],
     own: frozenset[str],
     params: MiningParams,
 ) -> tuple[list[tuple[int, Row]], list[int]]:
     """The pool as far as its ranks are counted, and the ranks of mined negatives in it."""
-    named = {texts[hash_]["cluster"] for hash_ in row["negatives"]}
+    named = {texts[hash_]["near"] for hash_ in row["negatives"]} | edited
     ceiling, floor = policies.ceiling(_scores_of(row, texts), params), policies.floor(params)
     allowed = [
-        text["cluster"] not in named
+        text["near"] not in named
         and text["vector"].tobytes() not in copies
         and not text["labels"] & own
         and floor <= score <= ceiling

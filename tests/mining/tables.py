@@ -41,6 +41,7 @@ def make_corpus(
     other_labels: Sequence[list[str]] | None = None,
     languages: Sequence[str | None] | None = None,
     vectors: Fixed | None = None,
+    nears: Sequence[str | None] | None = None,
 ) -> pa.Table:
     num = len(texts)
     return pa.table(
@@ -51,6 +52,7 @@ def make_corpus(
             "label": pa.array(labels or [None] * num, pa.string()),
             "other_labels": pa.array(other_labels or [[]] * num, pa.list_(pa.string())),
             "cluster": pa.array([name and text_hash(name) for name in clusters or [None] * num], HASH),
+            "near": pa.array([name and text_hash(name) for name in nears or [None] * num], HASH),
             "part": pa.array([7] * num, pa.int64()),
             "row": pa.array(range(num), pa.int32()),
             "field": pa.array(["positives"] * num),

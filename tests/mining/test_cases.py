@@ -101,6 +101,29 @@ def test_spellings_of_a_passage_are_one_negative():
     assert len(set(row["negative_hashes"]) & set(hashes(spellings))) == 1
 
 
+def test_an_edited_copy_of_something_relevant_is_no_negative_and_two_copies_are_one():
+    texts = ["answer", "edited answer", "other", "edited other", *(f"text {number}" for number in range(20))]
+    query, vectors = at_cosines([0.9, 0.89, 0.8, 0.79, *np.linspace(0.5, 0.1, 20)])
+    nears = [None, "answer", None, "other", *[None] * 20]
+    corpus = make_corpus(texts, vectors=vectors, nears=nears)
+    queries = make_queries(["q", "r"], [["answer"], ["edited answer"]], vectors=np.repeat(query, 2, axis=0))
+    mined = mine_dataset(queries, corpus, MiningParams(rank_range=(0, 7), sampling="top", **OPEN))
+    for row in mined.to_pylist():
+        assert len(row["negative_hashes"]) == 7
+        assert not set(row["negative_hashes"]) & set(hashes(["answer", "edited answer"]))
+        assert len(set(row["negative_hashes"]) & set(hashes(["other", "edited other"]))) == 1
+    # One of the two copies is searched; it is refused to the row whose positive is the other.
+    assert account(mined)["refused:near_duplicate"] == 1
+
+
+def test_a_given_negative_stays_where_it_is_an_edited_copy_of_the_positive():
+    texts = ["answer", "edited answer", *(f"text {number}" for number in range(20))]
+    corpus = make_corpus(texts, nears=[None, "answer", *[None] * 20])
+    (row,) = mine(make_queries(["q"], [["answer"]], [["edited answer"]]), corpus, **OPEN)
+    assert row["negative_hashes"][0] == text_hash("edited answer")
+    assert text_hash("answer") not in row["negative_hashes"]
+
+
 def test_a_given_negative_is_not_mined_again_in_another_spelling():
     texts = ["A PASSAGE", "a passage", *(f"text {number}" for number in range(20))]
     corpus = make_corpus(texts, clusters=["p", "p"] + [None] * 20)

@@ -22,14 +22,16 @@ NAMES = (None, "x", "y", "z")
 @st.composite
 def datasets(draw: st.DrawFn) -> tuple[pa.Table, pa.Table]:
     """A few dozen texts, some of them spellings of others or with equal vectors, and rows of every kind."""
-    num = draw(st.integers(3, 40))
+    num, edited = draw(st.integers(3, 40)), draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     texts = [f"text {number}" for number in range(num)]
     seen = [texts[number if rng.random() < 0.8 else rng.integers(num)] for number in range(num)]
     labels = [NAMES[number] for number in rng.integers(0, 4, num)]
     others = [[str(name) for name in rng.choice(["x", "y", "w"], rng.integers(0, 2))] for _ in texts]
     clusters = [f"c{rng.integers(num)}" if rng.random() < 0.3 else None for _ in texts]
-    corpus = make_corpus(texts, labels, clusters, others, vectors=vectors_of(seen))
+    # Spellings of a text have the same near-duplicates.
+    nears = [f"c{int(name[1:]) % 3}" if name else None for name in clusters]
+    corpus = make_corpus(texts, labels, clusters, others, vectors=vectors_of(seen), nears=nears if edited else None)
     rows = draw(st.integers(1, 8))
 
     def some(most: int) -> list[str]:

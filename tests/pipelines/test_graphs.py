@@ -36,6 +36,7 @@ from transforms.sources.units import Unit
 from transforms.text.part_texts import Prompts
 from transforms.vectors.embedding import TextSpec, part_element
 from transforms.vectors.mining_input import PoolSpec
+from transforms.vectors.near_passages import NearPassageSpec
 
 Build = Callable[[beam.Pipeline], None]
 
@@ -118,6 +119,7 @@ def _mine(number: int) -> Build:
         parts=_parts(number),
         datasets=_names(number),
         pools=PoolSpec(texts=_texts(number), num_shards=shares, folder="/none"),
+        near=NearPassageSpec(texts=_texts(number)),
         mining=MiningSpec(num_ranges=shares),
         facts={"stage": "mine"},
     )
@@ -221,7 +223,7 @@ def test_nothing_is_pickled_on_its_way_between_workers(stage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "least"), [("prepare", 20), ("prepare in rounds", 36), ("embed", 1), ("mine", 4), ("pack", 5)]
+    ("stage", "least"), [("prepare", 20), ("prepare in rounds", 36), ("embed", 1), ("mine", 10), ("pack", 5)]
 )
 def test_batches_are_what_travels(stage: str, least: int) -> None:
     assert _num_keyed_batches(STAGES[stage](3)) >= least

@@ -23,6 +23,7 @@ from transforms.flow.parts import write_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts
+from transforms.vectors.near_passages import NEAR
 from transforms.vectors.vector_store import read_vectors, vector_schema
 
 _HASHES = pa.list_(ID)
@@ -201,10 +202,11 @@ def attach_vectors(rows: pa.Table, vectors: pa.Table) -> pa.Table:
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 class AttachVectors(beam.DoFn):
-    """All of a range of store keys -> passages for the pool shard that they are in; rows that ask, and the texts that
-    rows name, for the part that they stand in (tagged ``ROWS_TAG``).
+    """All of a range of store keys -> passages, with the cluster that they are near-duplicates of (``near``), for the
+    pool shard that they are in; rows that ask, and the texts that rows name, for the part that they stand in (tagged
+    ``ROWS_TAG``).
 
-    Texts of one cluster lie in one shard, so that spellings of a passage are seen together.
+    Texts of one cluster and their near-duplicates lie in one shard, so that they are seen together.
     """
 
     def __init__(self, spec: PoolSpec) -> None:
@@ -224,12 +226,16 @@ class AttachVectors(beam.DoFn):
         for rows in (asking, named):
             for pair in by_partition(rows, rows.column("part").to_numpy()):
                 yield beam.pvalue.TaggedOutput(ROWS_TAG, pair)
-        yield from self._to_shards(findable)
+        near = pa.Table.from_batches([batch for batch in batches if "near" in batch.schema.names], schema=NEAR)
+        yield from self._to_shards(findable, near)
 
-    def _to_shards(self, passages: pa.Table) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def _to_shards(self, passages: pa.Table, near: pa.Table) -> Iterator[tuple[str, pa.RecordBatch]]:
         for dataset in sorted(pc.unique(passages.column("dataset")).to_pylist()):
-            chosen = passages.filter(pc.equal(passages.column("dataset"), dataset))
-            shards = partitions_of(first_words(chosen.column("cluster")), self._spec.num_shards[dataset])
+            chosen, copies = (t.filter(pc.equal(t.column("dataset"), dataset)) for t in (passages, near))
+            places = pc.index_in(chosen.column("key"), value_set=copies.column("key").combine_chunks())
+            chosen = chosen.append_column(NEAR.field("near").with_nullable(True), copies.column("near").take(places))
+            groups = pc.coalesce(chosen.column("near"), chosen.column("cluster"))
+            shards = partitions_of(first_words(groups), self._spec.num_shards[dataset])
             for shard, batch in by_partition(chosen, shards):
                 yield f"{dataset}\t{shard}", batch
 

@@ -32,6 +32,7 @@ from transforms.vectors.mining_input import (
     findable,
     unmined,
 )
+from transforms.vectors.near_passages import NEAR
 from transforms.vectors.vector_store import vector_schema, write_vectors
 
 DIMS = 2
@@ -292,3 +293,17 @@ def test_what_each_shard_gets_does_not_depend_on_the_order(tmp_path: Path, seed:
 def test_texts_of_several_parts_meet_in_their_range(tmp_path: Path) -> None:
     gathered = together(*(_gather(tmp_path, PLAIN[n : n + 2])[1] for n in (0, 2)))
     assert sum(batch.num_rows for _, batch in _attached(tmp_path, gathered, 0)) == 2 * 3 + 1 + 4 + 1
+
+
+def test_a_copy_goes_to_the_shard_of_the_passage_that_it_stands_behind(tmp_path: Path) -> None:
+    _, gathered = _gather(tmp_path, PLAIN)
+    near = text_hash("the other")
+    key, dataset = text_hash("p1"), "a"
+    told = pa.RecordBatch.from_pylist([{"dataset": dataset, "key": key, "near": near}], schema=NEAR)
+    gathered[MAIN].append((int(partitions_of(first_words(pa.array([key], pa.binary(16))), PARTITIONS)[0]), told))
+    found = [
+        (shard, row) for shard, batch in _attached(tmp_path, gathered, 0) for row in batch.to_pylist() if "near" in row
+    ]
+    assert {shard for shard, row in found if row["key"] == key} == {f"a\t{int.from_bytes(near[:4], 'big') * 3 >> 32}"}
+    assert {row["near"] for _, row in found if row["key"] == key and row["dataset"] == dataset} == {near}
+    assert {row["near"] for _, row in found if row["key"] != key} == {None}
