@@ -22,7 +22,7 @@ from mining.index import id_words
 from mining.lists import Lists, at_positions, positions_of, together
 from mining.mine import judged_rows
 from mining.params import MiningParams
-from mining.pools import Shard, depths_of
+from mining.pools import Relevant, Shard, depths_of
 from mining.relations import Relations, relate
 from schemas.rows import ID
 
@@ -84,7 +84,7 @@ class SearchShard(beam.DoFn):
     def process(self, keyed: KeyedBatches) -> Iterator[Any]:
         dataset, number = keyed[0].rsplit("\t", 1)
         shard = _open_shard(keyed[1], self._spec.params_of(dataset))
-        relations = self._relations(dataset, keyed[1])
+        relevant = None if shard is None else shard.relevant(self._relations(dataset, keyed[1]))
         if number == "0":
             yield from self._count_labels(dataset, keyed[1])
         # The values are gone through again, so that the vectors of one batch of queries are held beside the shard.
@@ -94,8 +94,8 @@ class SearchShard(beam.DoFn):
             queries = pa.Table.from_batches([batch])
             if number == "0":
                 yield from self._by_range(dataset, queries.drop_columns(["vector"]), "id")
-            if shard is not None:
-                yield from self._search(dataset, int(number), shard, queries, relations)
+            if shard is not None and relevant is not None:
+                yield from self._search(dataset, int(number), shard, queries, relevant)
 
     def _relations(self, dataset: str, batches: Iterable[pa.RecordBatch]) -> Relations:
         related = [batch.select(_RELATED) for batch in batches if "query_hash" in batch.schema.names]
@@ -107,10 +107,10 @@ class SearchShard(beam.DoFn):
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, counted)
 
     def _search(
-        self, dataset: str, number: int, shard: Shard, queries: pa.Table, relations: Relations
+        self, dataset: str, number: int, shard: Shard, queries: pa.Table, relevant: Relevant
     ) -> Iterator[KeyedBatch]:
         vectors, judged = unpack_vectors(queries["vector"]), judged_rows(queries, self._spec.languages)
-        lists = shard.search(queries, vectors, relations, judged)
+        lists = shard.search(queries, vectors, relevant, judged)
         ranges = query_ranges(queries["id"], self._spec.num_ranges[dataset])
         for named in np.unique(ranges).tolist():
             rows = np.flatnonzero(ranges == named)

@@ -15,8 +15,8 @@ from mining.fixed_point import unpack_vectors
 from mining.labels import UNKNOWN
 from mining.lists import Lists
 from mining.params import MiningParams
-from mining.pools import Shard
-from mining.relations import Relations, relate
+from mining.pools import Relevant, Shard
+from mining.relations import relate
 
 #: Rows whose lists are in memory at once.
 QUERY_BLOCK = 4096
@@ -37,15 +37,16 @@ def mine_dataset(
     ``languages``: those that the teacher knows, None: all.
     """
     scored = score_named(queries, corpus)
-    relations, shard = relate(scored, symmetric=symmetric), Shard(corpus, params)
+    shard = Shard(corpus, params)
+    relevant = shard.relevant(relate(scored, symmetric=symmetric))
     blocks = [scored.slice(start, QUERY_BLOCK) for start in range(0, max(1, len(scored)), QUERY_BLOCK)]
-    return pa.concat_tables([mine_block(block, shard, relations, languages) for block in blocks])
+    return pa.concat_tables([mine_block(block, shard, relevant, languages) for block in blocks])
 
 
-def mine_block(rows: pa.Table, shard: Shard, relations: Relations, languages: Collection[str] | None) -> pa.Table:
+def mine_block(rows: pa.Table, shard: Shard, relevant: Relevant, languages: Collection[str] | None) -> pa.Table:
     """``MINED`` of some rows (``SCORED`` and ``vector``), where one shard holds the whole corpus."""
     judged = judged_rows(rows, languages)
-    lists = shard.search(rows, unpack_vectors(rows["vector"]), relations, judged)
+    lists = shard.search(rows, unpack_vectors(rows["vector"]), relevant, judged)
     found, keys = shard.referred(lists.keys)
     return make_examples(rows, Lists(bounds=lists.bounds, keys=keys), found, shard.params, judged)
 

@@ -23,11 +23,11 @@ from mining.candidates import (
     list_bounds,
     vector_hashes,
 )
-from mining.fixed_point import Fixed, unpack_vectors
+from mining.fixed_point import Fixed, from_cosine, unpack_vectors
 from mining.labels import Coder, label_sets, language_codes
 from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_of
 from mining.params import MiningParams
-from mining.policies import NO_CEILING, ceiling, floor
+from mining.policies import ceiling, floor
 from mining.relations import Relations
 from mining.scan import EQUAL_VECTOR, GIVEN, NEAR_DUPLICATE, OUTSIDE, Asked, Searched, scan
 
@@ -41,6 +41,14 @@ class Marks:
 
     bounds: Rows
     marks: Rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relevant:
+    """Relations, and the marks that they make on a shard's passages, by group."""
+
+    relations: Relations
+    marks: Marks
 
 
 class Shard:
@@ -92,11 +100,11 @@ class Shard:
         languages[mixed] = 0
         self._language = languages
 
-    def search(self, queries: pa.Table, vectors: Fixed, relations: Relations, judged: npt.NDArray[np.bool_]) -> Lists:
-        """The lists of the queries (``SCORED``) in this shard. ``judged``: rows that the teacher's ranks say
-        something of.
+    def search(self, queries: pa.Table, vectors: Fixed, relevant: Relevant, judged: npt.NDArray[np.bool_]) -> Lists:
+        """The lists of the queries (``SCORED``) in this shard. ``relevant``: of this shard (``relevant``); ``judged``:
+        rows that the teacher's ranks say something of.
         """
-        asked = self._asked(queries, relations, judged)
+        asked = self._asked(queries, relevant, judged)
         searched = Searched(
             rows=self._sources, label_bounds=self._sets.bounds, labels=self._sets.codes, language=self._language
         )
@@ -106,16 +114,14 @@ class Shard:
             sizes += [depths.classes, depths.classes]
         return lists_of_scan(*scan(vectors, self.vectors, asked, searched, tuple(sizes)), depths)
 
-    def _asked(self, queries: pa.Table, relations: Relations, judged: npt.NDArray[np.bool_]) -> Asked:
-        groups = relations.of(queries["id"].combine_chunks())
-        names, group = np.unique(groups, return_inverse=True)
-        marks, own = self._group_marks(relations, names), self._own_marks(queries)
+    def _asked(self, queries: pa.Table, relevant: Relevant, judged: npt.NDArray[np.bool_]) -> Asked:
+        marks, own = relevant.marks, self._own_marks(queries)
         sets = label_sets(queries, self._labels)
         language = np.zeros(len(queries), np.int64)
         if self.params.within_language:
             language = language_codes(queries["language"].combine_chunks(), self._languages)
         return Asked(
-            group=group.astype(np.int64),
+            group=relevant.relations.of(queries["id"].combine_chunks()),
             group_bounds=marks.bounds,
             group_marks=marks.marks,
             own_bounds=own.bounds,
@@ -128,11 +134,14 @@ class Shard:
             floor=np.full(len(queries), floor(self.params), np.int64),
         )
 
-    def _group_marks(self, relations: Relations, names: Rows) -> Marks:
+    def relevant(self, relations: Relations) -> Relevant:
+        """The passages of this shard that are relevant to each group, found once for all blocks of queries."""
         groups, positions, copies = self._of_clusters(relations.cluster_groups, relations.clusters)
         others, equal = self._of_vectors(relations.vector_groups, relations.vectors)
         rules = np.append(np.where(copies, NEAR_DUPLICATE, OUTSIDE), np.full(len(others), EQUAL_VECTOR))
-        return _marks(np.append(groups, others), np.append(positions, equal), rules, names)
+        owners, named = np.append(groups, others), np.append(positions, equal)
+        marks = _marks(owners, named, rules, np.arange(relations.num_groups))
+        return Relevant(relations=relations, marks=marks)
 
     def _own_marks(self, queries: pa.Table) -> Marks:
         rows, given, _ = self._of_clusters(*flat(queries["negatives_clusters"]))
@@ -212,8 +221,26 @@ def depths_of(queries: pa.Table, params: MiningParams) -> Depths:
 def _ceilings(queries: pa.Table, judged: npt.NDArray[np.bool_], params: MiningParams) -> Rows:
     bounds = list_bounds(queries["positives_scores"])
     scores = flat(queries["positives_scores"])[1].to_numpy().astype(np.int64)
-    unjudged = params.unjudged
-    values = np.full(len(queries), NO_CEILING, np.int64)
-    for row, (start, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
-        values[row] = ceiling(scores[start:end], params if judged[row] else unjudged)
-    return values
+    return np.where(judged, ceilings(scores, bounds, params), ceilings(scores, bounds, params.unjudged))
+
+
+def ceilings(scores: Rows, bounds: Rows, params: MiningParams) -> Rows:
+    """``policies.ceiling`` of rows whose positives score ``scores[bounds[i] : bounds[i + 1]]``, in the same numbers."""
+    highest = np.full(len(bounds) - 1, ceiling(np.empty(0, np.int64), params), np.float64)
+    rows = np.flatnonzero(np.diff(bounds))
+    if len(rows) and (params.max_relative_score is not None or params.min_margin is not None):
+        reference = _references(scores, bounds[:-1][rows], params).astype(np.float64)
+        if params.max_relative_score is not None:
+            share = np.where(reference > 0, reference * params.max_relative_score, reference - 1)
+            highest[rows] = np.minimum(highest[rows], share)
+        if params.min_margin is not None:
+            highest[rows] = np.minimum(highest[rows], reference - from_cosine(params.min_margin))
+    return np.floor(highest).astype(np.int64)
+
+
+def _references(scores: Rows, starts: Rows, params: MiningParams) -> Rows:
+    """The score of the positive that ``relative_to`` names, of runs that are not empty and follow one another."""
+    if params.relative_to == "first":
+        return scores[starts]
+    found: Rows = (np.maximum if params.relative_to == "best" else np.minimum).reduceat(scores, starts)
+    return found

@@ -21,6 +21,7 @@ from mining.policies import (
     rank_of,
     window,
 )
+from mining.pools import ceilings
 
 SCORES = np.array([90, 80, 70, 70, 60])
 
@@ -196,3 +197,18 @@ def test_rows_that_the_teacher_cannot_judge_keep_what_is_not_about_its_ranks():
 def test_compiled_draws_are_those_of_the_library(row, text, seed):
     words = (np.frombuffer(value, "<u8") for value in (row, text))
     assert int(draw_key(*words, np.uint64(seed))) == int(draw_keys(row, [text], seed)[0])
+
+
+@given(
+    st.lists(st.lists(st.integers(-(10**9), 10**9), max_size=3), max_size=5),
+    st.sampled_from([None, 0.5, 0.95, 1.0]),
+    st.sampled_from(["best", "first", "least"]),
+    st.sampled_from([None, 0.0, 0.1]),
+    st.sampled_from([None, -0.5, 0.4]),
+)
+def test_ceilings_of_many_rows_are_those_of_each(rows, relative, relative_to, margin, highest):
+    params = MiningParams(max_relative_score=relative, relative_to=relative_to, min_margin=margin, max_score=highest)
+    bounds = np.append(0, np.cumsum([len(row) for row in rows])).astype(np.int64)
+    scores = np.array([score for row in rows for score in row], np.int64)
+    expected = [ceiling(np.array(row, np.int64), params) for row in rows]
+    assert ceilings(scores, bounds, params).tolist() == expected
