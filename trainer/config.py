@@ -27,10 +27,17 @@ QWEN = "qwen2-0.5b"
 #: Models that are made here, of random weights but for ``static``.
 PRESETS = (TINY, STATIC, BUNDLED, QWEN)
 
-#: Peak learning rates. A random model learns nothing at the rate that suits a trained one (KaLM-Embedding: 1e-5), and
-#: a table of words, each row of which few texts touch, wants more than either.
+#: Peak learning rates, by preset; a folder with a table of words counts as ``static``. A random model learns nothing at
+#: the rate that suits a trained one (KaLM-Embedding: 1e-5), and a table of words, each row of which few texts touch,
+#: wants more than either.
 LEARNING_RATES = {TINY: 1e-3, STATIC: 5e-3}
 LEARNING_RATE = 1e-5
+
+#: Temperatures of the contrastive loss: KaLM-Embedding's, and what suits a table of words. Its cosines of different
+#: texts lie far apart from the start, so that at 0.01 a few texts have all of the gradient: what it learns of the rows
+#: does not carry over to other sets (docs/training.md).
+TEMPERATURES = {STATIC: 0.1}
+TEMPERATURE = 0.01
 
 MASKS = ("text", "positives", "label")
 
@@ -111,7 +118,12 @@ class TrainConfig(BaseModel):
     )
     warmup_ratio: FiniteFloat = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
     schedule: Literal["linear", "cosine"] = Field("linear", description="how the rate falls to 0: linear or cosine")
-    temperature: _PositiveFloat = Field(0.01, description="temperature of the contrastive loss")
+    temperature: _PositiveFloat | None = Field(
+        None,
+        description="temperature of the contrastive loss (default: "
+        + ", ".join(f"{value:g} for {name}" for name, value in TEMPERATURES.items())
+        + f", {TEMPERATURE:g} otherwise)",
+    )
     focal_gamma: FiniteFloat = Field(0.5, ge=0, description="a query's loss weighs (1 - p)^gamma; 0: all alike")
     mix: bool = Field(True, description="add a pair-wise and a list-wise mixture of a query's hard negatives")
     masks: Annotated[frozenset[str], BeforeValidator(_masks)] = Field(
@@ -139,6 +151,11 @@ class TrainConfig(BaseModel):
     precision: Literal["auto", "bf16", "float32"] = Field(
         "auto", description="bf16 (autocast; weights stay float32), float32, or auto: bf16 where a GPU has it"
     )
+    prompts: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="whether instructions stand before queries: always, never, or auto: not for a table of words, in "
+        "whose mean a prompt's words would count like any others",
+    )
     workers: int = Field(0, ge=0, description="processes that prepare batches beside the training itself")
     checkpoint_steps: int = Field(0, ge=0, description="save a checkpoint after so many steps, to go on from (0: none)")
     resume: bool | None = Field(
@@ -155,8 +172,11 @@ class TrainConfig(BaseModel):
         """What decides the weights, as JSON holds it: a checkpoint is only gone on from where this is the same."""
         named = self.model_dump(mode="json", exclude=_INDIFFERENT)
         return named | {
-            "model": self.student, "learning_rate": self.peak_learning_rate, "num_negatives": self.most_negatives
-        }  # fmt: skip
+            "model": self.student,
+            "learning_rate": self.peak_learning_rate,
+            "temperature": self.contrastive_temperature,
+            "num_negatives": self.most_negatives,
+        }
 
     @property
     def student(self) -> str:
@@ -206,7 +226,19 @@ class TrainConfig(BaseModel):
     @property
     def peak_learning_rate(self) -> float:
         """The learning rate that was given, or the one that suits the model."""
-        return self.learning_rate or LEARNING_RATES.get(self.student, LEARNING_RATE)
+        return self.learning_rate or LEARNING_RATES.get(_kind(self.student), LEARNING_RATE)
+
+    @property
+    def contrastive_temperature(self) -> float:
+        """The temperature that was given, or the one that suits the model."""
+        return self.temperature or TEMPERATURES.get(_kind(self.student), TEMPERATURE)
+
+
+def _kind(student: str) -> str:
+    """The preset that a student is, or is like: a folder with a table of words trains as ``static`` does."""
+    modules = Path(student).expanduser() / "modules.json"
+    tables = student not in PRESETS and modules.is_file() and "StaticEmbedding" in modules.read_text("utf-8")
+    return STATIC if tables else student
 
 
 def build_parser() -> argparse.ArgumentParser:

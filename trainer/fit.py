@@ -78,7 +78,7 @@ def loss_params(model: SentenceTransformer, config: TrainConfig) -> LossParams:
         ) from error
     return LossParams(
         dims=dims,
-        temperature=config.temperature,
+        temperature=config.contrastive_temperature,
         gamma=config.focal_gamma,
         mix=config.mix,
         kl_share=config.kl_share if config.stage is Stage.DISTILL else 0.0,
@@ -148,7 +148,7 @@ def _refuse_infinite(model: SentenceTransformer, config: TrainConfig) -> None:
     if not all(bool(weights.isfinite().all()) for weights in model.parameters()):
         raise ConfigError(
             f"training diverged: weights are no longer finite with learning_rate={config.peak_learning_rate:g} and "
-            f"temperature={config.temperature:g}; nothing was saved: choose a lower learning rate"
+            f"temperature={config.contrastive_temperature:g}; nothing was saved: choose a lower learning rate"
         )
 
 

@@ -37,10 +37,18 @@ def retrieval_measures(ranking_QK: Ranking, judged: Sequence[Mapping[int, int]])
 
 def spearman(one: Floats, other: Floats) -> float:
     """Spearman's rank correlation; equal values share the mean of their ranks. 0 where either side is constant."""
-    ranks = np.stack([_ranks(np.asarray(one, np.float64)), _ranks(np.asarray(other, np.float64))])
-    centred = ranks - ranks.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((centred**2).sum(axis=1))
-    return float(centred[0] @ centred[1] / lengths.prod()) if lengths.all() else 0.0
+    return float((standardised_ranks(one) * standardised_ranks(other)).mean())
+
+
+def standardised_ranks(values: Floats) -> npt.NDArray[np.float64]:
+    """Ranks with mean 0 and standard deviation 1, equal values sharing the mean of theirs; zeros for a constant.
+
+    The mean of the products of two sides is Spearman's correlation.
+    """
+    ranks = _ranks(np.asarray(values, np.float64))
+    deviation = ranks.std()
+    standardised: npt.NDArray[np.float64] = (ranks - ranks.mean()) / (deviation or 1.0)
+    return standardised
 
 
 def _of_query(places: Sequence[int], worth: Mapping[int, int]) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.losses.gradcache import has_static_embedding_input
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding, Transformer
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 
@@ -79,6 +80,15 @@ def table_of_words() -> SentenceTransformer:
     transformer: Any = bundled[0].model
     weights = transformer.get_input_embeddings().weight.detach().clone()
     return SentenceTransformer(modules=[StaticEmbedding(bundled.tokenizer, embedding_weights=weights), Normalize()])
+
+
+def takes_prompts(model: SentenceTransformer, prompts: str) -> bool:
+    """Whether a model's texts carry prompts, by the configuration's word for it (``always``, ``never``, ``auto``).
+
+    A table of words cannot weigh a prompt against a text: the prompt's words would move the means of all queries to one
+    place, away from the passages.
+    """
+    return prompts == "always" or (prompts == "auto" and not has_static_embedding_input(model))
 
 
 def find_folder(name: str) -> Path:

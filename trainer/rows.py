@@ -60,6 +60,7 @@ class Rows:
     """All examples of a run, dataset after dataset; ``sizes`` counts each dataset's.
 
     ``symmetric``: for each dataset whether passages carry the prompt too. ``digest``: of the shards, in order.
+    ``prompted``: whether texts carry prompts at all.
     """
 
     batches: Sequence[pa.RecordBatch]
@@ -69,6 +70,7 @@ class Rows:
     sizes: Sequence[int]
     keys: TextKeys
     digest: str
+    prompted: bool = True
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -83,12 +85,12 @@ class Rows:
         return found
 
     def query_text(self, row: Row) -> str:
-        """What the encoder sees of a row's query: its prompt and the query."""
-        return row.prompt + row.query
+        """What the encoder sees of a row's query: its prompt, where texts have one, and the query."""
+        return row.prompt + row.query if self.prompted else row.query
 
     def passage_text(self, row: Row, text: str) -> str:
         """What the encoder sees of a row's positive or negative: in a symmetric dataset it carries the prompt too."""
-        return row.prompt + text if self.symmetric[row.dataset] else text
+        return row.prompt + text if self.prompted and self.symmetric[row.dataset] else text
 
     def sample_texts(self, rows: int) -> Iterator[str]:
         """The texts of the first ``rows`` rows of each dataset, in order."""

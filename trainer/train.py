@@ -8,7 +8,7 @@ What is heavy to import is imported when it is needed, so that ``--help`` and a 
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     from transformers.utils import logging
 
     from trainer.fit import check_memory_options, fit
-    from trainer.models import open_model
+    from trainer.models import open_model, takes_prompts
     from trainer.progress import ShowProgress
     from trainer.prompts import prompts
     from trainer.shards import open_rows, with_rows
@@ -62,7 +62,8 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     model = open_model(student, rows.sample_texts(_VOCABULARY_ROWS), config.max_seq_length, config.seed)
     check_memory_options(model, config)
     records = with_rows(manifest, config.data_stage)
-    model.prompts = {**prompts(records)}
+    rows = replace(rows, prompted=takes_prompts(model, config.prompts))
+    model.prompts = {**prompts(records)} if rows.prompted else {"query": "", "document": ""}
     with ShowProgress(config.quiet) as progress:
         losses = fit(model, rows, config, folder / "trainer", progress)
     shutil.rmtree(folder / "trainer", ignore_errors=True)

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from trainer.config import TrainConfig, build_parser, parse
 
 def test_defaults_are_those_of_the_recipe():
     config = parse([])
-    assert (config.student, config.batch_size, config.temperature, config.max_seq_length) == ("tiny", 48, 0.01, 512)
+    assert (config.student, config.batch_size, config.max_seq_length) == ("tiny", 48, 512)
+    assert (config.contrastive_temperature, config.prompts) == (0.01, "auto")
     assert (config.most_negatives, config.epochs, config.warmup_ratio, config.seed) == (7, 1, 0.1, 0)
     assert (config.focal_gamma, config.kl_share, config.kl_temperature, config.mix) == (0.5, 0.7, 0.05, True)
     assert config.masks == {"text", "positives", "label"}
@@ -21,6 +23,21 @@ def test_the_learning_rate_suits_the_model_unless_it_is_given():
     assert parse(["--model=some/folder"]).peak_learning_rate == 1e-5
     assert parse(["--model=static"]).peak_learning_rate == 5e-3
     assert parse(["--learning_rate=3e-4"]).peak_learning_rate == 3e-4
+
+
+def test_the_temperature_suits_the_model_unless_it_is_given():
+    assert parse(["--model=static"]).contrastive_temperature == 0.1
+    assert parse(["--model=static", "--temperature=0.02"]).contrastive_temperature == 0.02
+    assert parse(["--model=minilm"]).contrastive_temperature == 0.01
+
+
+def test_a_folder_with_a_table_of_words_trains_as_static_does(tmp_path):
+    for name, kind in (("words", "sentence_transformers.models.StaticEmbedding"), ("layers", "Transformer")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": kind}]))
+    words, layers = (parse([f"--model={tmp_path / name}"]) for name in ("words", "layers"))
+    assert (words.peak_learning_rate, words.contrastive_temperature) == (5e-3, 0.1)
+    assert (layers.peak_learning_rate, layers.contrastive_temperature) == (1e-5, 0.01)
 
 
 def test_the_model_goes_beside_the_manifest_unless_a_folder_is_given(tmp_path):

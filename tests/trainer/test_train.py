@@ -95,6 +95,19 @@ def test_training_on_a_trained_model_goes_on_from_its_weights(trained, tmp_path)
     assert np.allclose(opened(tmp_path / "model").encode(texts), opened(trained).encode(texts), atol=1e-6)
 
 
+@pytest.mark.parametrize(("flags", "prompt"), [([], ""), (["--prompts=always"], PROMPT)])
+def test_a_table_of_words_is_trained_and_saved_without_prompts_unless_told(tmp_path, flags, prompt):
+    path = curate(tmp_path, {"a": [row(f"x{i}", 1) for i in range(4)]})
+    assert main([f"--manifest={path}", "--model=static", "-q", *SMALL, *flags]) == 0
+    model = opened(tmp_path / "model")
+    assert model.prompts["query"] == prompt
+    # What was trained on has moved: only rows of the table whose words stood in a batch.
+    moved = model[0].embedding.weight != open_model("static", [], 32, 0)[0].embedding.weight
+    word = model.tokenizer.token_to_id("query")
+    assert moved.any()
+    assert bool(moved[word].any()) == bool(prompt)
+
+
 def test_the_bundled_model_can_be_a_start(tmp_path):
     path = curate(tmp_path, {"a": [row("x", 1), row("y", 1)]})
     start = load_encoder("minilm").teacher.path
