@@ -23,6 +23,9 @@ from trainer.rows import Row, Rows
 
 Features = dict[str, Any]
 
+#: Beside a layout's tensors where several processes train together: where the own texts stand among the own passes.
+OWN = "own_T"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchParams:
@@ -59,7 +62,8 @@ class Layout:
 class Batches(Dataset[dict[str, Any]]):
     """The batches of all epochs, by the number of the step: ``{"passes": [features, ...], "layout": tensors}``.
 
-    A step's batch depends on nothing but the arguments and the number, so that any step can be the first.
+    A step's batch depends on nothing but the arguments and the number, so that any step can be the first. Of several
+    processes (``rank`` of ``world``) each has the layout of the whole batch and encodes its share of the texts.
     """
 
     def __init__(
@@ -81,31 +85,48 @@ class Batches(Dataset[dict[str, Any]]):
         return num_batches(len(self.rows), self._order.batch_size)
 
     def numbers(self, step: int) -> list[int]:
-        """The rows of this process in a step."""
+        """The rows of a step."""
         epoch, batch = divmod(step, self.per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             rows = self.rows
             self._epoch = (epoch, epoch_order(rows.sizes, rows.keys, rows.digest, epoch, self._order))
         size = self._order.batch_size
-        together = self._epoch[1][batch * size : (batch + 1) * size]
-        # Each process has equally many rows, so that the mean of their losses is that of all rows.
-        own = together[: len(together) - len(together) % self._world][self._rank :: self._world]
-        return [int(row) for row in own]
+        return [int(row) for row in self._epoch[1][batch * size : (batch + 1) * size]]
 
     def __getitem__(self, step: int) -> dict[str, Any]:
         numbers = self.numbers(step)
         offsets = self.rows.keys.offsets
         drawn = drawn_positives(offsets, self._order.seed, step // self.per_epoch, np.asarray(numbers))
         chosen = (drawn - offsets[numbers]).tolist()
-        random = np.random.default_rng([self._order.seed, step, self._rank])
+        random = np.random.default_rng([self._order.seed, step, 0])
         texts, layout = lay_out(self.rows, self.rows.take(numbers), chosen, self._params, random)
-        order, passes = passes_of(self._preprocess(texts), len(texts), self._params.tokens_per_pass)
-        place_T = torch.empty_like(order)
-        place_T[order] = torch.arange(len(order))
+        own, place_T = shared_out(texts, self._rank, self._world)
+        order, passes = passes_of(self._preprocess(own), len(own), self._params.tokens_per_pass)
+        own_places = torch.argsort(order)
         tensors = layout.tensors()
+        if self._world > 1:
+            tensors[OWN] = own_places
+        else:
+            place_T = own_places
         for name in ("queries_Q", "passages_P"):
             tensors[name] = place_T[tensors[name]]
         return {"passes": passes, "layout": tensors}
+
+
+def shared_out(texts: list[str], rank: int, world: int) -> tuple[list[str], Tensor]:
+    """The texts that a process encodes, and where each text's vector stands once those of all are gathered, ``[T]``.
+
+    Dealt by length, so that all have about as many tokens; equally many to each, some twice where it does not come out
+    even.
+    """
+    if world == 1:
+        return texts, torch.arange(len(texts))
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    each = -(-len(texts) // world)
+    dealt = np.arange(len(texts))
+    place_T = torch.empty(len(texts), dtype=torch.int64)
+    place_T[torch.from_numpy(order)] = torch.from_numpy(dealt % world * each + dealt // world)
+    return [texts[text] for text in np.resize(order, each * world)[rank::world]], place_T
 
 
 def lay_out(

@@ -72,7 +72,9 @@ class Checkpoints(TrainerCallback):
             (self.folder / _FINISHED).touch()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        """Mark the checkpoint that was just written as whole."""
+        """Mark the checkpoint that was just written as whole; of several processes the first one does."""
+        if not state.is_world_process_zero:
+            return
         folder = self.folder / f"checkpoint-{state.global_step}"
         unfinished = folder / f".{MARK}"
         unfinished.write_text(json.dumps(self._run, indent=1, sort_keys=True))

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from schemas.errors import ConfigError
+from trainer import processes
 from trainer.batches import Batches, BatchParams
 from trainer.checkpoints import Checkpoints
 from trainer.config import Stage, TrainConfig
@@ -47,12 +48,14 @@ def fit(
         start=last.step if last else 0,
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoints.begin()
+    if processes.rank() == 0:
+        checkpoints.begin()
     if config.gradient_checkpointing:
         keep_no_activations(model)
     trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
     _refuse_infinite(model, config)
-    checkpoints.finish()
+    if processes.rank() == 0:
+        checkpoints.finish()
     return [(int(entry["step"]), entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
@@ -62,7 +65,7 @@ def batches_of(model: SentenceTransformer, rows: Rows, config: TrainConfig) -> B
     params = BatchParams(
         num_negatives=config.most_negatives, masks=config.masks, tokens_per_pass=config.tokens_per_pass
     )
-    return Batches(rows, model.preprocess, order, params)
+    return Batches(rows, model.preprocess, order, params, processes.rank(), processes.world())
 
 
 def loss_params(model: SentenceTransformer, config: TrainConfig) -> LossParams:
@@ -164,6 +167,7 @@ def arguments(config: TrainConfig, folder: Path, total_steps: int) -> SentenceTr
         warmup_steps=config.warmup_ratio,
         lr_scheduler_type=config.schedule,
         use_cpu=not gpu,
+        ddp_backend=None if gpu or processes.world() == 1 else "gloo",
         bf16=automatic if config.precision == "auto" else config.precision == "bf16",
         dataloader_num_workers=config.workers,
         dataloader_pin_memory=gpu,

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
+from sentence_transformers.util.distributed import all_gather_with_grad
 from torch import Tensor, nn
 
-from trainer.batches import Features, Layout
+from trainer.batches import OWN, Features, Layout
 from trainer.losses import LossParams, objective
 
 _WHOLE = 2**31  # a pass is one mini-batch of the gradient cache
@@ -45,6 +46,8 @@ class Objective(CachedLossMixin, nn.Module):
         return loss
 
     def _parts(self, vectors_TD: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if OWN in tensors:
+            vectors_TD = all_gather_with_grad(vectors_TD[tensors[OWN]])
         layout = Layout.from_tensors(tensors)
         queries_QD, passages_PD = vectors_TD[layout.queries_Q], vectors_TD[layout.passages_P]
         contrastive, distilled = objective(queries_QD, passages_PD, layout.candidates, self.params)

@@ -1,6 +1,7 @@
 """Train an embedding model on curated shards: contrastive, with hard negatives and the one prompt template.
 
     kalm train --manifest=out/manifest.json --model=tiny
+    torchrun --nproc-per-node=8 --no-python kalm train --manifest=out/manifest.json
 
 What is heavy to import is imported when it is needed, so that ``--help`` and a mistyped flag answer at once.
 """
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from schemas.errors import ConfigError, CurationError, tell
 from schemas.manifest import Manifest
+from trainer import processes
 from trainer.card import card, write_card
 from trainer.config import TrainConfig, parse
 from trainer.curve import write_curve
-from trainer.saving import save_model, staged
+from trainer.saving import save_model
 
 _VOCABULARY_ROWS = 1000  # of each dataset, to learn the tiny model's vocabulary from
 
@@ -44,7 +46,7 @@ def train(config: TrainConfig) -> Trained:
 
     manifest = read_manifest(config.manifest_file)
     student = config.student  # now, before anything is written: distill may have none
-    with staged(config.output_folder) as folder:
+    with processes.working_folder(config.output_folder) as folder:
         return _train(config, student, manifest, folder)
 
 
@@ -64,11 +66,13 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     records = with_rows(manifest, config.data_stage)
     rows = replace(rows, prompted=takes_prompts(model, config.prompts))
     model.prompts = {**prompts(records)} if rows.prompted else {"query": "", "document": ""}
-    with ShowProgress(config.quiet) as progress:
+    with ShowProgress(config.quiet or processes.rank() > 0) as progress:
         losses = fit(model, rows, config, folder / "trainer", progress)
     shutil.rmtree(folder / "trainer", ignore_errors=True)
-    save_model(model, folder)
     trained = Trained(student=student, num_examples=len(rows), num_datasets=len(records), losses=losses)
+    if processes.rank() > 0:
+        return trained
+    save_model(model, folder)
     write_card(folder, card(config, trained, manifest))
     write_curve(folder, losses)
     return trained
@@ -107,6 +111,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; nothing was saved but checkpoints, if there were to be any", file=sys.stderr)
         return 130
-    if not config.quiet:
+    if not config.quiet and processes.rank() == 0:
         print(summary(config, trained), file=sys.stderr)
     return 0

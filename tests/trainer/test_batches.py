@@ -10,7 +10,7 @@ import torch
 
 from schemas.errors import SourceError
 from tests.trainer.curated import PROMPT, curate, mixed, row
-from trainer.batches import Batches, BatchParams, Layout, lay_out, passes_of
+from trainer.batches import Batches, BatchParams, Layout, lay_out, passes_of, shared_out
 from trainer.order import OrderParams
 from trainer.rows import Rows
 from trainer.shards import open_rows, read_manifest
@@ -198,14 +198,25 @@ def test_an_epoch_is_every_row_once_and_the_next_one_has_another_order(tmp_path)
     assert epochs[0] != epochs[1]
 
 
-def test_processes_share_a_batch_equally(tmp_path):
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_the_texts_of_a_batch_by_length(tmp_path, world):
+    texts = ["a" * length for length in (5, 1, 9, 3, 7, 2, 8)]
+    shares = [shared_out(texts, rank, world) for rank in range(world)]
+    gathered = [text for own, _ in shares for text in own]
+    assert len({len(own) for own, _ in shares}) == 1
+    for _, place_T in shares:
+        assert [gathered[place] for place in place_T.tolist()] == texts
+    tokens = [sum(map(len, own)) for own, _ in shares]
+    assert max(tokens) - min(tokens) <= max(map(len, texts))
+
+
+def test_each_process_has_the_layout_of_the_whole_batch(tmp_path):
     path = mixed(tmp_path)
-    whole = batches_of(path, batch_size=6)
-    ranks = [batches_of(path, 2, rank, batch_size=6) for rank in range(2)]
-    for step in range(4):
-        parts = [each.numbers(step) for each in ranks]
-        assert len(parts[0]) == len(parts[1])
-        assert sorted(parts[0] + parts[1]) == sorted(whole.numbers(step))
+    one = batches_of(path, batch_size=6)[1]["layout"]
+    ranks = [batches_of(path, 2, rank, batch_size=6)[1]["layout"] for rank in range(2)]
+    assert all(same(ranks[0][name], ranks[1][name]) for name in one)
+    assert all(same(ranks[0][name], one[name]) for name in one if name not in ("queries_Q", "passages_P"))
+    assert len(ranks[0]["own_T"]) == len(ranks[1]["own_T"])
 
 
 def test_texts_stay_on_disk_and_no_file_is_left(tmp_path):
