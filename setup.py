@@ -36,7 +36,7 @@ EXTRAS = {
     # faiss-gpu brings the same `faiss` package as faiss-cpu: install one of the two (`make setup` sees to it).
     "gpu": ["faiss-gpu>=1.15; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "openvino": ["openvino>=2025.0"],  # another way to run the teacher on a CPU
-    "train": ["accelerate>=1.1", "datasets>=3"],
+    "train": ["accelerate>=1.1", "datasets>=3", "scikit-learn>=1.4"],
     "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2024.6"],
     "aws": ["s3fs>=2024.6"],
     "dev": [
@@ -53,6 +53,7 @@ EXTRAS = {
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
+        "scikit-learn>=1.4",
         "setuptools>=77",
         "types-psutil",
         "types-PyYAML",

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ConfigError, CurationError, OutputError, tell
-from trainer.evaluation_sets import Pairs, Retrieval, find_collections
-from trainer.metrics import MAP_DEPTH, rank, retrieval_measures, spearman
+from trainer.bars import bars
+from trainer.evaluation_sets import Collection, Labelled, Pairs, Retrieval, find_collections
+from trainer.metrics import MAP_DEPTH, accuracy, rank, retrieval_measures, spearman, v_measure
+from trainer.model_meta import read_training_datasets, zero_shot_percentage
 
 if TYPE_CHECKING:
     from mining.encoder import Encoder
@@ -38,10 +40,13 @@ def evaluate(model: str, folders: Sequence[Path], dims: Sequence[int] | None = N
     kept = list(dims or [encoder.dims])
     if max(kept) > encoder.dims:
         raise ConfigError(f"--dims={max(kept)}: {model} gives {encoder.dims} dimensions; give {encoder.dims} or fewer")
-    return {
-        each.name: _of_pairs(encoder, each, kept) if isinstance(each, Pairs) else _of_retrieval(encoder, each, kept)
-        for each in sets
-    }
+    return {each.name: _measured(encoder, each, kept) for each in sets}
+
+
+def _measured(encoder: "Encoder", given: Collection, dims: Sequence[int]) -> dict[str, dict[str, float]]:
+    if isinstance(given, Retrieval):
+        return _of_retrieval(encoder, given, dims)
+    return _of_pairs(encoder, given, dims) if isinstance(given, Pairs) else _of_labelled(encoder, given, dims)
 
 
 def _of_retrieval(encoder: "Encoder", given: Retrieval, dims: Sequence[int]) -> dict[str, dict[str, float]]:
@@ -64,6 +69,20 @@ def _of_pairs(encoder: "Encoder", given: Pairs, dims: Sequence[int]) -> dict[str
     for dim in dims:
         cosines = np.einsum("nd,nd->n", shortened(first, dim), shortened(second, dim))
         found[str(dim)] = {"spearman": spearman(cosines, np.asarray(given.scores))}
+    return found
+
+
+def _of_labelled(encoder: "Encoder", given: Labelled, dims: Sequence[int]) -> dict[str, dict[str, float]]:
+    prompt = encoder.model.prompts.get("Classification" if given.train_texts else "Clustering") or ""
+    train, test = (encoder.encode(texts, prompt) for texts in (given.train_texts, given.texts))
+    found = {}
+    for dim in dims:
+        one, other = shortened(train, dim), shortened(test, dim)
+        found[str(dim)] = (
+            {"accuracy": accuracy(one, given.train_labels, other, given.labels)}
+            if given.train_texts
+            else {"v-measure": v_measure(other, given.labels)}
+        )
     return found
 
 
@@ -97,10 +116,14 @@ def build_parser() -> argparse.ArgumentParser:
         "collections",
         type=Path,
         nargs="+",
-        help="folders in BEIR's layout (corpus, queries, qrels), of sentence pairs (test), or of several of these",
+        help="folders in BEIR's layout (corpus, queries, qrels), of sentence pairs or labelled texts (test, train), or "
+        "of several of these",
     )
     parser.add_argument("--dims", help="dimensions to evaluate at, joined by commas (default: all)")
     parser.add_argument("--output", type=Path, help="JSON file for the measures")
+    parser.add_argument(
+        "--picture", type=Path, help="SVG file: each collection's first measure, dimensions side by side"
+    )
     return parser
 
 
@@ -110,10 +133,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         scores = evaluate(given.model, given.collections, _dims(given.dims))
         if given.output:
-            _write(given.output, {"model": given.model, "scores": scores})
+            _write(given.output, json.dumps({"model": given.model, "scores": scores}, indent=1) + "\n")
+        if given.picture:
+            _write(given.picture, bars(scores))
     except CurationError as error:
         return tell(error)
     print(table(scores))
+    if (share := zero_shot_percentage(read_training_datasets(Path(given.model)), scores)) is not None:
+        print(f"zero-shot: {share} % of {len(scores)} collections (not named in the model's training_datasets)")
     return 0
 
 
@@ -126,8 +153,8 @@ def _dims(text: str | None) -> list[int] | None:
     return [int(word) for word in words]
 
 
-def _write(path: Path, content: object) -> None:
+def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error}; choose another file (--output=<file>)") from error
+        raise OutputError(f"cannot write {path}: {error}; choose another file") from error

@@ -1,4 +1,4 @@
-"""Evaluation collections on this machine: retrieval in BEIR's layout, and pairs of sentences with scores."""
+"""Evaluation collections on this machine: retrieval in BEIR's layout, pairs with scores, texts with labels."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,15 +32,30 @@ class Pairs:
     scores: Sequence[float]
 
 
-def find_collections(folders: Sequence[Path]) -> list[Retrieval | Pairs]:
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Texts with labels: to be classified by those of ``train``, or to be clustered where there are none."""
+
+    name: str
+    train_texts: Sequence[str]
+    train_labels: Sequence[str]
+    texts: Sequence[str]
+    labels: Sequence[str]
+
+
+Collection = Retrieval | Pairs | Labelled
+
+
+def find_collections(folders: Sequence[Path]) -> list[Collection]:
     """The collections in folders, and in the folders of these.
 
     A collection is ``corpus``, ``queries`` and ``qrels``, or ``test`` with ``sentence1``, ``sentence2`` and ``score``,
-    each ``.parquet`` or ``.jsonl`` (``qrels`` also ``qrels/test.tsv``). Raises SourceError where there is none, and for
-    files that are not what they should be.
+    or ``test`` with ``text`` and ``label`` and perhaps ``train`` with the same; each ``.parquet`` or ``.jsonl``
+    (``qrels`` also ``qrels/test.tsv``). Raises SourceError where there is none, and for files that are not what they
+    should be.
     """
     places = [each for folder in folders for each in ([folder] if _kind(folder) else _below(folder))]
-    return [_pairs(place) if _kind(place) == "pairs" else _retrieval(place) for place in places]
+    return [_retrieval(place) if _kind(place) == "retrieval" else _of_test(place) for place in places]
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -56,7 +71,7 @@ def _below(folder: Path) -> Iterator[Path]:
 def _kind(folder: Path) -> str | None:
     if _file(folder, "corpus") and _file(folder, "queries"):
         return "retrieval"
-    return "pairs" if _file(folder, "test") else None
+    return "test" if _file(folder, "test") else None
 
 
 def _file(folder: Path, name: str) -> Path | None:
@@ -95,10 +110,29 @@ def _judgments(folder: Path) -> Iterator[tuple[str, str, int]]:
         yield query, passage, int(score)
 
 
-def _pairs(folder: Path) -> Pairs:
+def _of_test(folder: Path) -> Pairs | Labelled:
+    rows = _rows(folder, "test", ())
+    if {"text", "label"} <= rows[0].keys():
+        return _labelled(folder, rows)
     rows = _rows(folder, "test", ("sentence1", "sentence2", "score"))
     first, second = ([str(row[name]) for row in rows] for name in ("sentence1", "sentence2"))
     return Pairs(name=folder.resolve().name, first=first, second=second, scores=[float(row["score"]) for row in rows])
+
+
+def _labelled(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Labelled:
+    train = _rows(folder, "train", ("text", "label")) if _file(folder, "train") else []
+    labels = [str(row["label"]) for row in rows]
+    if len(set(labels)) < 2:
+        raise SourceError(f"{folder}: all texts of test have the label {labels[0]!r}; two are needed at least")
+    if train and (unknown := sorted(set(labels) - {str(row["label"]) for row in train})):
+        raise SourceError(f"{folder}: test has labels that train has not ({', '.join(unknown[:5])}): copy both anew")
+    return Labelled(
+        name=folder.resolve().name,
+        train_texts=[str(row["text"]) for row in train],
+        train_labels=[str(row["label"]) for row in train],
+        texts=[str(row["text"]) for row in rows],
+        labels=labels,
+    )
 
 
 def _rows(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, Any]]:

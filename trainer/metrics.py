@@ -15,6 +15,8 @@ Ranking = npt.NDArray[np.int64]
 #: By how far down a ranking is read.
 NDCG_DEPTH, RECALL_DEPTH, MAP_DEPTH = 10, 100, 1000
 
+_DRAWS, _TEXTS_OF_LABEL = 10, 8
+
 
 def rank(scores_QP: Floats, depth: int = MAP_DEPTH) -> Ranking:
     """Places of the best passages, int64 ``[Q, min(depth, P)]``, best first; of equal scores the last place first."""
@@ -49,6 +51,34 @@ def standardised_ranks(values: Floats) -> npt.NDArray[np.float64]:
     deviation = ranks.std()
     standardised: npt.NDArray[np.float64] = (ranks - ranks.mean()) / (deviation or 1.0)
     return standardised
+
+
+def accuracy(train: Floats, train_labels: Sequence[str], test: Floats, labels: Sequence[str]) -> float:
+    """Accuracy of a logistic regression on few texts of each label, the mean of ten draws, as mteb's classification.
+
+    8 texts of each label at most, 100 iterations (MTEB, Muennighoff et al. 2023, section 3.2, and its code). Draws are
+    made here, so figures differ from mteb's in the spread of draws.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    known, found = np.asarray(train_labels), []
+    for draw in range(_DRAWS):
+        order = np.random.default_rng(draw).permutation(len(known))
+        chosen = np.concatenate([order[known[order] == label][:_TEXTS_OF_LABEL] for label in np.unique(known)])
+        model = LogisticRegression(max_iter=100, random_state=draw).fit(train[chosen], known[chosen])
+        found.append(float(np.mean(model.predict(test) == np.asarray(labels))))
+    return float(np.mean(found))
+
+
+def v_measure(vectors: Floats, labels: Sequence[str]) -> float:
+    """V-measure (Rosenberg and Hirschberg 2007) of k-means clusters, as many as there are labels, as mteb's clustering
+    with one set (mini-batches of 512, one seed).
+    """
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.metrics import v_measure_score
+
+    clusters = MiniBatchKMeans(len(set(labels)), batch_size=512, n_init="auto", random_state=0).fit_predict(vectors)
+    return float(v_measure_score(labels, clusters))
 
 
 def _of_query(places: Sequence[int], worth: Mapping[int, int]) -> tuple[float, float, float]:

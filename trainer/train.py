@@ -54,6 +54,7 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     from transformers.utils import logging
 
     from trainer.fit import check_memory_options, fit
+    from trainer.model_meta import write_model_meta
     from trainer.models import open_model, takes_prompts
     from trainer.progress import ShowProgress
     from trainer.prompts import prompts
@@ -73,6 +74,7 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     if processes.rank() > 0:
         return trained
     save_model(model, folder)
+    write_model_meta(folder, model, config, student, manifest)
     write_card(folder, card(config, trained, manifest))
     write_curve(folder, losses)
     return trained

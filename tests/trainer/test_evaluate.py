@@ -8,7 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from mining.encoder import load_encoder
+from schemas.errors import SourceError
 from trainer.evaluate import evaluate, main, shortened, table
+from trainer.metrics import v_measure
 from trainer.models import open_model
 
 PASSAGES = ["the cat sat on the mat", "a dog ran in the park", "bread is baked in an oven", "rain falls on the roof"]
@@ -54,6 +57,36 @@ def test_the_bundled_model_finds_what_belongs_together(tmp_path, kind):
     assert scores["animals"]["384"] == perfect
     assert scores["sts"]["384"] == {"spearman": pytest.approx(1.0)}
     assert list(scores["sts"]) == ["384", "64"]
+
+
+def labelled(folder: Path, train: bool) -> Path:
+    animals = ["a cat sat", "a dog ran", "the horse grazed", "a hen laid an egg"]
+    weather = ["rain fell", "snow lay on the hills", "the sun shone", "a storm blew"]
+    rows = [{"text": text, "label": i} for i, texts in enumerate((animals, weather)) for text in texts]
+    write(folder / "test.jsonl", rows[::2])
+    if train:
+        write(folder / "train.jsonl", rows[1::2])
+    return folder
+
+
+def test_labelled_texts_are_classified_where_there_is_a_train_split_and_clustered_otherwise(tmp_path):
+    labelled(tmp_path / "classes", train=True)
+    labelled(tmp_path / "clusters", train=False)
+    scores = evaluate("minilm", [tmp_path], [384, 64])
+    assert scores["classes"] == {"384": {"accuracy": 1.0}, "64": {"accuracy": 1.0}}
+    test = [json.loads(line) for line in (tmp_path / "clusters" / "test.jsonl").read_text().splitlines()]
+    vectors = load_encoder("minilm").encode([each["text"] for each in test])
+    expected = v_measure(vectors, [str(each["label"]) for each in test])
+    assert scores["clusters"]["384"] == {"v-measure": pytest.approx(expected)}
+
+
+def test_labels_that_cannot_be_learnt_are_refused(tmp_path):
+    write(labelled(tmp_path / "sets", train=True) / "train.jsonl", [{"text": "a cat", "label": 0}])
+    with pytest.raises(SourceError, match=r"labels that train has not \(1\)"):
+        evaluate("minilm", [tmp_path / "sets"])
+    write(tmp_path / "sets" / "test.jsonl", [{"text": "a cat", "label": 0}])
+    with pytest.raises(SourceError, match="all texts of test have the label '0'"):
+        evaluate("minilm", [tmp_path / "sets"])
 
 
 def test_prompts_are_those_that_the_model_was_saved_with(tmp_path):

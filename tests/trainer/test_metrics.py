@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from trainer.metrics import rank, retrieval_measures, spearman
+from trainer.metrics import accuracy, rank, retrieval_measures, spearman, v_measure
 
 
 def brute(scores: list[float], worth: dict[int, int]) -> dict[str, float]:
@@ -50,3 +50,22 @@ def test_spearman_is_scipys(pairs):
         assert spearman(one, other) == 0.0
     else:
         assert spearman(one, other) == pytest.approx(stats.spearmanr(one, other).statistic)
+
+
+def clouds(apart: float) -> tuple[np.ndarray, list[str]]:
+    """Forty points of four labels around corners of a cube."""
+    labels = [f"label {i % 4}" for i in range(40)]
+    centres = np.array([[i % 4 & 1, i % 4 >> 1, 0] for i in range(40)], float) * apart
+    return centres + np.random.default_rng(0).normal(0, 0.1, (40, 3)), labels
+
+
+def test_accuracy_and_v_measure_are_1_for_texts_of_a_label_apart_from_others():
+    vectors, labels = clouds(5.0)
+    assert accuracy(vectors[:20], labels[:20], vectors[20:], labels[20:]) == 1
+    assert v_measure(vectors, labels) == pytest.approx(1)
+
+
+def test_accuracy_and_v_measure_are_low_for_labels_that_tell_nothing():
+    vectors, labels = clouds(0.0)
+    assert accuracy(vectors[:20], labels[:20], vectors[20:], labels[20:]) < 0.6
+    assert v_measure(vectors, labels) < 0.4

@@ -1,6 +1,7 @@
 """The command from manifest to a folder that anybody opens."""
 
 import hashlib
+import json
 import signal
 import socket
 import subprocess
@@ -67,6 +68,13 @@ def test_it_puts_the_prompt_before_queries_as_in_training(trained):
     assert np.array_equal(model.encode(["a text"], prompt_name="Retrieval-query"), expected)
     assert np.array_equal(model.encode_query(["a text"]), expected)
     assert np.array_equal(model.encode_document(["a text"]), model.encode(["a text"]))
+
+
+def test_it_says_what_mteb_asks(trained):
+    told = json.loads((trained / "model_meta.json").read_text())
+    weights = sum(weight.numel() for weight in opened(trained).parameters())
+    assert (told["embed_dim"], told["max_tokens"], told["n_parameters"]) == (64, 32, weights)
+    assert (told["training_datasets"], told["use_instructions"], told["adapted_from"]) == ([], True, None)
 
 
 def test_it_serves_as_a_teacher_with_the_same_prompt(trained):
