@@ -28,7 +28,7 @@ KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
 .PHONY: help setup catalog config curate train evaluate verify card report diff export regenerate test test-fast test-flink check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-encoder bench-training \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-encoder bench-training bench-ablation \
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
@@ -149,6 +149,10 @@ bench-encoder: $(READY)  ## Measure the encoder beside sentence-transformers
 
 bench-training: $(READY)  ## Measure a training step on OUT's shards beside sentence-transformers' (MODEL=minilm)
 	$(strip $(PY) -m benchmarks.training --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,model,MODEL) $(REST))
+
+bench-ablation: $(READY)  ## Measure what each step of curation is worth to a student (SOURCE, EVALUATION, TEACHER, LIMIT)
+	$(strip $(PY) -m benchmarks.ablation $(call flag,source,SOURCE) $(call flag,evaluation,EVALUATION) \
+		$(call flag,teacher,TEACHER) $(call flag,limit,LIMIT) $(REST))
 
 flink-up: $(READY)  ## Start a local Flink cluster, its job server and the worker pool
 	$(KALM) flink up
