@@ -16,5 +16,5 @@ def test_each_text_is_taken_once_at_its_smallest_address(repeats):
     rows = corpus.to_pylist()
     expected = {}
     for row in sorted(rows, key=lambda row: (row["text_hash"], row["part"], row["row"])):
-        expected.setdefault(row["text_hash"], row | {"cluster": row["text_hash"]})
+        expected.setdefault(row["text_hash"], row | dict.fromkeys(("cluster", "near"), row["text_hash"]))
     assert distinct_texts(corpus).to_pylist() == list(expected.values())
