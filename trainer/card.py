@@ -42,7 +42,9 @@ def card(config: TrainConfig, trained: "Trained", manifest: Manifest) -> str:
         'model = SentenceTransformer("<this folder>")\nmodel.encode_query(["what is a shard?"])\n'
         'model.encode_document(["A shard is a file."])\n```',
         "## Training data",
-        _table(("dataset", "task type", "rows", "source", "revision"), [_facts(record) for record in records]),
+        _table(
+            ("dataset", "task type", "rows", "licence", "source", "revision"), [_facts(record) for record in records]
+        ),
         _told(manifest),
         "## Evaluation sets that were kept out",
         _kept_out(manifest, records),
@@ -63,7 +65,8 @@ def _told_of(config: TrainConfig) -> dict[str, object]:
 
 def _facts(record: DatasetRecord) -> tuple[str, ...]:
     rows = sum(shard.rows for shard in record.shards)
-    return (record.name, record.task_type, f"{rows:,}", Path(record.source).name, record.revision or "-")
+    licence = (record.about and record.about.licence) or "unknown"
+    return (record.name, record.task_type, f"{rows:,}", licence, Path(record.source).name, record.revision or "-")
 
 
 def _told(manifest: Manifest) -> str:
