@@ -16,7 +16,6 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
 
-from pipelines.engines.quick_graphs import OptionsWithViews, remember_arguments
 from pipelines.engines.watched_runner import OnStep, WatchedRunner
 from pipelines.options import BEAM_FLAGS, Command, unknown_flag
 from pipelines.reporting import worker_error
@@ -43,8 +42,7 @@ def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: Non
     """
     _freeze_imports()
     check_beam_flags(command.beam_flags)
-    remember_arguments()
-    options = OptionsWithViews(flags_of(command))
+    options = PipelineOptions(flags_of(command))
     if command.runner == "direct":
         _refuse_threads(options)
     pipeline = beam.Pipeline(runner=_runner(command, options, on_step), options=options)
