@@ -154,6 +154,7 @@ def test_a_run_whose_stages_are_there_imports_neither_beam_nor_a_model(
     small_out: Path, teacher: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(small_out, tmp_path / "out")
+    assert main(flags(tmp_path / "out", teacher, SMALL)) == 0  # manifest, card and report are this folder's now
     modules, run = imported("curate", *flags(tmp_path / "out", teacher, SMALL))
     assert run.returncode == 0
     assert run.stderr.count("already there") == 4

@@ -245,7 +245,7 @@ def test_a_killed_run_goes_on_in_mid_epoch_and_ends_with_the_same_weights(tmp_pa
 def test_the_card_says_what_the_model_was_trained_on(trained):
     text = (trained / "README.md").read_text()
     assert "trained from `tiny` on 20 examples of 3 datasets" in text
-    assert "| moons | retrieval | 8 | sample | - |" in text
+    assert "| moons | retrieval | 8 | unknown | sample | - |" in text
     assert '"temperature": 0.01' in text
     assert "![Loss over steps](loss.svg)" in text
     assert (trained / "loss.svg").read_text().startswith("<svg ")
