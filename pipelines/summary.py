@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.manifest import EVALUATION_PREFIX, AbsentRecord, DatasetRecord, Manifest
+from schemas.manifest import EVALUATION_PREFIX, AbsentRecord, DatasetRecord, Manifest, rejected_by_set
 from schemas.reasons import words_of
 from transforms.keeping.alarm_words import alarm_lines
 
@@ -101,12 +101,8 @@ def rest_line(records: Sequence[DatasetRecord], shown: int, out: str) -> str:
 def evaluation_lines(records: Sequence[DatasetRecord]) -> Iterator[str]:
     """What was found of evaluation sets: rejected rows and passages that stay, by set."""
     checked = {name for record in records for name in record.checked}
-    found: Counter[str] = Counter()
-    passages = 0
-    for record in records:
-        for overlap in record.overlaps:
-            found[overlap.evaluation_set] += overlap.rejected
-            passages += overlap.positives + overlap.corpus
+    found = rejected_by_set(records)
+    passages = sum(overlap.positives + overlap.corpus for record in records for overlap in record.overlaps)
     if not checked:
         yield "no evaluation sets were kept out"
         return

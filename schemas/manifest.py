@@ -1,6 +1,8 @@
 """The manifest: the contract between stages, with the trainer, and for anyone who checks a run from outside."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,6 +16,10 @@ VERSION = 1
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+#: What sums of scores have for a cosine of 1.
+_COSINE = 32767**2
 
 
 class MiningCounts(_Record):
@@ -56,6 +62,16 @@ class MiningCounts(_Record):
         if not self.mined or self.positive_score <= 0:
             return None
         return (self.negative_score / self.mined) / (self.positive_score / self.rows)
+
+    @property
+    def mean_positive(self) -> float | None:
+        """The mean cosine of the rows' first positives; None where there are no rows."""
+        return self.positive_score / self.rows / _COSINE if self.rows else None
+
+    @property
+    def mean_negative(self) -> float | None:
+        """The mean cosine of mined negatives; None where there are none."""
+        return self.negative_score / self.mined / _COSINE if self.mined else None
 
     def plus(self, name: str, number: int) -> "MiningCounts":
         """These numbers and one more; ``refused:<rule>`` and ``alike:<labels as JSON>`` go by what they name."""
@@ -204,6 +220,19 @@ class DatasetRecord(_Record):
     alarms: list[AlarmRecord] = Field(default_factory=list)
     about: AboutRecord | None = None
 
+    @property
+    def num_rows(self) -> int:
+        """Rows in shards."""
+        return sum(shard.rows for shard in self.shards)
+
+
+def rejected_by_set(records: Iterable[DatasetRecord]) -> Counter[str]:
+    """Rows that were rejected for the queries of each evaluation set of which anything was found."""
+    found: Counter[str] = Counter()
+    for overlap in (overlap for record in records for overlap in record.overlaps):
+        found[overlap.evaluation_set] += overlap.rejected
+    return found
+
 
 #: How an absent evaluation set is named beside absent datasets.
 EVALUATION_PREFIX = "evaluation/"
@@ -233,6 +262,10 @@ class Manifest(_Record):
     evaluation_sets: list[EvaluationSetRecord] = Field(default_factory=list)
     training_datasets: list[str] = Field(default_factory=list)
     documents: list[DocumentRecord] = Field(default_factory=list)
+
+    def with_rows(self, stage: str | None = None) -> list[DatasetRecord]:
+        """The datasets of a training stage (of all, for None) that have rows in shards."""
+        return [record for record in self.datasets if record.num_rows and stage in (None, record.stage)]
 
     def dataset(self, name: str) -> DatasetRecord:
         """The record of one dataset; KeyError names those there are."""

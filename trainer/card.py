@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.manifest import DatasetRecord, Manifest
+from schemas.manifest import DatasetRecord, Manifest, rejected_by_set
 from trainer.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ def write_card(folder: Path, text: str) -> None:
 
 def card(config: TrainConfig, trained: "Trained", manifest: Manifest) -> str:
     """The card's text: data with counts, evaluation sets kept out, mteb's training datasets, configuration, loss."""
-    records = [
-        record
-        for record in manifest.datasets
-        if record.stage == config.data_stage and any(shard.rows for shard in record.shards)
-    ]
+    records = manifest.with_rows(config.data_stage)
     parts = [
         "# Text-embedding model",
         f"Stage `{config.stage}`, trained from `{Path(trained.student).name}` on "
@@ -64,9 +60,15 @@ def _told_of(config: TrainConfig) -> dict[str, object]:
 
 
 def _facts(record: DatasetRecord) -> tuple[str, ...]:
-    rows = sum(shard.rows for shard in record.shards)
     licence = (record.about and record.about.licence) or "unknown"
-    return (record.name, record.task_type, f"{rows:,}", licence, Path(record.source).name, record.revision or "-")
+    return (
+        record.name,
+        record.task_type,
+        f"{record.num_rows:,}",
+        licence,
+        Path(record.source).name,
+        record.revision or "-",
+    )
 
 
 def _told(manifest: Manifest) -> str:
@@ -77,11 +79,8 @@ def _told(manifest: Manifest) -> str:
 def _kept_out(manifest: Manifest, records: Sequence[DatasetRecord]) -> str:
     if not manifest.evaluation_sets:
         return "None was checked: the data may hold queries of evaluation sets."
-    found = {each.name: 0 for each in manifest.evaluation_sets}
-    for overlap in (overlap for record in records for overlap in record.overlaps):
-        found[overlap.evaluation_set] = found.get(overlap.evaluation_set, 0) + overlap.rejected
-    sets = manifest.evaluation_sets
-    rows = [(each.name, f"{each.queries:,}", f"{found[each.name]:,}") for each in sets]
+    found = rejected_by_set(records)
+    rows = [(each.name, f"{each.queries:,}", f"{found[each.name]:,}") for each in manifest.evaluation_sets]
     return _table(("evaluation set", "queries", "rows rejected for them"), rows)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from schemas.catalog import TaskType
 from schemas.manifest import DatasetRecord
 from schemas.prompt import format_prompt
-from trainer.shards import num_rows
 
 #: mteb's key of each task type. In retrieval and reranking only queries carry the instruction.
 _KEYS = {
@@ -30,6 +29,6 @@ def prompts(records: Sequence[DatasetRecord]) -> dict[str, str]:
     for task_type, key in _KEYS.items():
         own = [record for record in records if record.task_type == task_type]
         if own:
-            named[key] = format_prompt(max(own, key=num_rows).instruction)
-    largest = max(records, key=lambda record: (record.task_type == TaskType.RETRIEVAL, num_rows(record)))
+            named[key] = format_prompt(max(own, key=lambda record: record.num_rows).instruction)
+    largest = max(records, key=lambda record: (record.task_type == TaskType.RETRIEVAL, record.num_rows))
     return named | {"query": format_prompt(largest.instruction), "document": ""}

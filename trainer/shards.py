@@ -55,7 +55,7 @@ def open_rows(manifest: Manifest, folder: Path, scratch: Path, stage: str | None
     Raises SourceError where a shard is gone or is not the file that the manifest names, where a row has no positive,
     and where there are no rows; OutputError where ``scratch`` cannot hold them.
     """
-    records = with_rows(manifest, stage)
+    records = manifest.with_rows(stage)
     if not records:
         raise _nothing(manifest, folder, stage)
     batches = (batch for number, record in enumerate(records) for batch in _read(number, record, folder))
@@ -66,10 +66,11 @@ def open_rows(manifest: Manifest, folder: Path, scratch: Path, stage: str | None
             f"cannot write the training examples to {scratch}: {error}; about as much room is needed as the shards "
             "take unpacked: make room, or choose another disk (--output=<folder>)"
         ) from error
-    if sum(map(len, mapped)) != sum(map(num_rows, records)):
+    told = sum(record.num_rows for record in records)
+    if sum(map(len, mapped)) != told:
         raise SourceError(
-            f"the shards in {folder} hold {sum(map(len, mapped))} rows, but the manifest says "
-            f"{sum(map(num_rows, records))}; it was changed by hand, or is not of these shards: curate again"
+            f"the shards in {folder} hold {sum(map(len, mapped))} rows, but the manifest says {told}; it was changed "
+            "by hand, or is not of these shards: curate again"
         )
     digests = [shard.sha256 for record in records for shard in record.shards]
     return Rows(
@@ -77,7 +78,7 @@ def open_rows(manifest: Manifest, folder: Path, scratch: Path, stage: str | None
         starts=np.cumsum([0, *(len(batch) for batch in mapped)]),
         names=[record.name for record in records],
         symmetric=[record.symmetric for record in records],
-        sizes=[num_rows(record) for record in records],
+        sizes=[record.num_rows for record in records],
         keys=keys,
         digest=fields_hash([*(record.name for record in records), *digests]).hex(),
     )
@@ -85,7 +86,7 @@ def open_rows(manifest: Manifest, folder: Path, scratch: Path, stage: str | None
 
 def _nothing(manifest: Manifest, folder: Path, stage: str | None) -> SourceError:
     names = ", ".join(record.name for record in manifest.datasets) or "no dataset"
-    others = sorted({record.stage for record in with_rows(manifest)})
+    others = sorted({record.stage for record in manifest.with_rows()})
     if others:
         return SourceError(
             f"the manifest in {folder} has no rows for stage {stage}, but for {', '.join(others)}: curate datasets of "
@@ -95,16 +96,6 @@ def _nothing(manifest: Manifest, folder: Path, stage: str | None) -> SourceError
         f"the manifest in {folder} has no shard with rows, so there is nothing to train on (it names {names}); "
         "curate more data, and see its counts for why rows were rejected"
     )
-
-
-def with_rows(manifest: Manifest, stage: str | None = None) -> list[DatasetRecord]:
-    """The datasets of a stage (of all, for None) of which at least one row was packed."""
-    return [record for record in manifest.datasets if num_rows(record) and stage in (None, record.stage)]
-
-
-def num_rows(record: DatasetRecord) -> int:
-    """How many rows of a dataset were packed."""
-    return sum(shard.rows for shard in record.shards)
 
 
 def _read(number: int, record: DatasetRecord, folder: Path) -> Iterator[pa.RecordBatch]:

@@ -58,13 +58,13 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     from trainer.models import open_model, takes_prompts
     from trainer.progress import ShowProgress
     from trainer.prompts import prompts
-    from trainer.shards import open_rows, with_rows
+    from trainer.shards import open_rows
 
     logging.disable_progress_bar()
     rows = open_rows(manifest, config.manifest_file.parent, folder, config.data_stage)
     model = open_model(student, rows.sample_texts(_VOCABULARY_ROWS), config.max_seq_length, config.seed)
     check_memory_options(model, config)
-    records = with_rows(manifest, config.data_stage)
+    records = manifest.with_rows(config.data_stage)
     rows = replace(rows, prompted=takes_prompts(model, config.prompts))
     model.prompts = {**prompts(records)} if rows.prompted else {"query": "", "document": ""}
     with ShowProgress(config.quiet or processes.rank() > 0) as progress:

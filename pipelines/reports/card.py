@@ -11,10 +11,11 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from pipelines.reports.card_header import MARK, config_name, header, num_rows, with_rows
+from pipelines.reports.card_header import MARK, config_name, header
 from pipelines.reports.markdown import plain, table
 from pipelines.reports.opening import bytes_of, open_manifest
-from schemas.manifest import DatasetRecord, DocumentRecord, Manifest
+from pipelines.summary import losses
+from schemas.manifest import DatasetRecord, DocumentRecord, Manifest, rejected_by_set
 from schemas.reasons import words_of
 from transforms.flow.files import publish, sha256
 
@@ -24,7 +25,7 @@ _HUB = "https://huggingface.co/datasets/"
 
 def card(manifest: Manifest) -> str:
     """The card's text: how to open the data, what it is made of, what was left out, how it was made, whom to cite."""
-    records = with_rows(manifest)
+    records = manifest.with_rows()
     parts = [
         "# Curated training data for text embeddings",
         _opening(records),
@@ -47,7 +48,7 @@ def card(manifest: Manifest) -> str:
 
 
 def _opening(records: Sequence[DatasetRecord]) -> str:
-    rows, names = sum(map(num_rows, records)), len(records)
+    rows, names = sum(record.num_rows for record in records), len(records)
     sample = any(record.source.startswith("sample/") for record in records)
     told = " Rows of the bundled sample imitate their datasets: they try a program out, and train nothing."
     return (
@@ -83,7 +84,7 @@ def _facts(record: DatasetRecord) -> tuple[str, ...]:
         record.stage,
         record.task_type,
         " ".join(about.languages) if about else "",
-        f"{num_rows(record):,}",
+        f"{record.num_rows:,}",
         _read_of(record),
         plain(about.licence or "not stated") if about else "not stated",
         _source(record),
@@ -106,8 +107,7 @@ def _source(record: DatasetRecord) -> str:
 def _losses(records: Sequence[DatasetRecord]) -> str:
     lost: Counter[str] = Counter()
     for record in records:
-        for counts in record.stages.values():
-            lost.update(counts.rejected)
+        lost.update(losses(record))
     if not lost:
         return "Nothing was rejected."
     rows = [(f"`{reason}`", words_of(reason), f"{number:,}") for reason, number in sorted(lost.items())]
@@ -117,9 +117,7 @@ def _losses(records: Sequence[DatasetRecord]) -> str:
 def _kept_out(manifest: Manifest) -> str:
     if not manifest.evaluation_sets:
         return "None was checked: the data may hold queries of evaluation sets."
-    found: Counter[str] = Counter()
-    for record in manifest.datasets:
-        found.update({overlap.evaluation_set: overlap.rejected for overlap in record.overlaps})
+    found = rejected_by_set(manifest.datasets)
     rows = [(plain(s.name), f"{s.queries:,}", f"{found[s.name]:,}") for s in manifest.evaluation_sets]
     return table(("evaluation set", "queries", "rows rejected for them"), rows)
 

@@ -47,7 +47,7 @@ FEATURES: Sequence[dict[str, str]] = [
 
 def header(manifest: Manifest) -> str:
     """The header with its fences; the same text for the same datasets."""
-    records = with_rows(manifest)
+    records = manifest.with_rows()
     stages = sorted({record.stage for record in records})
     facts: dict[str, Any] = {
         "pretty_name": "Curated training data for text embeddings",
@@ -55,7 +55,7 @@ def header(manifest: Manifest) -> str:
         "license": licences(records),
         "task_categories": sorted({_CATEGORIES.get(TaskType(r.task_type), "sentence-similarity") for r in records}),
         "tags": ["text-embeddings", "hard-negatives", "sentence-transformers"],
-        "size_categories": [size_category(sum(map(num_rows, records)))] if records else None,
+        "size_categories": [size_category(sum(record.num_rows for record in records))] if records else None,
         "configs": list(_configs(manifest, records, stages)),
         "dataset_info": [
             {"config_name": n, "features": list(FEATURES)} for n in (("default", *stages) if stages else ())
@@ -91,16 +91,6 @@ def _config(name: str, paths: Sequence[str]) -> dict[str, Any]:
 def config_name(dataset: str) -> str:
     """The configuration of a dataset: its name, unless that is one of the configurations of several datasets."""
     return f"dataset-{dataset}" if dataset in _RESERVED else dataset
-
-
-def num_rows(record: DatasetRecord) -> int:
-    """Rows of a dataset in shards."""
-    return sum(shard.rows for shard in record.shards)
-
-
-def with_rows(manifest: Manifest) -> list[DatasetRecord]:
-    """The datasets that have rows in shards."""
-    return [record for record in manifest.datasets if num_rows(record)]
 
 
 def languages(records: Iterable[DatasetRecord]) -> list[str]:

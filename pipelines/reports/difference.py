@@ -93,7 +93,7 @@ def _changes(before: DatasetRecord, after: DatasetRecord, found: RowChanges | No
         yield from (f"{stage} {line}" for line in _counts(*counts))
     digests = [[shard.sha256 for shard in record.shards] for record in (before, after)]
     if digests[0] != digests[1]:
-        rows = [sum(shard.rows for shard in record.shards) for record in (before, after)]
+        rows = [record.num_rows for record in (before, after)]
         yield f"shards: rows {rows[0]:,} -> {rows[1]:,}, other bytes"
     if found is not None:
         yield f"rows: {found.gone:,} gone, {found.new:,} new, {found.other:,} with other positives or negatives"

@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
 from pipelines.reporting import report_errors
-from pipelines.reports.card_header import with_rows
 from pipelines.reports.export_formats import Example, ExportFormat, ExportParams, Form, examples, form_of
 from pipelines.reports.opening import open_manifest
 from pipelines.verify import shard_faults
@@ -60,7 +59,7 @@ def export(out: str, to: Path, params: ExportParams, category: str = "all") -> l
 
 def choose(manifest: Manifest, category: str) -> list[DatasetRecord]:
     """The datasets with rows that a choice names. Raises ConfigError where a part of it names none."""
-    records, chosen = with_rows(manifest), set()
+    records, chosen = manifest.with_rows(), set()
     for part in category.split(","):
         found = {r.name for r in records if part == "all" or any(fnmatchcase(fact, part) for fact in _facts(r))}
         if not found:

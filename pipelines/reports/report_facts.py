@@ -7,7 +7,6 @@ from typing import Any
 from fsspec.core import url_to_fs
 
 from pipelines.publish import REJECTIONS, STAGES
-from pipelines.reports.card_header import num_rows
 from pipelines.reports.report_samples import Kept, Rejected, find_kept
 from pipelines.summary import losses, share_lost
 from schemas.manifest import DatasetRecord, Manifest, MiningCounts
@@ -15,8 +14,6 @@ from schemas.reasons import DESCRIPTIONS, words_of
 from transforms.flow.content import is_named_by_content
 from transforms.keeping.alarm_words import advice, alarm_line
 
-#: At 32767^2 to a cosine of 1 stand the sums of scores in the manifest.
-_SCORE_UNIT = 32767**2
 Facts = dict[str, Any]
 
 
@@ -54,7 +51,12 @@ def _funnel(records: Sequence[DatasetRecord]) -> list[list[Any]]:
     merged = sum(counts.merged for record in records for counts in record.stages.values())
     total = sum((losses(record) for record in records), start=Counter[str]())
     ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))
-    return [["read", read], ["merged", merged], *map(list, ranked), ["kept", sum(map(num_rows, records))]]
+    return [
+        ["read", read],
+        ["merged", merged],
+        *map(list, ranked),
+        ["kept", sum(record.num_rows for record in records)],
+    ]
 
 
 def _dataset(out: str, record: DatasetRecord, samples: int) -> Facts:
@@ -69,7 +71,7 @@ def _dataset(out: str, record: DatasetRecord, samples: int) -> Facts:
         "limited": record.limited,
         "read": prepared.read if prepared else 0,
         "merged": sum(counts.merged for counts in record.stages.values()),
-        "kept": num_rows(record),
+        "kept": record.num_rows,
         "lost": round(share_lost(record), 4) if prepared else 0.0,
         "rejected": {s: record.stages[s].rejected for s in STAGES if s in record.stages and record.stages[s].rejected},
         "mining": _mining(record.stages["mine"].mining if "mine" in record.stages else None),
@@ -102,10 +104,14 @@ def _mining(counts: MiningCounts | None) -> Mapping[str, Any] | None:
         "none": counts.none,
         "dropped": counts.dropped,
         "doubtful": counts.doubtful,
-        "hardness": round(counts.hardness, 3) if counts.hardness is not None else None,
-        "positive": round(counts.positive_score / counts.rows / _SCORE_UNIT, 3) if counts.rows else None,
-        "negative": round(counts.negative_score / counts.mined / _SCORE_UNIT, 3) if counts.mined else None,
+        "hardness": _rounded(counts.hardness),
+        "positive": _rounded(counts.mean_positive),
+        "negative": _rounded(counts.mean_negative),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def rejection_files(out: str, dataset: str) -> list[str]:

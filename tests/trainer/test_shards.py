@@ -7,7 +7,7 @@ from schemas.errors import OutputError, SourceError
 from schemas.manifest import Manifest
 from tests.trainer.curated import INSTRUCTION, PROMPT, curate, manifest_of, record, row, write_shard
 from trainer.rows import Rows
-from trainer.shards import open_rows, read_manifest, with_rows
+from trainer.shards import open_rows, read_manifest
 
 
 def opened(path: Path, stage: str | None = None) -> Rows:
@@ -53,7 +53,7 @@ def test_rows_of_several_shards_are_joined_and_empty_shards_are_nothing(tmp_path
     rows = open_rows(manifest, tmp_path, tmp_path)
     assert [found.query for found in rows.take([1, 0])] == ["y q", "x q"]
     assert (rows.names, rows.sizes, len(rows)) == (["a"], [2], 2)
-    assert [dataset.name for dataset in with_rows(manifest)] == ["a"]
+    assert [dataset.name for dataset in manifest.with_rows()] == ["a"]
 
 
 def test_more_rows_than_are_read_at_once_are_numbered_through(tmp_path):
