@@ -16,10 +16,10 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
-from pipelines.workplace import shown_some
+from pipelines.workplace import absolute, shown_some
 from schemas.catalog import Stage
 from schemas.config import explain
-from schemas.errors import OutputError
+from schemas.errors import ConfigError, OutputError
 from schemas.manifest import (
     EVALUATION_PREFIX,
     AbsentRecord,
@@ -87,6 +87,27 @@ def read_manifest(out: str) -> Manifest | None:
         ) from error
 
 
+def open_manifest(out: str) -> Manifest:
+    """The manifest of an OUT as a person named it. Raises ConfigError where there is none, OutputError as above."""
+    place = absolute(out)
+    manifest = read_manifest(place)
+    if manifest is None:
+        raise ConfigError(f"{place} holds no {MANIFEST}: give the folder that a run was given as OUT")
+    return manifest
+
+
+def write_manifest(out: str, manifest: Manifest) -> Manifest:
+    """Write OUT's manifest, after all that it names; gives it back."""
+    write_json(f"{out}/{MANIFEST}", manifest.model_dump(mode="json"))
+    return manifest
+
+
+def faults_of(out: str, records: Iterable[ShardRecord | DocumentRecord]) -> dict[str, str]:
+    """What is wrong with files that OUT's manifest names with their sha256, by path."""
+    files = [KnownFile(path=f"{out}/{each.path}", shown=each.path, sha256=each.sha256) for each in records]
+    return {fault.file.shown: fault.what for fault in find_faults(files)}
+
+
 def publish_run(
     out: str,
     manifest: Manifest,
@@ -113,7 +134,7 @@ def publish_run(
     replaced = [record for record in before.datasets if record.name in names] if before is not None else []
     if before is not None and replaced:
         rest = [record for record in before.datasets if record.name not in names]
-        _write(out, before.model_copy(update={"datasets": rest, "documents": []}))
+        write_manifest(out, before.model_copy(update={"datasets": rest, "documents": []}))
     for record in [*replaced, *manifest.datasets]:
         _remove(f"{out}/{REJECTIONS}/{record.name}")
         _remove(f"{out}/{record.stage}/{record.task_type}/{record.name}")
@@ -138,20 +159,9 @@ def _write_last(
 ) -> Manifest:
     """Write the documents and then the manifest that names them, unless ``before`` says the same and they are there."""
     is_same = before is not None and manifest.model_copy(update={"documents": before.documents}) == before
-    if before is not None and is_same and not document_faults(out, before):
+    if before is not None and is_same and not faults_of(out, before.documents):
         return before
-    return _write(out, manifest.model_copy(update={"documents": documents(out, manifest)}))
-
-
-def document_faults(out: str, manifest: Manifest) -> dict[str, str]:
-    """What is wrong with the documents that a manifest names, by path."""
-    files = [KnownFile(path=f"{out}/{d.path}", shown=d.path, sha256=d.sha256) for d in manifest.documents]
-    return {fault.file.shown: fault.what for fault in find_faults(files)}
-
-
-def _write(out: str, manifest: Manifest) -> Manifest:
-    write_json(f"{out}/{MANIFEST}", manifest.model_dump(mode="json"))
-    return manifest
+    return write_manifest(out, manifest.model_copy(update={"documents": documents(out, manifest)}))
 
 
 def _merge(before: Manifest | None, manifest: Manifest) -> Manifest:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 
 from pipelines.interruption import interruptible
-from schemas.errors import CurationError, find_message
+from schemas.errors import CurationError, find_message, tell
 
 #: What Beam adds to the message of an error that it meets in a step.
 _STEP = re.compile(r"( \[while running '[^']*'\])+$")
@@ -32,8 +32,7 @@ def report_errors(action: Callable[[], object]) -> int:
 def _report(error: Exception) -> int:
     known = error if isinstance(error, CurationError) else worker_error(error)
     if known is not None:
-        fail(known.message)
-        return known.exit_code
+        return tell(known)
     traceback.print_exception(error)
     fail(f"this is a fault of the program, not of your data: {error}; please report it with the lines above")
     return 70

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from fsspec.core import url_to_fs
 
-from pipelines.publish import REJECTIONS, STAGES, document_faults, read_manifest
+from pipelines.publish import REJECTIONS, STAGES, faults_of, open_manifest, read_manifest
 from pipelines.reporting import report_errors
 from pipelines.workplace import absolute, shown_some
-from schemas.errors import ConfigError, DamageError
+from schemas.errors import DamageError
 from schemas.manifest import DatasetRecord, Manifest
 from transforms.flow.content import Fault, KnownFile, find_faults, is_named_by_content
 from transforms.flow.files import read_parquet
@@ -42,13 +42,10 @@ def verify(out: str) -> list[Finding]:
     content that its name states, and the rejected rows of each stage and reason with the counts. Raises ConfigError
     where there is no manifest, and OutputError for one that cannot be read.
     """
-    place = absolute(out)
-    manifest = read_manifest(place)
-    if manifest is None:
-        raise ConfigError(f"{place} holds no {MANIFEST}: give the folder that a run was given as OUT")
+    place, manifest = absolute(out), open_manifest(out)
     faults = shard_faults(place, manifest)
     found = [Finding("", MANIFEST, f"does not balance: {line}") for line in manifest.unbalanced()]
-    found += [Finding("", path, what) for path, what in document_faults(place, manifest).items()]
+    found += [Finding("", path, what) for path, what in faults_of(place, manifest.documents).items()]
     for record in manifest.datasets:
         found += [Finding(record.name, path, what) for path, what in faults.items() if path in _paths(record)]
         found += _shard_counts(record)
@@ -59,9 +56,7 @@ def verify(out: str) -> list[Finding]:
 def shard_faults(out: str, manifest: Manifest | None = None) -> dict[str, str]:
     """What is wrong with the shards that OUT's manifest names, by path; nothing where there is no manifest yet."""
     manifest = manifest or read_manifest(out)
-    shards = [shard for record in manifest.datasets for shard in record.shards] if manifest else []
-    files = [KnownFile(path=f"{out}/{s.path}", shown=s.path, sha256=s.sha256) for s in shards]
-    return {fault.file.shown: fault.what for fault in find_faults(files)}
+    return faults_of(out, (shard for record in manifest.datasets for shard in record.shards) if manifest else ())
 
 
 def damage_elsewhere(faults: Mapping[str, str], made: Collection[str]) -> list[str]:
@@ -97,7 +92,7 @@ def _shard_counts(record: DatasetRecord) -> Iterator[Finding]:
 
 def _rejection_findings(out: str, record: DatasetRecord) -> list[Finding]:
     folder = f"{REJECTIONS}/{record.name}"
-    files = [KnownFile(path=f"{out}/{path}", shown=path) for path in _named_files(out, folder)]
+    files = [KnownFile(path=f"{out}/{path}", shown=path) for path in named_files(out, folder)]
     faults = find_faults(files)
     found = [Finding(record.name, fault.file.shown, fault.what) for fault in faults]
     counted = Counter(
@@ -112,7 +107,7 @@ def _rejection_findings(out: str, record: DatasetRecord) -> list[Finding]:
     return found
 
 
-def _named_files(out: str, folder: str) -> list[str]:
+def named_files(out: str, folder: str) -> list[str]:
     """Our files below a folder of OUT, by their paths below OUT."""
     filesystem, root = url_to_fs(out)
     if not filesystem.isdir(f"{root}/{folder}"):
@@ -152,6 +147,5 @@ def _report(out: str) -> None:
         raise DamageError(
             f"{len(findings)} things in {out} are not as its manifest says; the command that made it puts them back"
         )
-    manifest = read_manifest(absolute(out))
-    shards = sum(len(record.shards) for record in manifest.datasets) if manifest else 0
+    shards = sum(len(record.shards) for record in open_manifest(out).datasets)
     print(f"{out}: {shards} shards and all rejections are as the manifest says")

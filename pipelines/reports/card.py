@@ -11,13 +11,13 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
+from pipelines.publish import open_manifest
 from pipelines.reports.card_header import MARK, config_name, header
 from pipelines.reports.markdown import plain, table
-from pipelines.reports.opening import bytes_of, open_manifest
 from pipelines.summary import losses
 from schemas.manifest import DatasetRecord, DocumentRecord, Manifest, rejected_by_set
 from schemas.reasons import words_of
-from transforms.flow.files import publish, sha256
+from transforms.flow.files import publish, read_bytes, sha256
 
 CARD = "README.md"
 _HUB = "https://huggingface.co/datasets/"
@@ -150,7 +150,7 @@ def write_card(out: str, manifest: Manifest) -> list[DocumentRecord]:
     A ``README.md`` that is not ours (it lacks the mark) stays as it is, and the manifest does not name it.
     """
     data, path = card(manifest).encode(), f"{out}/{CARD}"
-    there = bytes_of(path)
+    there = read_bytes(path)
     if there and there != data and MARK.encode() not in there:
         return []
     if there != data:

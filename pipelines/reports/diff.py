@@ -10,10 +10,9 @@ The two are folders of runs, or manifests that were kept of runs; of these no ro
 import argparse
 from collections.abc import Sequence
 
-from pipelines.publish import read_manifest
+from pipelines.publish import open_manifest, read_manifest
 from pipelines.reporting import report_errors
 from pipelines.reports.difference import Difference, difference, lines
-from pipelines.reports.opening import open_manifest
 from pipelines.reports.row_changes import RowChanges, row_changes
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError, CurationError, DamageError

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
+from pipelines.publish import open_manifest
 from pipelines.reporting import report_errors
 from pipelines.reports.export_formats import Example, ExportFormat, ExportParams, Form, examples, form_of
-from pipelines.reports.opening import open_manifest
 from pipelines.verify import shard_faults
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError, DamageError

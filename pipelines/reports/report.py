@@ -13,13 +13,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.publish import open_manifest, write_manifest
 from pipelines.reporting import report_errors
-from pipelines.reports.opening import bytes_of, open_manifest
 from pipelines.reports.report_facts import Facts, facts
 from pipelines.workplace import Workplace, absolute
 from schemas.manifest import DocumentRecord, Manifest
-from transforms.flow.files import publish, sha256, write_json
-from transforms.flow.manifests import MANIFEST
+from transforms.flow.files import publish, read_bytes, sha256
 
 REPORT = "report.html"
 MARK = b'<meta name="generator" content="kalm report">'
@@ -78,7 +77,7 @@ def write_report(out: str, manifest: Manifest) -> list[DocumentRecord]:
     A ``report.html`` that is not ours (it lacks the mark) stays as it is, and the manifest does not name it.
     """
     path = f"{out}/{REPORT}"
-    there = bytes_of(path)
+    there = read_bytes(path)
     if there and MARK not in there[:_MARKED]:
         return []
     data = report(out, manifest)
@@ -110,7 +109,5 @@ def _run(out: str, write: str | None) -> None:
         manifest = open_manifest(out)
         rest = [document for document in manifest.documents if document.path != REPORT]
         written = write_report(place, manifest)
-        write_json(
-            f"{place}/{MANIFEST}", manifest.model_copy(update={"documents": rest + written}).model_dump(mode="json")
-        )
+        write_manifest(place, manifest.model_copy(update={"documents": rest + written}))
     print(f"{out}/{REPORT}" if written else f"{out}/{REPORT} was not written by a run and was left alone")

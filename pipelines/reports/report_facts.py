@@ -4,14 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsspec.core import url_to_fs
-
 from pipelines.publish import REJECTIONS, STAGES
 from pipelines.reports.report_samples import Kept, Rejected, find_kept
 from pipelines.summary import losses, share_lost
+from pipelines.verify import named_files
 from schemas.manifest import DatasetRecord, Manifest, MiningCounts
 from schemas.reasons import DESCRIPTIONS, words_of
-from transforms.flow.content import is_named_by_content
 from transforms.keeping.alarm_words import advice, alarm_line
 
 Facts = dict[str, Any]
@@ -116,8 +114,5 @@ def _rounded(value: float | None) -> float | None:
 
 def rejection_files(out: str, dataset: str) -> list[str]:
     """Our files of rejected rows of a dataset; what lies in folders below is no row."""
-    filesystem, inner = url_to_fs(f"{out}/{REJECTIONS}/{dataset}")
-    if not filesystem.isdir(inner):
-        return []
-    names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(inner, detail=False))
-    return [f"{out}/{REJECTIONS}/{dataset}/{name}" for name in names if is_named_by_content(name)]
+    folder = f"{REJECTIONS}/{dataset}"
+    return [f"{out}/{path}" for path in named_files(out, folder) if "/" not in path.removeprefix(f"{folder}/")]

@@ -223,7 +223,7 @@ class _Killed(BaseException):
     """The end of a process, as far as the files can tell."""
 
 
-@pytest.mark.parametrize("step", ["place", "_remove", "_write"])
+@pytest.mark.parametrize("step", ["place", "_remove", "write_manifest"])
 @pytest.mark.parametrize("last", range(5))
 def test_a_publish_that_is_cut_off_leaves_a_manifest_that_is_true(
     root: str, monkeypatch: pytest.MonkeyPatch, step: str, last: int

@@ -108,6 +108,15 @@ def exists(path: str) -> bool:
     return bool(filesystem.exists(inner))
 
 
+def read_bytes(path: str) -> bytes | None:
+    """What a file holds; None where there is none. Raises OutputError for one that cannot be read."""
+    filesystem, inner = url_to_fs(path)
+    try:
+        return bytes(filesystem.cat_file(inner)) if filesystem.exists(inner) else None
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
 def write_json(path: str, value: Any) -> None:
     """Publish a JSON document with sorted keys."""
     publish(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode())
