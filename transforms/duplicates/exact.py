@@ -232,13 +232,10 @@ def _united(ordered: pa.Table, firsts: npt.NDArray[np.int64]) -> pa.Table:
     for row, first in zip(several.tolist(), firsts[several].tolist(), strict=True):
         if rows.column("dataset")[row] == rows.column("dataset")[first]:
             sets.setdefault(first, set()).update(rows.column("labels")[row].as_py())
-    wider = {
-        first: sorted(labels)
-        for first, labels in sets.items()
-        if sorted(labels) != rows.column("labels")[first].as_py()
-    }
-    chosen = ordered.select(["part", "row"]).take(pa.array(list(wider), pa.int64()))
-    return pa.table([*chosen.columns, pa.array(list(wider.values()), TEXTS)], schema=UNITED_ROWS)
+    own = {first: set(rows.column("labels")[first].as_py() or ()) for first in sets}
+    wider = [first for first, labels in sets.items() if labels != own[first]]
+    chosen = ordered.select(["part", "row"]).take(pa.array(wider, pa.int64()))
+    return pa.table([*chosen.columns, pa.array([sorted(sets[first]) for first in wider], TEXTS)], schema=UNITED_ROWS)
 
 
 def _decided(rows: pa.Table, reason: RejectReason, details: list[str], kept: pa.Array) -> pa.Table:

@@ -130,7 +130,8 @@ def is_question(forms: pa.Array, question_width: int) -> pa.BooleanArray:
     return pc.less(pc.add(pc.utf8_length(forms), pc.utf8_length(wide)), question_width)
 
 
-def _numbers(forms: pa.Array) -> pa.Array:
+def numbers_in(forms: pa.Array) -> pa.Array:
+    """What a text has of numbers, in order; near-duplicates have the same."""
     return pc.replace_substring_regex(forms, r"\P{Nd}+", " ")
 
 
@@ -143,8 +144,8 @@ def must_match(
     """
     is_pair = pc.greater(pc.list_value_length(rows.column("positives")), 0).combine_chunks()
     is_short = pc.if_else(is_pair, is_question(query, params.question_width), is_question(query, params.labelled_width))
-    said = mixed(text_hashes(pc.if_else(is_short, query, _numbers(query)))[:, 0])
-    figures = mixed(text_hashes(_numbers(positive))[:, 0])
+    said = mixed(text_hashes(pc.if_else(is_short, query, numbers_in(query)))[:, 0])
+    figures = mixed(text_hashes(numbers_in(positive))[:, 0])
     words = mixed(scope_tags(rows, scopes)) + label_words(rows)
     pairs, compared = (mask.to_numpy(zero_copy_only=False) for mask in (is_pair, pc.or_(is_pair, is_short)))
     return mixed(words) + np.where(compared, said, 0) + np.where(pairs, figures, 0)

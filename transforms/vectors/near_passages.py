@@ -24,9 +24,9 @@ from apache_beam.pvalue import PCollection
 from schemas.rows import ID
 from transforms.duplicates.component_rounds import ComponentsInRounds
 from transforms.duplicates.components import LABELS, ComponentsInOneWorker, address_partitions
-from transforms.duplicates.exact import Keyed, run_starts
+from transforms.duplicates.exact import Keyed, run_lengths, run_starts
 from transforms.duplicates.minhash import band_hashes
-from transforms.duplicates.near import LinkRows, is_question, pack_bands
+from transforms.duplicates.near import LinkRows, is_question, numbers_in, pack_bands
 from transforms.duplicates.params import NearDuplicateParams
 from transforms.duplicates.scopes import DedupScope, Words, mixed, scope_tags
 from transforms.duplicates.verification import verify
@@ -94,10 +94,7 @@ def compared(texts: pa.Table) -> pa.Table:
     """The passages among a part's texts (TEXT_ROWS) that are compared, each once, in their order."""
     is_passage = pc.and_(pc.equal(texts["role"], AS_PASSAGE), pc.not_equal(texts["field"], QUERY))
     passages = texts.filter(is_passage)
-    names, hashes = (passages[name].combine_chunks().dictionary_encode() for name in ("dataset", "hash"))
-    codes = [encoded.indices.to_numpy().astype(np.int64) for encoded in (names, hashes)]
-    first = np.unique(codes[0] * max(1, len(hashes.dictionary)) + codes[1], return_index=True)[1]
-    return passages.take(pa.array(np.sort(first)))
+    return passages.take(_first_of_each(passages, "hash"))
 
 
 def piece_address(element: str, piece: int) -> int:
@@ -129,8 +126,7 @@ def candidate_passages(passages: pa.Table, labels: pa.Table, spec: NearPassageSp
     """CANDIDATES: the labelled passages of a piece with what verification needs to know about them."""
     chosen = passages.take(labels["row"]).combine_chunks()
     forms = matching_forms(chosen["text"].combine_chunks())
-    figures = pc.replace_substring_regex(forms, r"\P{Nd}+", " ")
-    must_match = spec.tags(chosen) + mixed(text_hashes(figures)[:, 0])
+    must_match = spec.tags(chosen) + mixed(text_hashes(numbers_in(forms))[:, 0])
     columns = {
         "dataset": chosen["dataset"],
         "key": chosen["key"],
@@ -152,19 +148,18 @@ def verify_passages(candidates: pa.Table, params: NearDuplicateParams) -> pa.Tab
     distinct = ordered.take(pa.array(texts))
     starts = run_starts(*(column[texts] for column in words))
     found = verify([distinct["form"].combine_chunks()], np.append(starts, len(texts)), params, params.minhash)
-    representatives = distinct["cluster"].take(pa.array(found.representatives))
-    numbers = np.cumsum(np.isin(np.arange(len(ordered)), texts)) - 1
-    near = representatives.take(pa.array(numbers)).combine_chunks()
+    representatives = np.repeat(found.representatives, run_lengths(texts, len(ordered)))
+    near = distinct["cluster"].take(pa.array(representatives)).combine_chunks()
     table = pa.table([ordered["dataset"], ordered["key"], near], schema=NEAR)
-    copies = pc.not_equal(near, ordered["cluster"].combine_chunks())
-    return table.filter(copies).take(pa.array(_first_of_each(table.filter(copies))))
+    copies = table.filter(pc.not_equal(near, ordered["cluster"].combine_chunks()))
+    return copies.take(_first_of_each(copies, "key"))  # a text that stands in several parts is told once
 
 
-def _first_of_each(copies: pa.Table) -> np.typing.NDArray[np.int64]:
-    """A text that stands in several parts is told once."""
-    names = pc.binary_join_element_wise(copies["dataset"].cast(pa.binary()), copies["key"].cast(pa.binary()), b"\t")
-    codes = names.combine_chunks().dictionary_encode().indices.to_numpy()
-    return np.sort(np.unique(codes, return_index=True)[1]).astype(np.int64)
+def _first_of_each(rows: pa.Table, column: str) -> pa.Array:
+    """Where each value of a column stands first in its dataset, ascending."""
+    pairs = pc.binary_join_element_wise(rows["dataset"].cast(pa.binary()), rows[column].cast(pa.binary()), b"\t")
+    codes = pairs.combine_chunks().dictionary_encode().indices.to_numpy()
+    return pa.array(np.sort(np.unique(codes, return_index=True)[1]))
 
 
 @beam.typehints.with_input_types(str)
