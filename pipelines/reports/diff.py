@@ -45,19 +45,16 @@ def _open(place: str) -> Manifest:
         return open_manifest(place)
     path = absolute(place)
     folder, _, name = path.rpartition("/")
-    if name == MANIFEST:
-        found = read_manifest(folder)
-    else:
-        value = read_json(path)
-        found = None if value is None else _validated(path, value)
+    found = read_manifest(folder) if name == MANIFEST else _read_kept(path)
     if found is None:
         raise ConfigError(f"there is no manifest {path}: give a run's OUT, or a manifest that was kept of one")
     return found
 
 
-def _validated(path: str, value: object) -> Manifest:
+def _read_kept(path: str) -> Manifest | None:
     try:
-        return Manifest.model_validate(value)
+        value = read_json(path)
+        return None if value is None else Manifest.model_validate(value)
     except ValueError as error:
         raise ConfigError(f"{path} is not a manifest that this version can read: {error}") from error
 

@@ -160,9 +160,10 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
         compare(str(left), str(tmp_path / "nothing"))
     with pytest.raises(ConfigError, match="there is no manifest"):
         compare(str(left), str(tmp_path / "nothing.json"))
-    (tmp_path / "x.json").write_text(json.dumps({"a": 1}))
-    with pytest.raises(ConfigError, match="is not a manifest that this version can read"):
-        compare(str(left), str(tmp_path / "x.json"))
+    for text in (json.dumps({"a": 1}), "{broken", ""):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(ConfigError, match="is not a manifest that this version can read"):
+            compare(str(left), str(tmp_path / "x.json"))
 
 
 def test_damaged_shards_are_compared_by_what_the_manifests_say(tmp_path: Path) -> None:
