@@ -7,6 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -131,6 +132,19 @@ def load_encoder(name: str, params: TeacherParams | None = None, digest: str | N
         )
     with _LOCK:  # threads that ask at once shall not load it twice
         return _load(teacher)
+
+
+def import_ahead() -> None:
+    """Begin to import what every teacher is made of, in a thread: it takes seconds in which other work can go on.
+
+    What goes wrong there is not told: ``load_encoder`` meets it again, and knows the teacher's name.
+    """
+    threading.Thread(target=_import_models, name="import models").start()
+
+
+def _import_models() -> None:
+    with suppress(Exception):
+        import sentence_transformers  # noqa: F401
 
 
 @lru_cache(maxsize=4)

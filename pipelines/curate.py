@@ -126,7 +126,7 @@ def run_stages(
     """Run the four stages in order; gives their jobs, their manifests and the alarms that were allowed."""
     jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
     if command.runner == "direct" and run.mined and jobs["prepare"].folder.manifest() is None:
-        _try_teacher(run)
+        _try_teacher(run, ahead=command.workers == 1)
     manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
     for line in remark_lines(manifests["prepare"]):
         display.say(f"noticed: {line}")
@@ -141,12 +141,15 @@ def run_stages(
     return jobs, manifests, merged_alarms(prepared, mined)
 
 
-def _try_teacher(run: Run) -> None:
-    """Load the teacher before any row is read, so that one that cannot be used costs no stage."""
+def _try_teacher(run: Run, ahead: bool) -> None:
+    """Load the teacher before any row is read, so that one that cannot be used costs no stage.
+
+    ``ahead``: embed will run in this process, so that what it needs may be imported while prepare runs.
+    """
     from pipelines.embed import try_teacher
     from pipelines.graphs import encode_of
 
-    try_teacher(encode_of(run))
+    try_teacher(encode_of(run), ahead)
 
 
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:

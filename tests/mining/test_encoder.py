@@ -1,6 +1,8 @@
 """The encoder with real weights: the bundled all-MiniLM-L6-v2."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,3 +230,21 @@ def test_a_vector_without_direction_is_refused(row):
 
 def test_normalising_keeps_the_direction():
     assert np.allclose(normalise(np.array([[3.0, 4.0]], dtype=np.float32)), [[0.6, 0.8]])
+
+
+def test_import_ahead_is_silent_where_a_library_is_broken_and_the_error_stays_for_who_loads(tmp_path):
+    broken = tmp_path / "sentence_transformers"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise RuntimeError('built for another version')", "utf-8")
+    code = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from mining.encoder import import_ahead
+import_ahead()
+[thread.join() for thread in threading.enumerate() if thread is not threading.main_thread()]
+assert "sentence_transformers" not in sys.modules
+import sentence_transformers
+"""
+    found = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert found.stderr.count("Traceback") == 1
+    assert "line 8" in found.stderr  # of the code above: the import that was asked for
