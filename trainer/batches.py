@@ -97,7 +97,7 @@ class Batches(Dataset[dict[str, Any]]):
         numbers = self.numbers(step)
         offsets = self.rows.keys.offsets
         drawn = drawn_positives(offsets, self._order.seed, step // self.per_epoch, np.asarray(numbers))
-        chosen = (drawn - offsets[numbers]).tolist()
+        chosen = (drawn - offsets[numbers].astype(np.int64)).tolist()
         random = np.random.default_rng([self._order.seed, step, 0])
         texts, layout = lay_out(self.rows, self.rows.take(numbers), chosen, self._params, random)
         own, place_T = shared_out(texts, self._rank, self._world)

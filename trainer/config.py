@@ -110,6 +110,12 @@ class TrainConfig(BaseModel):
     homogeneous_share: _Share = Field(
         1.0, description="share of a batch that comes from one dataset; the rest is dealt from all"
     )
+    mixing_temperature: FiniteFloat = Field(
+        1.0,
+        ge=1,
+        description="a dataset takes part in proportion to its size to the power of 1 over this: above 1 rows of small "
+        "ones come more than once an epoch and large ones in part; 1: each row once",
+    )
     learning_rate: _PositiveFloat | None = Field(
         None,
         description="peak learning rate (default: "

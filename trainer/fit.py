@@ -61,7 +61,12 @@ def fit(
 
 def batches_of(model: SentenceTransformer, rows: Rows, config: TrainConfig) -> Batches:
     """The batches of a run, as its configuration says."""
-    order = OrderParams(batch_size=config.batch_size, homogeneous_share=config.homogeneous_share, seed=config.seed)
+    order = OrderParams(
+        batch_size=config.batch_size,
+        homogeneous_share=config.homogeneous_share,
+        mixing_temperature=config.mixing_temperature,
+        seed=config.seed,
+    )
     params = BatchParams(
         num_negatives=config.most_negatives, masks=config.masks, tokens_per_pass=config.tokens_per_pass
     )

@@ -1,6 +1,6 @@
 """Examples as training reads them: one memory-mapped file of all shards, and what the order of an epoch needs to know.
 
-In memory stand 8 bytes for a row's query, 8 for each of its positives and 8 for where they begin; texts stay on disk.
+In memory stand 4 bytes for a row's query, 4 for each of its positives and 4 for where they begin; texts stay on disk.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-Keys = npt.NDArray[np.uint64]
+Keys = npt.NDArray[np.uint32]
 Ints = npt.NDArray[np.int64]
+Offsets = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
 
 #: Columns of the file; ``prompt`` is the filled template before the query, ``dataset`` a number.
 SCHEMA = pa.schema(
@@ -48,11 +49,14 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TextKeys:
-    """64-bit hashes of texts: one for each row's query, and those of its positives from ``offsets[row]`` on."""
+    """32-bit hashes of texts: one for each row's query, and those of its positives from ``offsets[row]`` on.
+
+    Texts are compared within a batch alone: two that share a hash by chance only come to stand in different ones.
+    """
 
     query_R: Keys
     positives: Keys
-    offsets: Ints
+    offsets: Offsets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,7 @@ def map_batches(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[list[pa.
 
     Gives the mapped batches and the keys of their texts. Raises OSError where the disk is full.
     """
-    queries, positives, counts = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], [np.zeros(1, np.int64)]
+    queries, positives, counts = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)], [np.zeros(1, np.int64)]
     try:
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
             for batch in batches:
@@ -119,11 +123,12 @@ def map_batches(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[list[pa.
         mapped = [reader.get_batch(i) for i in range(reader.num_record_batches)]
     finally:
         path.unlink(missing_ok=True)  # what is mapped stays readable, and a killed run leaves nothing behind
-    offsets = np.cumsum(np.concatenate(counts))
+    ends = np.cumsum(np.concatenate(counts))
+    offsets = ends.astype(np.uint32 if ends[-1] < 2**32 else np.uint64)
     keys = TextKeys(query_R=np.concatenate(queries), positives=np.concatenate(positives), offsets=offsets)
     return mapped, keys
 
 
 def _keys(texts: pa.Array) -> Keys:
-    digest = xxhash.xxh3_64_intdigest
-    return np.fromiter((digest(text.encode()) for text in texts.to_pylist()), np.uint64, len(texts))
+    digest = xxhash.xxh32_intdigest
+    return np.fromiter((digest(text.encode()) for text in texts.to_pylist()), np.uint32, len(texts))

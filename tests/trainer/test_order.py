@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.order import OrderParams, drawn_positives, epoch_order, mixed, num_batches, repeats
+from trainer.order import OrderParams, drawn_positives, epoch_order, mixed, mixed_sizes, num_batches, repeats
 from trainer.rows import TextKeys
 
 DIGEST = "ab" * 16
@@ -15,8 +15,8 @@ DIGEST = "ab" * 16
 
 def keys_of(queries: list[int], positives: list[list[int]]) -> TextKeys:
     return TextKeys(
-        query_R=np.array(queries, np.uint64),
-        positives=np.array([key for each in positives for key in each], np.uint64),
+        query_R=np.array(queries, np.uint32),
+        positives=np.array([key for each in positives for key in each], np.uint32),
         offsets=np.cumsum([0, *map(len, positives)]),
     )
 
@@ -67,13 +67,37 @@ def test_a_share_of_each_batch_is_dealt_from_all():
     assert np.mean(most) < 15
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.sampled_from([1.0, 1.5, 3.0, 1e9]), st.integers(1, 9))
+def test_a_mixing_temperature_changes_what_an_epoch_has_of_each_dataset(sizes, temperature, batch_size):
+    taken = mixed_sizes(sizes, temperature)
+    assert taken.sum() == sum(sizes)
+    weights = np.array(sizes, float) ** (1 / temperature) * (np.array(sizes) > 0)
+    assert abs(taken - weights * sum(sizes) / max(weights.sum(), 1)).max() < 1
+    params = OrderParams(batch_size=batch_size, mixing_temperature=temperature)
+    order = epoch_order(sizes, distinct(sum(sizes)), DIGEST, 0, params)
+    of_row = np.repeat(np.arange(len(sizes)), sizes)
+    assert np.bincount(of_row[order], minlength=len(sizes)).tolist() == taken.tolist()
+    for dataset, size in enumerate(sizes):  # none comes again before all have come
+        times = np.bincount(order, minlength=sum(sizes))[of_row == dataset]
+        assert not size or times.max() - times.min() <= 1
+
+
+def test_rows_that_come_again_in_an_epoch_stand_in_other_batches():
+    params = OrderParams(batch_size=8, mixing_temperature=4.0)
+    order = epoch_order([400, 20], distinct(420), DIGEST, 0, params)
+    assert Counter(order.tolist()).most_common(1)[0][1] > 3
+    assert all(len(set(batch)) == len(batch) for batch in cut(order, 8))
+
+
 def test_it_follows_from_digest_seed_and_epoch_and_from_nothing_else():
-    def order(digest: str = DIGEST, epoch: int = 3, seed: int = 5) -> list[int]:
+    def order(digest: str = DIGEST, epoch: int = 3, seed: int = 5, temperature: float = 1.0) -> list[int]:
         np.random.seed(np.random.default_rng().integers(1000))
-        return epoch_order([40, 60], distinct(100), digest, epoch, OrderParams(batch_size=7, seed=seed)).tolist()
+        params = OrderParams(batch_size=7, seed=seed, mixing_temperature=temperature)
+        return epoch_order([40, 60], distinct(100), digest, epoch, params).tolist()
 
     assert order() == order()
-    others = [order(digest="cd" * 16), order(epoch=4), order(seed=6)]
+    others = [order(digest="cd" * 16), order(epoch=4), order(seed=6), order(temperature=2.0)]
     assert all(other != order() for other in others)
 
 
@@ -130,7 +154,10 @@ def test_mixed_is_the_published_finaliser():
     assert mixed(states).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_size": 4, "homogeneous_share": 1.5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"batch_size": 0}, {"batch_size": 4, "homogeneous_share": 1.5}, {"batch_size": 4, "mixing_temperature": 0.5}],
+)
 def test_numbers_that_cannot_be_are_refused(wrong):
-    with pytest.raises(ValueError, match="batch_size must be at least 1 and homogeneous_share 0 to 1"):
+    with pytest.raises(ValueError, match="temperature must be at least 1 and homogeneous_share 0 to 1"):
         OrderParams(**wrong)

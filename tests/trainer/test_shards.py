@@ -6,6 +6,7 @@ import pytest
 from schemas.errors import OutputError, SourceError
 from schemas.manifest import Manifest
 from tests.trainer.curated import INSTRUCTION, PROMPT, curate, manifest_of, record, row, write_shard
+from trainer.order import OrderParams, epoch_order
 from trainer.rows import Rows
 from trainer.shards import open_rows, read_manifest
 
@@ -54,6 +55,13 @@ def test_rows_of_several_shards_are_joined_and_empty_shards_are_nothing(tmp_path
     assert [found.query for found in rows.take([1, 0])] == ["y q", "x q"]
     assert (rows.names, rows.sizes, len(rows)) == (["a"], [2], 2)
     assert [dataset.name for dataset in manifest.with_rows()] == ["a"]
+
+
+def test_a_row_with_one_positive_takes_sixteen_bytes_of_memory_its_place_in_the_order_included(tmp_path):
+    rows = opened(curate(tmp_path, {"a": [row(f"x {i}", 0) for i in range(500)]}))
+    order = epoch_order(rows.sizes, rows.keys, rows.digest, 0, OrderParams(batch_size=8))
+    arrays = (rows.keys.query_R, rows.keys.positives, rows.keys.offsets, order)
+    assert sum(array.nbytes for array in arrays) == 16 * 500 + 4
 
 
 def test_more_rows_than_are_read_at_once_are_numbered_through(tmp_path):
