@@ -65,13 +65,14 @@ RUN set -eu; \
         --overrides overrides.txt ${backend:+--torch-backend ${backend}} --requirements setup.py ${flags}
 
 COPY catalog catalog
+COPY configs configs
 COPY schemas schemas
 COPY transforms transforms
 COPY mining mining
 COPY pipelines pipelines
 COPY trainer trainer
 RUN uv pip install --no-cache --compile-bytecode --no-deps --no-build-isolation . \
-    && kalm-curate --help > /dev/null
+    && kalm curate --help > /dev/null
 
 COPY --from=boot /opt/apache/beam /opt/apache/beam
 WORKDIR /tmp

@@ -17,16 +17,22 @@ PACKAGES = ("catalog", "mining", "pipelines", "schemas", "trainer", "transforms"
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
 
 
+def image_files() -> list[str]:
+    """What the Dockerfile copies from the tree, in so far as .dockerignore lets it through."""
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    admitted = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE))
+    return [name for line in lines for name in line.split() if name in admitted]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
-    """The wheel of a copy of the tree: a build in place would leave its own remains, and could pick up older ones."""
+    """The wheel of what the image is built from, in a place of its own: older builds' remains would be picked up."""
     tree = tmp_path_factory.mktemp("tree")
-    shutil.copytree(
-        ROOT,
-        tree,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns(".*", "__pycache__", "out*", "build", "*.egg-info"),
-    )
+    for name in image_files():
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, tree)
     build = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
     run = subprocess.run(
         [sys.executable, "-c", build, str(tree / "dist")], cwd=tree, capture_output=True, text=True, check=False
@@ -89,6 +95,14 @@ def test_wheel_names_python_licence_and_command(wheel: zipfile.Path) -> None:
     assert fields["License-Expression"] == "Apache-2.0"
     (points,) = (name for name in files_in(wheel) if name.endswith("entry_points.txt"))
     assert "kalm = pipelines.command:run" in wheel.root.read(points).decode()
+
+
+def test_the_image_runs_commands_that_the_wheel_has(wheel: zipfile.Path) -> None:
+    (points,) = (name for name in files_in(wheel) if name.endswith("entry_points.txt"))
+    commands = set(re.findall(r"^(\S+) = ", wheel.root.read(points).decode(), re.MULTILINE))
+    run = set(re.findall(r"&& (kalm\S*)", (ROOT / "Dockerfile").read_text("utf-8")))
+    assert run
+    assert run <= commands
 
 
 def test_wheel_has_the_extras_that_setup_and_image_name(wheel: zipfile.Path) -> None:
