@@ -13,7 +13,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
-INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS FORMAT TO OTHER ARGS
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -32,7 +32,7 @@ REST = $(value ARGS)
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [FORMAT=..] [TO=dir] [OTHER=dir] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -63,8 +63,8 @@ curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (C
 train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)
 	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,stage,STAGE) $(call flag,model,MODEL))
 
-evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections of this machine (SETS='folder ..')
-	$(strip $(KALM) evaluate "$${KALM_MODEL:-$${KALM_OUT:-out}/model}" $$KALM_SETS)
+evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections of this machine (SETS='folder ..') or by mteb (MTEB=benchmark)
+	$(strip $(KALM) evaluate "$${KALM_MODEL:-$${KALM_OUT:-out}/model}" $$KALM_SETS $(call flag,mteb,MTEB))
 
 verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its manifest
 	$(KALM) verify "$${KALM_OUT:-out}"

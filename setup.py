@@ -37,6 +37,7 @@ EXTRAS = {
     "gpu": ["faiss-gpu>=1.15; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "openvino": ["openvino>=2025.0"],  # another way to run the teacher on a CPU
     "train": ["accelerate>=1.1", "datasets>=3", "scikit-learn>=1.4"],
+    "evaluate": ["mteb>=2.26"],  # benchmarks by name
     "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2024.6"],
     "aws": ["s3fs>=2024.6"],
     "dev": [
@@ -45,6 +46,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "import-linter>=2.16",
         "jsonschema>=4.20",
+        "mteb>=2.26",
         "mypy>=1.15",
         "openvino>=2025.0",
         "packaging>=24",

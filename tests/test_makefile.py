@@ -52,6 +52,7 @@ def test_make_alone_explains_every_target() -> None:
         (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),
         (["evaluate", "SETS=a b"], ["evaluate", "out/model", "a", "b"]),
         (["evaluate", "SETS=a", "MODEL=m n"], ["evaluate", "m n", "a"]),
+        (["evaluate", "MTEB=MTEB(eng, v2)"], ["evaluate", "out/model", "--mteb=MTEB(eng, v2)"]),
         (["regenerate"], ["regenerate"]),
         (["regenerate", "ACCEPT=1"], ["regenerate", "--update"]),
         (["card", "OUT=o"], ["card", "o"]),

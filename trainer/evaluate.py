@@ -1,13 +1,15 @@
 """Evaluate a model on collections of this machine, with the prompts that it was saved with; nothing is downloaded.
 
 kalm evaluate out/model ../eval/scifact ../eval/stsb-en --dims=384,128
+kalm evaluate out/model --mteb="MTEB(eng, v2)"      by the mteb package, whose data come from the hub
 """
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,8 @@ from trainer.bars import bars
 from trainer.evaluation_sets import Collection, Labelled, Pairs, Retrieval, find_collections
 from trainer.metrics import MAP_DEPTH, accuracy, rank, retrieval_measures, spearman, v_measure
 from trainer.model_meta import read_training_datasets, zero_shot_percentage
+from trainer.mteb_tasks import Measured, find_tasks, measure_tasks
+from trainer.mteb_tasks import zero_shot_percentage as mteb_zero_shot
 
 if TYPE_CHECKING:
     from mining.encoder import Encoder
@@ -33,14 +37,20 @@ def evaluate(model: str, folders: Sequence[Path], dims: Sequence[int] | None = N
 
     Raises ConfigError for a model that is not there or narrower than a dimension, SourceError for collections.
     """
+    sets = find_collections(folders)
+    encoder, kept = _opened(model, dims)
+    return {each.name: _measured(encoder, each, kept) for each in sets}
+
+
+def _opened(model: str, dims: Sequence[int] | None) -> tuple["Encoder", Sequence[int]]:
+    """The model, and the dimensions that are measured."""
     from mining.encoder import load_encoder
 
-    sets = find_collections(folders)
     encoder = load_encoder(model)
     kept = list(dims or [encoder.dims])
     if max(kept) > encoder.dims:
         raise ConfigError(f"--dims={max(kept)}: {model} gives {encoder.dims} dimensions; give {encoder.dims} or fewer")
-    return {each.name: _measured(encoder, each, kept) for each in sets}
+    return encoder, kept
 
 
 def _measured(encoder: "Encoder", given: Collection, dims: Sequence[int]) -> dict[str, dict[str, float]]:
@@ -115,9 +125,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "collections",
         type=Path,
-        nargs="+",
+        nargs="*",
         help="folders in BEIR's layout (corpus, queries, qrels), of sentence pairs or labelled texts (test, train), or "
         "of several of these",
+    )
+    parser.add_argument(
+        "--mteb",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a benchmark (MTEB(eng, v2)) or task (SciFact) of the mteb package, may be given several times; its data "
+        "come from the hub",
     )
     parser.add_argument("--dims", help="dimensions to evaluate at, joined by commas (default: all)")
     parser.add_argument("--output", type=Path, help="JSON file for the measures")
@@ -131,17 +149,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     given = build_parser().parse_args(argv)
     try:
-        scores = evaluate(given.model, given.collections, _dims(given.dims))
-        if given.output:
-            _write(given.output, json.dumps({"model": given.model, "scores": scores}, indent=1) + "\n")
-        if given.picture:
-            _write(given.picture, bars(scores))
+        return _run(given)
     except CurationError as error:
         return tell(error)
+
+
+def _run(given: argparse.Namespace) -> int:
+    if not given.collections and not given.mteb:
+        raise ConfigError("nothing to evaluate on: name folders of collections, or a benchmark (--mteb=NAME)")
+    dims = _dims(given.dims)
+    tasks = find_tasks(given.mteb) if given.mteb else []
+    scores = evaluate(given.model, given.collections, dims) if given.collections else {}
+    _keep(given, scores)
+
+    def measured(name: str, by_dim: Measured) -> None:
+        scores[name] = by_dim
+        _keep(given, scores)
+
+    faults = measure_tasks(*_opened(given.model, dims), tasks, measured) if tasks else []
     print(table(scores))
-    if (share := zero_shot_percentage(read_training_datasets(Path(given.model)), scores)) is not None:
+    if (share := _zero_shot(given, tasks, scores)) is not None:
         print(f"zero-shot: {share} % of {len(scores)} collections (not named in the model's training_datasets)")
-    return 0
+    for fault in faults:
+        print(f"not measured: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def _zero_shot(given: argparse.Namespace, tasks: Sequence[Any], scores: Scores) -> int | None:
+    if tasks and not given.collections:  # mteb knows which of its tasks are alike
+        return mteb_zero_shot(Path(given.model), tasks)
+    return zero_shot_percentage(read_training_datasets(Path(given.model)), scores)
+
+
+def _keep(given: argparse.Namespace, scores: Scores) -> None:
+    """Write what has been measured so far to the files that were asked for."""
+    if given.output and scores:
+        _write(given.output, json.dumps({"model": given.model, "scores": scores}, indent=1) + "\n")
+    if given.picture and scores:
+        _write(given.picture, bars(scores))
 
 
 def _dims(text: str | None) -> list[int] | None:

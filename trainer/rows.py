@@ -124,7 +124,7 @@ def map_batches(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[list[pa.
     finally:
         path.unlink(missing_ok=True)  # what is mapped stays readable, and a killed run leaves nothing behind
     ends = np.cumsum(np.concatenate(counts))
-    offsets = ends.astype(np.uint32 if ends[-1] < 2**32 else np.uint64)
+    offsets: Offsets = ends.astype(np.uint32) if ends[-1] < 2**32 else ends.astype(np.uint64)
     keys = TextKeys(query_R=np.concatenate(queries), positives=np.concatenate(positives), offsets=offsets)
     return mapped, keys
 
