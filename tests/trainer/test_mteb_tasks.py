@@ -53,6 +53,7 @@ def test_tasks_are_measured_by_name_at_each_dimension(tmp_path: Path) -> None:
         }
         words = [json.dumps(revisions), json.dumps([["minilm", *run] for run in runs])]
         own = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf")}
+        own["MTEB_CACHE"] = str(tmp_path / "cache")
         command = [sys.executable, "-W", "ignore", "-c", CODE, *words]
         ended = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
@@ -65,6 +66,8 @@ def test_tasks_are_measured_by_name_at_each_dimension(tmp_path: Path) -> None:
     assert "mteb cannot measure the first task, STS13" in first_fails
     assert "(mteb/sts13-sts) come from the hub: is that reached" in first_fails
     assert "Traceback" not in ended.stderr
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept == []  # another model of this machine would be given these scores
 
 
 def test_names_are_of_benchmarks_or_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
