@@ -6,6 +6,7 @@ row has the same id whatever the order, the names and the number of its source f
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 from json.encoder import encode_basestring
 
 import numpy as np
@@ -122,8 +123,18 @@ def row_ids(rows: pa.RecordBatch | pa.Table) -> pa.Array:
     """
     names = ("dataset", "language", "instruction", "query", "positives", "negatives", "label", "other_labels", "score")
     written = [_as_json(rows.column(name)) for name in names]
-    texts = _between("[", pc.binary_join_element_wise(*written, _large(", ")), "]")
-    return pa.array([xxhash.xxh3_128_digest(text) for text in texts.cast(pa.large_binary()).to_pylist()], type=ID)
+    first, last = _between("[", written[0], ""), _between("", written[-1], "]")
+    texts = pc.binary_join_element_wise(first, *written[1:-1], last, _large(", "))
+    return _digests(texts)
+
+
+def _digests(texts: pa.LargeStringArray) -> pa.Array:
+    """xxh3-128 of each text, from Arrow's own bytes: a Python object for each would cost more than its hash."""
+    _, buffer, data = texts.buffers()
+    offsets = np.frombuffer(buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1].tolist()
+    view = memoryview(data or b"")
+    digests = b"".join([xxhash.xxh3_128_digest(view[start:end]) for start, end in pairwise(offsets)])
+    return pa.FixedSizeBinaryArray.from_buffers(ID, len(texts), [None, pa.py_buffer(digests)])
 
 
 def _large(text: str) -> pa.Scalar:
@@ -138,11 +149,7 @@ def _as_json(column: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
     """Each value of a column as ``json.dumps(value, ensure_ascii=False)`` writes it."""
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_list(values.type):
-        quoted = _quoted(pc.list_flatten(values))
-        lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
-        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
-        written = _between("[", pc.binary_join(pa.LargeListArray.from_arrays(offsets, quoted), _large(", ")), "]")
-        return pc.if_else(values.is_valid(), written, _large("null"))
+        return _lists_as_json(values)
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return _quoted(values)
     encoded = pc.dictionary_encode(values, null_encoding="encode")
@@ -150,14 +157,44 @@ def _as_json(column: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
     return texts.take(encoded.indices)
 
 
+def _lists_as_json(lists: pa.ListArray) -> pa.LargeStringArray:
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
+    items = _quoted(pc.list_flatten(lists))
+    if not len(items):
+        written = pa.repeat(_large("[]"), len(lists))
+    elif np.all(lengths == 1):
+        written = _between("[", items, "]")
+    else:
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+        written = _between("[", pc.binary_join(pa.LargeListArray.from_arrays(offsets, items), _large(", ")), "]")
+    return pc.if_else(lists.is_valid(), written, _large("null")) if lists.null_count else written
+
+
+#: Characters with an escape of their own in JSON that texts hold, the backslash first; and RE2 for the others.
+_ESCAPES = (("\\", r"\\"), ('"', r"\""), ("\n", r"\n"))
+_RARE_ESCAPES = r"[\x00-\x09\x0b-\x1f]"
+
+
 def _quoted(texts: pa.Array) -> pa.LargeStringArray:
     """Strings of JSON; null for null."""
     plain = texts.cast(pa.large_string())
     escapes = pc.fill_null(pc.match_substring_regex(plain, r'["\\\x00-\x1f]'), False)
     if pc.any(escapes).as_py():
-        inner = [encode_basestring(text)[1:-1] for text in plain.filter(escapes).to_pylist()]
-        plain = pc.replace_with_mask(plain, escapes, pa.array(inner, pa.large_string()))
-    return pc.fill_null(_between('"', plain, '"'), _large("null"))
+        plain = pc.replace_with_mask(plain, escapes, _escaped(plain.filter(escapes)))
+    quoted = _between('"', plain, '"')
+    return pc.fill_null(quoted, _large("null")) if quoted.null_count else quoted
+
+
+def _escaped(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Texts, none of them null, as they stand between the quotes of JSON: as ``encode_basestring`` writes them."""
+    written = texts
+    for character, escape in _ESCAPES:
+        written = pc.replace_substring(written, character, escape)
+    rare = pc.match_substring_regex(texts, _RARE_ESCAPES)
+    if not pc.any(rare).as_py():
+        return written
+    others = [encode_basestring(text)[1:-1] for text in texts.filter(rare).to_pylist()]
+    return pc.replace_with_mask(written, rare, pa.array(others, pa.large_string()))
 
 
 _ADDRESSED = [
