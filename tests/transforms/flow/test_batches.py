@@ -36,6 +36,12 @@ def test_a_slice_is_written_without_its_buffer() -> None:
     assert len(RecordBatchCoder().encode(whole.slice(10, 5))) < 10_000
 
 
+def test_size_for_the_counters_is_that_of_the_buffers_and_asks_for_no_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = pa.RecordBatch.from_pydict({"t": ["x" * 1000] * 50})
+    monkeypatch.setattr(RecordBatchCoder, "encode", None)
+    assert 50_000 < RecordBatchCoder().get_impl().estimate_size(batch) < 51_000
+
+
 def test_coder_is_registered_for_batches_in_keyed_elements() -> None:
     coder = beam.coders.registry.get_coder(beam.typehints.KV[int, pa.RecordBatch])
     assert isinstance(coder.value_coder(), RecordBatchCoder)
