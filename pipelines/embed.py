@@ -83,7 +83,7 @@ def build(pipeline: beam.Pipeline, job: EmbedJob) -> None:
         | "Gather texts" >> beam.ParDo(GatherTexts(job.texts)).with_outputs(COUNTS_TAG, main="texts")
     )
     encoded = (
-        batches(gathered["texts"], "Texts")
+        batches(gathered["texts"])
         | "By key range" >> beam.GroupByKey()
         | "Encode"
         >> beam.ParDo(EncodePartition(job.texts, job.encode)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")

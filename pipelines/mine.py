@@ -41,30 +41,30 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         COUNTS_TAG, FILES_TAG, main="pools"
     )
     attached = (
-        (batches(gathered["pools"], "Pools"), batches(near["near"], "Near"))
+        (batches(gathered["pools"]), batches(near["near"]))
         | "Pools and near" >> beam.Flatten()
         | "By key range" >> beam.GroupByKey()
         | "Attach vectors" >> beam.ParDo(AttachVectors(job.pools)).with_outputs(ROWS_TAG, main="passages")
     )
     rows = (
-        batches(attached[ROWS_TAG], "Rows")
+        batches(attached[ROWS_TAG])
         | "Rows by part" >> beam.GroupByKey()
         | "Score rows" >> beam.ParDo(ScoreRows(job.pools, score_named))
     )
     searched = (
-        (batches(attached["passages"], "Passages", str), rows)
+        (batches(attached["passages"], str), rows)
         | "Rows and passages" >> beam.Flatten()
         | "By pool shard" >> beam.GroupByKey()
         | "Search" >> beam.ParDo(SearchShard(job.mining)).with_outputs(COUNTS_TAG, main="lists")
     )
     written = (
-        batches(searched["lists"], "Lists", str)
+        batches(searched["lists"], str)
         | "By range of queries" >> beam.GroupByKey()
         | "Choose" >> beam.ParDo(ChooseExamples(job.mining)).with_output_types(tuple[str, pa.RecordBatch])
         | "Write" >> beam.ParDo(WriteMined(job.pools, account)).with_outputs(COUNTS_TAG, FILES_TAG, main="refused")
     )
     rejected = (
-        batches(written["refused"], "Refused")
+        batches(written["refused"])
         | "Refused by part" >> beam.GroupByKey()
         | "Reject" >> beam.ParDo(RejectMined(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
     )

@@ -42,9 +42,7 @@ def build(pipeline: beam.Pipeline, job: PackJob) -> None:
         | "Ask for texts" >> beam.ParDo(AskForTexts(job.pack)).with_outputs(TO_SHARDS_TAG, COUNTS_TAG, main="requests")
     )
     fetched = (
-        batches(asked["requests"], "Requests")
-        | "By part" >> beam.GroupByKey()
-        | "Fetch texts" >> beam.ParDo(FetchTexts(job.pack))
+        batches(asked["requests"]) | "By part" >> beam.GroupByKey() | "Fetch texts" >> beam.ParDo(FetchTexts(job.pack))
     )
     all_shards = (
         pipeline
@@ -52,7 +50,7 @@ def build(pipeline: beam.Pipeline, job: PackJob) -> None:
         | "Even empty ones" >> beam.FlatMap(nothing_for).with_output_types(tuple[str, pa.RecordBatch])
     )
     written = (
-        (batches(asked[TO_SHARDS_TAG], "Mined rows", str), fetched, all_shards)
+        (batches(asked[TO_SHARDS_TAG], str), fetched, all_shards)
         | "For shards" >> beam.Flatten()
         | "By shard" >> beam.GroupByKey()
         | "Write shards" >> beam.ParDo(WriteShard(job.pack)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")

@@ -47,15 +47,15 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
     """Add the whole prepare stage to a pipeline."""
     units = pipeline | "Units" >> beam.Create(job.units).with_output_types(str) | "Spread units" >> beam.Reshuffle()
     read = units | "Read" >> _read(units, job.read)
-    asked, there = batches(read[JUDGMENTS_TAG], "Judgments"), batches(read[PASSAGES_TAG], "Passage addresses")
+    asked, there = batches(read[JUDGMENTS_TAG]), batches(read[PASSAGES_TAG])
     judged = (asked, there) | "Judge" >> JoinPassages(job.read)
     grouped = (
-        (batches(read[MEMBERS_TAG], "Members"), judged["members"])
+        (batches(read[MEMBERS_TAG]), judged["members"])
         | "All members" >> beam.Flatten()
         | "By group" >> beam.GroupByKey()
         | "Group" >> beam.ParDo(GroupRows(job.read)).with_outputs(COUNTS_TAG, FILES_TAG, main="rows")
     )
-    parts = (batches(read["rows"], "Read parts"), batches(grouped["rows"], "Grouped parts")) | "Parts" >> beam.Flatten()
+    parts = (batches(read["rows"]), batches(grouped["rows"])) | "Parts" >> beam.Flatten()
     exact = parts | "Exact duplicates" >> job.exact
     near = (parts, exact) | "Near duplicates" >> job.near
     applied = (
@@ -67,8 +67,8 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
             COUNTS_TAG, FILES_TAG, CAP_TAG, SIGHTINGS_TAG, main="rows"
         )
     )
-    survivors = batches(applied["rows"], "Survivors")
-    caps = batches(applied[CAP_TAG], "Rows under a cap") | "Cap" >> Cap(job.apply.caps)
+    survivors = batches(applied["rows"])
+    caps = batches(applied[CAP_TAG]) | "Cap" >> Cap(job.apply.caps)
     kept = (
         (survivors, caps)
         | "Survivors and caps" >> beam.Flatten()
@@ -77,7 +77,7 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
     )
     steps = [read, grouped, applied, kept]
     records = file_records([read, applied, kept], "Written")
-    overlap = (records, batches(applied[SIGHTINGS_TAG], "Leaks")) | "Overlap" >> CountOverlap(spec=job.passages)
+    overlap = (records, batches(applied[SIGHTINGS_TAG])) | "Overlap" >> CountOverlap(spec=job.passages)
     counted = [*steps, judged, {COUNTS_TAG: overlap}]
     write_manifest(counted, steps, job.read.folder, job.read.entries, job.facts)
 
@@ -112,11 +112,11 @@ class JoinPassages(beam.PTransform[Any, Any]):
             >> beam.ParDo(FindPassages(self._spec.num_partitions)).with_outputs(MISSING_TAG, COUNTS_TAG, main="found")
         )
         fetched = (
-            batches(found["found"], "Found")
+            batches(found["found"])
             | "By corpus part" >> beam.GroupByKey()
             | "Fetch" >> beam.ParDo(FetchPassages(self._spec))
         )
-        members: Keyed = (fetched, batches(found[MISSING_TAG], "Missing")) | "Judged" >> beam.Flatten()
+        members: Keyed = (fetched, batches(found[MISSING_TAG])) | "Judged" >> beam.Flatten()
         return {"members": members, COUNTS_TAG: found[COUNTS_TAG]}
 
 

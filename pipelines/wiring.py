@@ -8,26 +8,21 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from transforms.flow.accounting import SumCounts, WriteStageManifest
-from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, same
+from transforms.flow.tagged import COUNTS, COUNTS_TAG, FILES_TAG, typed
 
 Keyed = PCollection[tuple[int, pa.RecordBatch]]
 
 
-def batches(tagged: PCollection[Any], label: str, key: type = int) -> Keyed:
-    """A tagged output with its type: without one the batches in it would be pickled."""
-    kind = beam.typehints.KV[key, pa.RecordBatch]
-    typed: Keyed = tagged | label >> beam.Map(same).with_output_types(kind)
-    return typed
+def batches(tagged: PCollection[Any], key: type = int) -> Keyed:
+    """A tagged output of batches with its type."""
+    return typed(tagged, beam.typehints.KV[key, pa.RecordBatch])
 
 
 def write_manifest(
     counted: Sequence[Any], filed: Sequence[Any], folder: str, datasets: Iterable[str], facts: dict[str, Any]
 ) -> None:
     """Sum the counts and gather the file records of a stage's steps, and write its manifest after all of them."""
-    counts = [
-        step[COUNTS_TAG] | f"Counts {i}" >> beam.Map(same).with_output_types(tuple[str, int])
-        for i, step in enumerate(counted)
-    ]
+    counts = [typed(step[COUNTS_TAG], COUNTS) for step in counted]
     totals = counts | "Counts" >> beam.Flatten() | "Sum" >> SumCounts()
     records = file_records(filed, "Files")
     (totals, records) | "Manifest" >> WriteStageManifest(folder, datasets, facts)
@@ -35,6 +30,6 @@ def write_manifest(
 
 def file_records(filed: Sequence[Any], label: str) -> PCollection[str]:
     """The file records of some steps, together."""
-    files = [step[FILES_TAG] | f"{label} {i}" >> beam.Map(same).with_output_types(str) for i, step in enumerate(filed)]
+    files = [typed(step[FILES_TAG], str) for step in filed]
     records: PCollection[str] = files | label >> beam.Flatten()
     return records

@@ -34,7 +34,7 @@ from transforms.duplicates.components import (
 )
 from transforms.flow.accounting import SumCounts
 from transforms.flow.batches import by_partition
-from transforms.flow.tagged import same
+from transforms.flow.tagged import COUNTS, KEYED_BATCHES, typed
 
 UNSETTLED_TAG = "unsettled"
 _UNSETTLED = "edges"
@@ -209,8 +209,8 @@ class ComponentsInRounds(beam.PTransform[Any, Any]):
             | "By settled node" >> beam.GroupByKey()
             | "Label" >> beam.ParDo(LabelNodes()).with_outputs(UNSETTLED_TAG, main="labels")
         )
-        counts = labelled[UNSETTLED_TAG] | "Unsettled" >> beam.Map(same).with_output_types(tuple[str, int])
-        labels = labelled["labels"] | "Labels" >> beam.Map(same).with_output_types(tuple[int, pa.RecordBatch])
+        counts = typed(labelled[UNSETTLED_TAG], COUNTS)
+        labels = typed(labelled["labels"], KEYED_BATCHES)
         unsettled = beam.pvalue.AsDict(counts | "Sum" >> SumCounts())
         released: PCollection[Keyed] = labels | "Release" >> beam.ParDo(ReleaseLabels(self._rounds), unsettled)
         return released

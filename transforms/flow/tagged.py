@@ -5,6 +5,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.pvalue import PCollection
 
 from schemas.rows import REJECTIONS
 from transforms.flow.manifests import FileRecord
@@ -13,9 +14,18 @@ from transforms.flow.rejections import write_rejections
 COUNTS_TAG, FILES_TAG = "counts", "files"
 
 
-def same(element: Any) -> Any:
-    """The identity, which gives a tagged output its type: without one the batches in it would be pickled."""
-    return element
+KEYED_BATCHES = beam.typehints.KV[int, pa.RecordBatch]
+COUNTS = beam.typehints.KV[str, int]
+
+
+def typed(output: PCollection[Any], kind: Any) -> PCollection[Any]:
+    """A tagged output with its type (one of Beam's): without one the batches in it would be pickled.
+
+    It is said of the collection itself: a step that only passes elements on costs as much to build as any other, and
+    leaves the type unsaid before it.
+    """
+    output.element_type = kind
+    return output
 
 
 def publish_rejections(

@@ -21,7 +21,7 @@ from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.counts import Count, overlap_count
 from transforms.flow.files import read_parquet
 from transforms.flow.overlapping import OverlappingDoFn
-from transforms.flow.tagged import same
+from transforms.flow.tagged import COUNTS, KEYED_BATCHES, typed
 from transforms.leaks.evaluation_sightings import (
     CORPUS,
     POSITIVES,
@@ -192,7 +192,7 @@ class CountOverlap(beam.PTransform[Any, Any]):
             | "Spread corpora" >> beam.Reshuffle()
             | "Key passages" >> beam.ParDo(KeyPassages(num)).with_outputs(COUNTS_TAG, main="keys")
         )
-        keys = passages["keys"] | "Passages" >> beam.Map(same).with_output_types(tuple[int, pa.RecordBatch])
+        keys = typed(passages["keys"], KEYED_BATCHES)
         seen = (
             (training, keys)
             | "Texts" >> beam.Flatten()
@@ -205,6 +205,6 @@ class CountOverlap(beam.PTransform[Any, Any]):
             | "By what was seen" >> beam.GroupByKey()
             | "Count" >> beam.ParDo(CountSightings())
         )
-        sizes = passages[COUNTS_TAG] | "Sizes" >> beam.Map(same).with_output_types(tuple[str, int])
+        sizes = typed(passages[COUNTS_TAG], COUNTS)
         both: PCollection[Count] = (counts, sizes) | "Overlap" >> beam.Flatten()
         return both

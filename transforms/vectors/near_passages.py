@@ -33,7 +33,7 @@ from transforms.duplicates.verification import verify
 from transforms.flow.batches import by_partition, first_words, partitions_of
 from transforms.flow.counts import MINING, count
 from transforms.flow.parts import MAX_PART_ROWS
-from transforms.flow.tagged import COUNTS_TAG, same
+from transforms.flow.tagged import COUNTS_TAG, KEYED_BATCHES, typed
 from transforms.text.matching import matching_forms, text_hashes
 from transforms.text.part_texts import AS_PASSAGE, QUERY, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts
@@ -220,16 +220,14 @@ class FindNearPassages(beam.PTransform[Any, Any]):
         self._spec = spec
 
     def expand(self, parts: PCollection[str]) -> Any:
-        kind = beam.typehints.KV[int, pa.RecordBatch]
         signed = parts | "Sign" >> beam.ParDo(SignPassages(self._spec)).with_outputs(PIECES_TAG, main="bands")
         labels = (
-            signed["bands"]
-            | "Bands" >> beam.Map(same).with_output_types(kind)
+            typed(signed["bands"], KEYED_BATCHES)
             | "By range of bands" >> beam.GroupByKey()
             | "Link" >> beam.ParDo(LinkRows())
             | "Components" >> self._spec.components()
         )
-        pieces = signed[PIECES_TAG] | "Pieces" >> beam.Map(same).with_output_types(kind)
+        pieces = typed(signed[PIECES_TAG], KEYED_BATCHES)
         return (
             (pieces, labels)
             | "Pieces and labels" >> beam.Flatten()
