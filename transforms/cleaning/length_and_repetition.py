@@ -113,9 +113,12 @@ def repetition(text: str, *, min_characters: int, min_repeats: int, max_period: 
     if len(text) < min_characters:
         return None
     text = text.lower()
-    distinct = len(set(text) - {" ", "\n"})
+    head = text[: 3 * max_period]
+    distinct = len(set(text if len(set(head)) <= 4 else head) - {" ", "\n"})
     if distinct <= 2:
         return f"{distinct} distinct characters in {len(text)}"
+    if _has_no_period(_PUNCTUATION.sub(" ", head).strip(), max_period):
+        return None
     words = _PUNCTUATION.sub(" ", text).strip()
     words += " " if " " in words else ""
     period = _period(words, min(max_period, len(words) // min_repeats))
@@ -168,6 +171,14 @@ def may_repeat(texts: pa.Array, max_period: int) -> list[int]:
     heads = pc.utf8_lower(pc.utf8_slice_codeunits(texts, 0, longest))
     suspects: list[int] = np.flatnonzero(_may_repeat(*text_buffers(heads), longest)).tolist()
     return suspects
+
+
+def _has_no_period(head: str, longest: int) -> bool:
+    """Whether a text that begins so has no period of ``longest`` characters at most: it would be one of its head too.
+
+    A head that is too short to hold a whole period and what comes again says nothing.
+    """
+    return len(head) >= longest + _PIECE and not _period(head, longest)
 
 
 def _period(text: str, longest: int) -> int:
