@@ -102,9 +102,8 @@ def normalise_texts(texts: pa.Array) -> pa.Array:
 
 def _composed(text: str) -> str:
     """``normalise_text`` of a text without markup and invisible characters; white space alone is all that ASCII has."""
-    if text.isascii():
-        return _fold(text)
-    return _to_the_end(lambda rest: _fold(unicodedata.normalize("NFC", rest)), text)
+    # What is between blanks is in NFC as a part of what was, and nothing composes with a blank: once is enough.
+    return _fold(text if text.isascii() else unicodedata.normalize("NFC", text))
 
 
 def normalise_text(text: str) -> str:
