@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mining.candidates import flat
+from mining.choosing import CROSS_ENCODER
 from mining.fixed_point import SCALE
 from mining.labels import labels_alike
 from mining.policies import GIVEN_RANK
@@ -21,9 +22,12 @@ RULES: Mapping[int, str] = {
     ABOVE_CEILING: "refused:above_ceiling",
     BELOW_FLOOR: "refused:below_floor",
     NEAR_DUPLICATE: "refused:near_duplicate",
+    CROSS_ENCODER: "refused:cross_encoder",
 }
 #: A dataset's count of labels that are one word in several spellings; their names follow as JSON.
 ALIKE = "alike:"
+#: A dataset's count of pool shards that were searched in cells; how follows in words.
+INDEX = "index:"
 
 
 def account(mined: pa.Table) -> dict[str, int]:

@@ -14,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mining.accounting import alike_counts
+from mining.accounting import INDEX, alike_counts
 from mining.candidates import FOUND, Rows, flat
+from mining.cells import is_approximate
 from mining.examples import make_examples
 from mining.fixed_point import unpack_vectors
 from mining.index import id_words
 from mining.lists import Lists, at_positions, positions_of, together
 from mining.mine import judged_rows
 from mining.params import MiningParams
-from mining.pools import Relevant, Shard, depths_of
+from mining.pools import Relevant, Shard, depths_of, smallest_ids
 from mining.relations import Relations, relate
+from mining.rescoring import CrossCheck
 from schemas.rows import ID
 
 MAX_ROWS = 8192
@@ -47,6 +49,8 @@ NAMED = pa.schema(
 )
 #: What relations are made of.
 _RELATED = ("id", "cluster", "positives_clusters", "positives_vectors")
+#: What an index is measured on.
+_SAMPLED = ("id", "positives", "vector")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ class MiningSpec:
 
     ``default``: parameters of those that ``params`` does not name; ``symmetric``: datasets whose sides are alike;
     ``languages``: those that the teacher knows, None: all; ``num_ranges``: ranges of query ids that are decided
-    together.
+    together; ``checks``: how the cross-encoders of datasets that have one are asked.
     """
 
     num_ranges: Mapping[str, int]
@@ -63,6 +67,7 @@ class MiningSpec:
     params: Mapping[str, MiningParams] = field(default_factory=dict)
     symmetric: frozenset[str] = frozenset()
     languages: frozenset[str] | None = None
+    checks: Mapping[str, CrossCheck] = field(default_factory=dict)
 
     def params_of(self, dataset: str) -> MiningParams:
         """The parameters of a dataset."""
@@ -85,6 +90,8 @@ class SearchShard(beam.DoFn):
         dataset, number = keyed[0].rsplit("\t", 1)
         shard = _open_shard(keyed[1], self._spec.params_of(dataset))
         relevant = None if shard is None else shard.relevant(self._relations(dataset, keyed[1]))
+        if shard is not None:
+            yield from self._prepare(dataset, shard, keyed[1])
         if number == "0":
             yield from self._count_labels(dataset, keyed[1])
         # The values are gone through again, so that the vectors of one batch of queries are held beside the shard.
@@ -100,6 +107,15 @@ class SearchShard(beam.DoFn):
     def _relations(self, dataset: str, batches: Iterable[pa.RecordBatch]) -> Relations:
         related = [batch.select(_RELATED) for batch in batches if "query_hash" in batch.schema.names]
         return relate(pa.Table.from_batches(related), symmetric=dataset in self._spec.symmetric) if related else _NOBODY
+
+    def _prepare(self, dataset: str, shard: Shard, batches: Iterable[pa.RecordBatch]) -> Iterator[Any]:
+        """Let the shard make cells, if it is to; what it made is counted."""
+        if not is_approximate(len(shard), shard.params):
+            return
+        queries = [batch.select(_SAMPLED) for batch in batches if "query_hash" in batch.schema.names]
+        sampled = [batch.take(smallest_ids(batch["id"], shard.params.ivf_sample)) for batch in queries]
+        if told := shard.prepare(pa.Table.from_batches(sampled)) if sampled else None:
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, (f"{dataset}\tmining\t{INDEX}{told}", 1))
 
     def _count_labels(self, dataset: str, batches: Iterable[pa.RecordBatch]) -> Iterator[Any]:
         labels = [batch.column("label") for batch in batches if "query_hash" in batch.schema.names]
@@ -158,14 +174,24 @@ class ChooseExamples(beam.DoFn):
         queries = pa.Table.from_batches([batch for batch in batches if "query_hash" in batch.schema.names])
         named = pa.Table.from_batches([batch for batch in batches if "position" in batch.schema.names], schema=NAMED)
         listed = pa.Table.from_batches([batch for batch in batches if "keys" in batch.schema.names], schema=LISTED)
-        params = self._spec.params_of(keyed[0].rsplit("\t", 1)[0])
-        mined = choose_from_shards(queries.sort_by("id").combine_chunks(), listed, named, params, self._spec.languages)
+        dataset, spec = keyed[0].rsplit("\t", 1)[0], self._spec
+        queries, params, check = (
+            queries.sort_by("id").combine_chunks(),
+            spec.params_of(dataset),
+            spec.checks.get(dataset),
+        )
+        mined = choose_from_shards(queries, listed, named, params, spec.languages, check)
         for batch in small_batches(mined):
             yield keyed[0], batch
 
 
 def choose_from_shards(
-    queries: pa.Table, listed: pa.Table, named: pa.Table, params: MiningParams, languages: Collection[str] | None
+    queries: pa.Table,
+    listed: pa.Table,
+    named: pa.Table,
+    params: MiningParams,
+    languages: Collection[str] | None,
+    check: CrossCheck | None = None,
 ) -> pa.Table:
     """``MINED`` of queries from what every shard found for them, in any order."""
     found, places = _distinct_passages(named)
@@ -175,7 +201,7 @@ def choose_from_shards(
     shards = listed["shard"].to_numpy().astype(np.int64)[parents]
     keys = at_positions(keys, places[_places_of(shards, positions_of(keys), named)])
     lists = together([(rows[parents], keys)], len(queries), depths_of(queries, params))
-    return make_examples(queries, lists, found, params, judged_rows(queries, languages))
+    return make_examples(queries, lists, found, params, judged_rows(queries, languages), check)
 
 
 def id_rows(ids: pa.ChunkedArray, wanted: pa.ChunkedArray) -> Rows:

@@ -19,7 +19,9 @@ Words = npt.NDArray[np.uint64]
 NEIGHBOURS = 10
 #: What is counted of a row: passages of its pool up to the end of its window by rule, and of the nearest ``NEIGHBOURS``
 #: texts those of its labels and others.
-NUM_RULES = 7
+NUM_RULES = 8
+#: The rule of a passage that a cross-encoder refuses (``mining.rescoring``); the scan knows those below it.
+CROSS_ENCODER = 7
 _RULE_BITS, _RULES = 4, 15
 #: The rank of what is not to be taken, or was already.
 _TAKEN = 1 << 60

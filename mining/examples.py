@@ -18,6 +18,7 @@ from mining.lists import Lists, positions_of
 from mining.params import MiningParams
 from mining.policies import GIVEN_RANK
 from mining.pools import by_class
+from mining.rescoring import CrossCheck, choose_checked
 from schemas.reasons import RejectReason
 
 _FLOATS = pa.list_(pa.float32())
@@ -90,18 +91,23 @@ class Side:
 
 
 def make_examples(
-    queries: pa.Table, lists: Lists, found: pa.Table, params: MiningParams, judged: npt.NDArray[np.bool_]
+    queries: pa.Table,
+    lists: Lists,
+    found: pa.Table,
+    params: MiningParams,
+    judged: npt.NDArray[np.bool_],
+    check: CrossCheck | None = None,
 ) -> pa.Table:
     """``MINED`` for each of ``queries`` (``SCORED``), in their order, from their lists and the passages these name
     (``FOUND``).
 
-    ``judged``: rows that the teacher's ranks say something of. Raises ValueError for a row with neither positives nor
-    label.
+    ``judged``: rows that the teacher's ranks say something of; ``check``: how a cross-encoder is asked, if one is.
+    Raises ValueError for a row with neither positives nor label.
     """
     _check_rows(queries)
     given, given_over = _given(queries, params)
     wanted = params.num_negatives - given.numbers(len(queries))
-    chosen = _choose(queries, lists, found, params, wanted, judged)
+    chosen = _choose(queries, lists, found, params, wanted, judged, check)
     positives = _named(queries, "positives")
     kept = positives.scores >= chosen.least[positives.rows]
     own = _ordered(positives.take(np.flatnonzero(kept)), judged, params)
@@ -183,7 +189,13 @@ def _first_spellings(queries: pa.Table, side: Side) -> npt.NDArray[np.bool_]:
 
 
 def _choose(
-    queries: pa.Table, lists: Lists, found: pa.Table, params: MiningParams, wanted: Rows, judged: npt.NDArray[np.bool_]
+    queries: pa.Table,
+    lists: Lists,
+    found: pa.Table,
+    params: MiningParams,
+    wanted: Rows,
+    judged: npt.NDArray[np.bool_],
+    check: CrossCheck | None,
 ) -> Chosen:
     _, names = flat(found["labels"])
     coder = Coder(names, folded=params.fold_labels)
@@ -197,7 +209,10 @@ def _choose(
         labels=own.codes,
     )
     texts = id_words(found["text_hash"]).byteswap()
-    return choose(rows, lists, Passages(texts=texts, label_bounds=its.bounds, labels=its.codes), params)
+    passages = Passages(texts=texts, label_bounds=its.bounds, labels=its.codes)
+    if check is None:
+        return choose(rows, lists, passages, params)
+    return choose_checked(lambda some: choose(rows, some, passages, params), queries, lists, found, params, check)
 
 
 def _ordered(positives: Side, judged: npt.NDArray[np.bool_], params: MiningParams) -> Side:

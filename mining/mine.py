@@ -17,6 +17,7 @@ from mining.lists import Lists
 from mining.params import MiningParams
 from mining.pools import Relevant, Shard
 from mining.relations import relate
+from mining.rescoring import CrossCheck
 
 #: Rows whose lists are in memory at once.
 QUERY_BLOCK = 4096
@@ -29,26 +30,35 @@ def mine_dataset(
     *,
     symmetric: bool = False,
     languages: Collection[str] | None = None,
+    check: CrossCheck | None = None,
 ) -> pa.Table:
     """``MINED`` for each query of one dataset, in their order.
 
     ``queries`` has the columns ``QUERIES`` and ``vector``, ``corpus`` has ``PASSAGES`` and ``vector``; what may be
     null may be left out. ``symmetric``: both sides are alike, so that a relevant text of a relevant text is relevant.
-    ``languages``: those that the teacher knows, None: all.
+    ``languages``: those that the teacher knows, None: all. ``check``: how the cross-encoder that ``params`` name is
+    asked; ``queries`` then have ``part`` and ``row`` too.
     """
     scored = score_named(queries, corpus)
     shard = Shard(corpus, params)
+    shard.prepare(scored)
     relevant = shard.relevant(relate(scored, symmetric=symmetric))
     blocks = [scored.slice(start, QUERY_BLOCK) for start in range(0, max(1, len(scored)), QUERY_BLOCK)]
-    return pa.concat_tables([mine_block(block, shard, relevant, languages) for block in blocks])
+    return pa.concat_tables([mine_block(block, shard, relevant, languages, check) for block in blocks])
 
 
-def mine_block(rows: pa.Table, shard: Shard, relevant: Relevant, languages: Collection[str] | None) -> pa.Table:
+def mine_block(
+    rows: pa.Table,
+    shard: Shard,
+    relevant: Relevant,
+    languages: Collection[str] | None,
+    check: CrossCheck | None = None,
+) -> pa.Table:
     """``MINED`` of some rows (``SCORED`` and ``vector``), where one shard holds the whole corpus."""
     judged = judged_rows(rows, languages)
     lists = shard.search(rows, unpack_vectors(rows["vector"]), relevant, judged)
     found, keys = shard.referred(lists.keys)
-    return make_examples(rows, Lists(bounds=lists.bounds, keys=keys), found, shard.params, judged)
+    return make_examples(rows, Lists(bounds=lists.bounds, keys=keys), found, shard.params, judged, check)
 
 
 def judged_rows(rows: pa.Table, languages: Collection[str] | None) -> npt.NDArray[np.bool_]:

@@ -33,6 +33,17 @@ class MiningParams:
     ``balance_classes``: negatives of a labelled row are spread over classes, nearest first (ours).
     ``balance_depth``: how many of the nearest texts of other classes they are spread over.
     ``fold_labels``: labels that differ in case, width or spaces alone are one.
+    ``cross_encoder``: a sentence-transformers CrossEncoder's path or id, asked about what the other rules chose for a
+    row with positives; what it takes for an answer is no negative (ours, after RocketQA, arXiv 2010.08191). None: off.
+    ``max_cross_score``: how likely such a negative may be, at most, as a share of the positive that ``relative_to``
+    names; likely is the sigmoid of the model's score.
+    ``cross_margin``: so many more candidates are at hand for what it refuses.
+    ``cross_max_tokens``: tokens of a pair that are read.
+    ``cross_pickled_weights``: whether its weights may be a pickle.
+    ``index``: ``exact`` looks at every passage; ``ivf`` only at those in the cells nearest to a question, whose scores
+    are exact; ``auto`` does so above ``ivf_above`` passages of a pool shard.
+    ``ivf_recall``: so many of the nearest passages that an exact search gives are found, measured on ``ivf_sample`` of
+    the run's own rows, which sets how many cells are looked at.
     ``seed``: seed of everything that is drawn.
     """
 
@@ -55,6 +66,15 @@ class MiningParams:
     balance_classes: bool = False
     balance_depth: int = 1000
     fold_labels: bool = False
+    cross_encoder: str | None = None
+    max_cross_score: float = 0.5
+    cross_margin: int = 50
+    cross_max_tokens: int = 512
+    cross_pickled_weights: bool = False
+    index: Literal["exact", "ivf", "auto"] = "exact"
+    ivf_above: int = 200_000
+    ivf_recall: float = 0.98
+    ivf_sample: int = 256
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,10 +82,16 @@ class MiningParams:
         for name in ("num_positives", "class_pool", "balance_depth"):
             _check_least(name, getattr(self, name), 1)
         _check_least("max_given", self.max_given, 0)
+        _check_least("cross_margin", self.cross_margin, 0)
+        _check_least("ivf_above", self.ivf_above, 0)
+        _check_least("ivf_sample", self.ivf_sample, 1)
+        _check_number("ivf_recall", self.ivf_recall, 0, 1, open_below=True)
+        _check_least("cross_max_tokens", self.cross_max_tokens, 8)
         _check_least("consistency_rank", self.consistency_rank, 0)
         for name in ("rank_range", "labelled_rank_range"):
             _check_range(name, getattr(self, name), self.num_negatives)
         _check_number("max_relative_score", self.max_relative_score, 0, 1, open_below=True)
+        _check_number("max_cross_score", self.max_cross_score, 0, 1, open_below=True)
         _check_number("min_margin", self.min_margin, 0, 2)
         for name in ("max_score", "min_score"):
             _check_number(name, getattr(self, name), -1, 1)
@@ -102,6 +128,7 @@ _CHOICES = {
     "positive_order": ("score", "given"),
     "relative_to": ("best", "first", "least"),
     "given_choice": ("first", "hardest", "draw"),
+    "index": ("exact", "ivf", "auto"),
 }
 
 

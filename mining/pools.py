@@ -23,6 +23,8 @@ from mining.candidates import (
     list_bounds,
     vector_hashes,
 )
+from mining.cell_scan import scan_cells
+from mining.cells import Cells, is_approximate, make_cells, measure
 from mining.fixed_point import Fixed, from_cosine, unpack_vectors
 from mining.labels import Coder, label_sets, language_codes
 from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_of
@@ -60,6 +62,8 @@ class Shard:
 
     def __init__(self, corpus: pa.Table, params: MiningParams, vectors: Fixed | None = None) -> None:
         self.params = params
+        self._cells: Cells | None = None
+        self._nprobe = 0
         corpus = conform(corpus, PASSAGES, ("vector",) if vectors is None else ())
         vectors = unpack_vectors(corpus["vector"]) if vectors is None else vectors
         corpus = corpus.select(PASSAGES.names).append_column("source", pa.array(np.arange(len(corpus))))
@@ -112,7 +116,43 @@ class Shard:
         sizes = [int(depths.pool.max(initial=1)) + depths.more, depths.refused]
         if asked.by_class.any():
             sizes += [depths.classes, depths.classes]
-        return lists_of_scan(*scan(vectors, self.vectors, asked, searched, tuple(sizes)), depths)
+        if self._cells is None:
+            return lists_of_scan(*scan(vectors, self.vectors, asked, searched, tuple(sizes)), depths)
+        return lists_of_scan(*self._scan_some(vectors, asked, searched, tuple(sizes), depths), depths)
+
+    def prepare(self, queries: pa.Table) -> str | None:
+        """Make cells, if the parameters ask for them, probed as a sample of the queries that will come (``SCORED`` and
+        ``vector``) needs. Gives what was made, in words.
+
+        The sample are the queries with the smallest ids, which are hashes. Without queries every cell is probed.
+        """
+        if not is_approximate(len(self), self.params):
+            return None
+        order = smallest_ids(queries["id"], self.params.ivf_sample)
+        vectors = unpack_vectors(queries["vector"].take(order))
+        depth = int(depths_of(queries.take(order), self.params).pool.max(initial=1))
+        self._cells = make_cells(self.vectors, self._sources, self.params.seed)
+        probing = measure(self._cells, self.vectors, self._sources, vectors, depth, self.params.ivf_recall)
+        self._nprobe = probing.nprobe
+        return probing.told(len(self))
+
+    def _scan_some(
+        self, vectors: Fixed, asked: Asked, searched: Searched, sizes: tuple[int, ...], depths: Depths
+    ) -> tuple[Rows, Rows]:
+        """What the nearest cells hold; rows that lack passages look into twice as many, and at last into all."""
+        cells, nprobe = self._cells, self._nprobe
+        assert cells is not None
+        ranking = cells.nearest(vectors, len(cells))
+        inside = (cells.bounds, cells.positions)
+        out, found = scan_cells(vectors, self.vectors, asked, searched, inside, ranking[:, :nprobe], sizes)
+        while nprobe < len(cells):
+            short = np.flatnonzero(_is_short(found, asked, depths, self.params))
+            nprobe = min(2 * nprobe, len(cells))
+            probed = ranking[short, :nprobe]
+            out[:, short], found[short] = scan_cells(
+                vectors[short], self.vectors, asked_rows(asked, short), searched, inside, probed, sizes
+            )
+        return out, found
 
     def _asked(self, queries: pa.Table, relevant: Relevant, judged: npt.NDArray[np.bool_]) -> Asked:
         marks, own = relevant.marks, self._own_marks(queries)
@@ -200,6 +240,34 @@ def _marks(owners: Rows, positions: Rows, rules: npt.NDArray[np.int64], names: R
     return Marks(bounds=bounds_of(place[last], len(names)), marks=marks.astype(np.int64))
 
 
+def smallest_ids(ids: pa.Array | pa.ChunkedArray, num: int) -> pa.Array:
+    """Where the ``num`` smallest ids stand, the smallest first."""
+    return pc.sort_indices(ids)[:num]
+
+
+def _is_short(found: Rows, asked: Asked, depths: Depths, params: MiningParams) -> npt.NDArray[np.bool_]:
+    """Rows that lack passages that may be negatives, or a labelled row's positives."""
+    short: npt.NDArray[np.bool_] = found[:, 0] < depths.pool + depths.more
+    if found.shape[1] > 2:
+        short |= asked.by_class & (found[:, 2:].sum(axis=1) < params.num_positives)
+    return short
+
+
+def asked_rows(asked: Asked, rows: Rows) -> Asked:
+    """Some of the queries."""
+    own, own_marks = _runs(asked.own_bounds, asked.own_marks, rows)
+    labels, label_codes = _runs(asked.label_bounds, asked.labels, rows)
+    each = {name: getattr(asked, name)[rows] for name in ("group", "by_class", "language", "ceiling", "floor")}
+    return asked._replace(own_bounds=own, own_marks=own_marks, label_bounds=labels, labels=label_codes, **each)
+
+
+def _runs(bounds: Rows, values: Rows, rows: Rows) -> tuple[Rows, Rows]:
+    lengths = np.diff(bounds)[rows]
+    ends = np.append(0, np.cumsum(lengths))
+    steps = np.arange(ends[-1]) - np.repeat(ends[:-1], lengths)
+    return ends, values[np.repeat(bounds[rows], lengths) + steps]
+
+
 def by_class(queries: pa.Table) -> npt.NDArray[np.bool_]:
     """Rows that are known by their label alone."""
     rows: npt.NDArray[np.bool_] = pc.equal(pc.list_value_length(queries["positives"]), 0).to_numpy()
@@ -212,7 +280,7 @@ def depths_of(queries: pa.Table, params: MiningParams) -> Depths:
     labelled = max(params.labelled_rank_range[1], params.balance_depth if params.balance_classes else 0)
     return Depths(
         pool=np.where(by_class(queries), labelled, with_positives).astype(np.int64),
-        more=params.num_negatives,
+        more=params.num_negatives + (params.cross_margin if params.cross_encoder else 0),
         refused=max(with_positives, labelled),
         classes=params.class_pool,
     )

@@ -27,9 +27,9 @@ from transforms.flow.kernels import kernel, parallel_kernel
 BLOCK = 240
 #: Passages of one index: a position has 28 bits in a key.
 MAX_PASSAGES = 1 << 28
-_RULE_BITS = 4
+RULE_BITS = 4
 #: Passages that a query notes before rules are asked about them.
-_NOTES = 128
+NOTES = 128
 
 #: Why a passage is no negative of a row; the low bits of a key. ``FREE``: it may be one.
 FREE, GIVEN, EQUAL_VECTOR, SHARED_LABEL, ABOVE_CEILING, BELOW_FLOOR, NEAR_DUPLICATE = range(7)
@@ -95,7 +95,7 @@ class _State(NamedTuple):
     numbers: Ints
 
 
-_many, _one = products(QUERIES), products(1)
+many, one = products(QUERIES), products(1)
 
 
 @kernel
@@ -139,7 +139,7 @@ def shared(left, i, end, right, j, stop):  # type: ignore[no-untyped-def]
 @kernel
 def _moved(marks, at, end, position):  # type: ignore[no-untyped-def]
     """Where a run of marks goes on from a position; positions only rise."""
-    while at < end and marks[at] >> _RULE_BITS < position:
+    while at < end and marks[at] >> RULE_BITS < position:
         at += 1
     return at
 
@@ -147,7 +147,7 @@ def _moved(marks, at, end, position):  # type: ignore[no-untyped-def]
 @kernel
 def _marked(marks, at, end, position):  # type: ignore[no-untyped-def]
     """The rule that the mark at this place names for a position."""
-    return marks[at] & OUTSIDE if at < end and marks[at] >> _RULE_BITS == position else FREE
+    return marks[at] & OUTSIDE if at < end and marks[at] >> RULE_BITS == position else FREE
 
 
 @kernel
@@ -192,12 +192,12 @@ def _note(scores, above, queries, first, width, base, waiting, numbers):  # type
         at = numbers[query]
         while bits:
             lane = lowest_bit(bits)
-            note = (MAX_PASSAGES - 1 - (base + lane)) << _RULE_BITS
+            note = (MAX_PASSAGES - 1 - (base + lane)) << RULE_BITS
             waiting[query, at] = (np.int64(scores[i * PANEL + lane]) << 32) | note
             at += 1
             bits &= bits - 1
         numbers[query] = at
-        full |= at > _NOTES - PANEL
+        full |= at > NOTES - PANEL
     return full
 
 
@@ -206,13 +206,13 @@ def _settle(queries, first, least, asked, searched, offset, state):  # type: ign
     """Sort the notes of some queries into their lists, where there are at least so many."""
     for query in range(first, first + queries):
         if state.numbers[query] >= least:
-            _sort_notes(query, offset + query, asked, searched, state)
-            _shorten(query, asked.by_class[offset + query], state)
+            sort_notes(query, offset + query, asked, searched, state)
+            shorten(query, asked.by_class[offset + query], state)
 
 
 # One function with all that a query asks in variables of its own: a call hands over every array of ``Asked`` anew.
 @kernel
-def _sort_notes(query, row, asked, searched, state):  # type: ignore[no-untyped-def]
+def sort_notes(query, row, asked, searched, state):  # type: ignore[no-untyped-def]
     lists, counts, floors = state.lists, state.counts, state.floors
     group, own, (at_group, at_own) = asked.group_marks, asked.own_marks, state.places[query]
     group_end, own_end = asked.group_bounds[asked.group[row] + 1], asked.own_bounds[row + 1]
@@ -220,7 +220,7 @@ def _sort_notes(query, row, asked, searched, state):  # type: ignore[no-untyped-
     language, by_class, ceiling, floor = asked.language[row], asked.by_class[row], asked.ceiling[row], asked.floor[row]
     for number in range(state.numbers[query]):
         note = state.waiting[query, number]
-        score, position = note >> 32, MAX_PASSAGES - 1 - ((note >> _RULE_BITS) & (MAX_PASSAGES - 1))
+        score, position = note >> 32, MAX_PASSAGES - 1 - ((note >> RULE_BITS) & (MAX_PASSAGES - 1))
         at_group, at_own = _moved(group, at_group, group_end, position), _moved(own, at_own, own_end, position)
         marked = max(_marked(group, at_group, group_end, position), _marked(own, at_own, own_end, position))
         other, common, alike = searched.language[position], 0, False
@@ -239,7 +239,7 @@ def _sort_notes(query, row, asked, searched, state):  # type: ignore[no-untyped-
 
 
 @kernel
-def _shorten(query, by_class, state):  # type: ignore[no-untyped-def]
+def shorten(query, by_class, state):  # type: ignore[no-untyped-def]
     """Keep the best of each list, and tell what a passage must score above from now on."""
     lists, counts, floors, sizes = state.lists, state.counts, state.floors, state.sizes
     for which in range(len(sizes)):
@@ -254,7 +254,7 @@ def _shorten(query, by_class, state):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _aligned(size):  # type: ignore[no-untyped-def]
+def aligned(size):  # type: ignore[no-untyped-def]
     """An int32 array that begins at a multiple of 64 bytes."""
     raw = np.zeros(size + 16, np.int32)
     start = (64 - raw.ctypes.data % 64) % 64 // 4
@@ -262,20 +262,20 @@ def _aligned(size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _begin(asked, sizes, offset, number):  # type: ignore[no-untyped-def]
+def begin(asked, sizes, offset, number):  # type: ignore[no-untyped-def]
     """The state of so many queries from ``offset`` on, before they have seen a passage."""
     places = np.empty((number, 2), np.int64)
     for query in range(number):
         places[query, 0] = asked.group_bounds[asked.group[offset + query]]
         places[query, 1] = asked.own_bounds[offset + query]
     return _State(
-        np.empty((len(sizes), number, sizes.max() + _NOTES), np.int64),
+        np.empty((len(sizes), number, sizes.max() + NOTES), np.int64),
         np.zeros((len(sizes), number), np.int64),
         np.full((len(sizes), number), NOTHING, np.int64),
         sizes,
         np.full(number, NOTHING, np.int32),
         places,
-        np.empty((number, _NOTES), np.int64),
+        np.empty((number, NOTES), np.int64),
         np.zeros(number, np.int64),
     )
 
@@ -283,24 +283,24 @@ def _begin(asked, sizes, offset, number):  # type: ignore[no-untyped-def]
 @kernel
 def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, found):  # type: ignore[no-untyped-def]
     """All passages for the queries from ``offset`` on; what each list keeps."""
-    pairs, state = passages.shape[1], _begin(asked, sizes, offset, number)
+    pairs, state = passages.shape[1], begin(asked, sizes, offset, number)
     wanted, waiting, numbers = state.wanted, state.waiting, state.numbers
-    panel, scores, above = _aligned(PANEL * pairs), _aligned(QUERIES * PANEL), np.zeros(QUERIES, np.uint16)
+    panel, scores, above = aligned(PANEL * pairs), aligned(QUERIES * PANEL), np.zeros(QUERIES, np.uint16)
     asking, stride = queries.ctypes.data + offset * pairs * 4, pairs * 4
     packed, multiplied, bits, least = panel.ctypes.data, scores.ctypes.data, above.ctypes.data, wanted.ctypes.data
     for base in range(0, len(searched.rows), PANEL):
         width = min(PANEL, len(searched.rows) - base)
-        _pack(passages, searched.rows, base, width, panel)
+        pack(passages, searched.rows, base, width, panel)
         query = 0
         while query < number:
             together = QUERIES if query + QUERIES <= number else 1
             at, low = asking + query * stride, least + 4 * query
             if together == QUERIES:
-                found_any = _many(at, stride, pairs, packed, multiplied, low, bits)
+                found_any = many(at, stride, pairs, packed, multiplied, low, bits)
             else:
-                found_any = _one(at, stride, pairs, packed, multiplied, low, bits)
+                found_any = one(at, stride, pairs, packed, multiplied, low, bits)
             if found_any and _note(scores, above, together, query, width, base, waiting, numbers):
-                _settle(together, query, _NOTES - PANEL + 1, asked, searched, offset, state)
+                _settle(together, query, NOTES - PANEL + 1, asked, searched, offset, state)
             query += together
     _settle(number, 0, 1, asked, searched, offset, state)
     for which in range(len(sizes)):
@@ -311,7 +311,7 @@ def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, 
 
 
 @kernel
-def _pack(passages, rows, base, width, panel):  # type: ignore[no-untyped-def]
+def pack(passages, rows, base, width, panel):  # type: ignore[no-untyped-def]
     """Some passages side by side: pair i of passage x at ``16 i + x``."""
     for lane in range(width):
         row = rows[base + lane]
@@ -347,7 +347,7 @@ def scan(
     if len(queries) and len(searched.rows):
         wide = np.array(sizes, np.int64)
         block = block_size(len(queries), numba.get_num_threads())
-        _scan(_pairs(queries), _pairs(passages), asked, searched, wide, block, out, found)
+        _scan(pairs(queries), pairs(passages), asked, searched, wide, block, out, found)
     return out, found
 
 
@@ -359,7 +359,7 @@ def block_size(num: int, threads: int) -> int:
     return -(-num // (rounds * threads * QUERIES)) * QUERIES
 
 
-def _pairs(vectors: Fixed) -> npt.NDArray[np.int32]:
+def pairs(vectors: Fixed) -> npt.NDArray[np.int32]:
     """Vectors as pairs of components, int32 ``[n, d / 2]``; filled up with zeros where d is no multiple of 16."""
     if vectors.shape[1] % PANEL:
         vectors = np.pad(vectors, ((0, 0), (0, -vectors.shape[1] % PANEL)))

@@ -25,7 +25,15 @@ from pipelines.verify import damage_elsewhere, shard_faults
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.errors import SourceError
-from schemas.manifest import AboutRecord, DatasetRecord, DocumentRecord, Manifest, StageCounts, TeacherRecord
+from schemas.manifest import (
+    AboutRecord,
+    CrossEncoderRecord,
+    DatasetRecord,
+    DocumentRecord,
+    Manifest,
+    StageCounts,
+    TeacherRecord,
+)
 from transforms.flow import progress
 from transforms.keeping.remarks import remark_lines
 from transforms.sources.opening import Plan
@@ -108,6 +116,7 @@ def plan(
         teacher=find_teacher(config.teacher, command.configuration.config.teacher.params),
         workplace=workplace,
     )
+    run.cross_scorers  # noqa: B018  one that cannot be used is told before any row is read
     return run, [*absent, *evaluation.absent]
 
 
@@ -142,7 +151,7 @@ def run_stages(
 
 
 def _try_teacher(run: Run, ahead: bool) -> None:
-    """Load the teacher before any row is read, so that one that cannot be used costs no stage.
+    """Load the teacher and cross-encoders before any row is read, so that one that cannot be used costs no stage.
 
     ``ahead``: embed will run in this process, so that what it needs may be imported while prepare runs.
     """
@@ -150,6 +159,8 @@ def _try_teacher(run: Run, ahead: bool) -> None:
     from pipelines.graphs import encode_of
 
     try_teacher(encode_of(run), ahead)
+    for scorer in run.cross_scorers.values():
+        scorer([("question", "passage")])
 
 
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:
@@ -213,9 +224,15 @@ def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> lis
             config=_effective(run.datasets[name], entry),
             alarms=alarms.get(name, []),
             about=_about(entry),
+            cross_encoder=_cross_encoder(run, name),
         )
         for name, entry in run.entries.items()
     ]
+
+
+def _cross_encoder(run: Run, name: str) -> CrossEncoderRecord | None:
+    scorer = run.cross_scorers.get(name)
+    return None if scorer is None else CrossEncoderRecord(name=scorer.model.name, digest=scorer.model.digest)
 
 
 def _about(entry: CatalogEntry) -> AboutRecord:

@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 
 from mining.beam import MiningSpec
+from mining.rescoring import CrossCheck
 from mining.teacher import BUNDLED
 from pipelines import embed, mine, pack, prepare
 from pipelines.jobs import Run, scopes_of
@@ -22,6 +23,7 @@ from transforms.shards.writing import PackSpec, ShardPlace, num_shards
 from transforms.sources.filesystems import filesystem_of
 from transforms.sources.units import Unit
 from transforms.text.part_texts import Prompts
+from transforms.text.texts_at import PartTexts
 from transforms.vectors.embedding import TextSpec, part_element
 from transforms.vectors.mining_input import PoolSpec
 from transforms.vectors.near_passages import NearPassageSpec
@@ -181,10 +183,17 @@ def mine_graph(
             params={name: config.mining for name, config in run.datasets.items()},
             symmetric=run.symmetric,
             languages=run.teacher_languages,
+            checks=_cross_checks(run, texts),
         ),
         facts=facts | reused.facts(),
     )
     return partial(mine.build, job=job)
+
+
+def _cross_checks(run: Run, texts: TextSpec) -> dict[str, CrossCheck]:
+    """How the cross-encoders of datasets are asked."""
+    parts = PartTexts(kept=texts.kept, corpus=texts.corpus)
+    return {name: CrossCheck(score=scorer, texts=parts) for name, scorer in run.cross_scorers.items()}
 
 
 def _pool_shards(run: Run, manifest: Manifest) -> dict[str, int]:

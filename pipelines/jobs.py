@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mining.cross_encoder import CrossScorer, find_cross_encoder
 from mining.teacher import BUNDLED, Teacher
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from pipelines.configuration.show import parts
@@ -62,6 +63,20 @@ class Run:
     def symmetric(self) -> frozenset[str]:
         """Datasets whose queries and passages are alike."""
         return frozenset(name for name, entry in self.entries.items() if entry.symmetric)
+
+    @property
+    def cross_scorers(self) -> dict[str, CrossScorer]:
+        """The cross-encoders of the mined datasets that have one. Raises ConfigError for one that cannot be used."""
+        named = {name: self.datasets[name].mining for name in sorted(self.mined)}
+        return {
+            name: CrossScorer(
+                model=find_cross_encoder(mining.cross_encoder, pickled=mining.cross_pickled_weights),
+                max_tokens=mining.cross_max_tokens,
+                pickled=mining.cross_pickled_weights,
+            )
+            for name, mining in named.items()
+            if mining.cross_encoder is not None
+        }
 
     @property
     def store(self) -> str:
@@ -166,7 +181,7 @@ def _kept(manifest: Manifest) -> int:
 
 def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
     """The mine stage: by dataset, keyed by its prepared rows, its prompts, the teacher and its parameters."""
-    parts_of = _parts_by_dataset(manifest)
+    parts_of, cross = _parts_by_dataset(manifest), run.cross_scorers
     keys = {
         name: dataset_key(
             "mine",
@@ -177,6 +192,7 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
                 "symmetric": entry.symmetric,
                 "params": parts(run.datasets[name], "mining") if name in run.mined else None,
                 "near": parts(run.params, "near") if name in run.mined else None,
+                "cross_encoder": cross[name].model.digest if name in cross else None,
                 "languages": None if run.teacher_languages is None else sorted(run.teacher_languages),
             },
         )

@@ -36,6 +36,8 @@ class MiningCounts(_Record):
     other labels; ``labelled_mined``, ``nearer``: their mined negatives, and those of them that score above their
     positive.
     ``alike``: labels that differ in case, width or spaces alone (joined by `` | ``), and the rows that have them.
+    ``index``: how pool shards were searched that were not searched exactly, with the recall that was measured, and how
+    many were.
     """
 
     rows: NonNegativeInt = 0
@@ -55,6 +57,7 @@ class MiningCounts(_Record):
     labelled_mined: NonNegativeInt = 0
     nearer: NonNegativeInt = 0
     alike: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    index: dict[str, NonNegativeInt] = Field(default_factory=dict)
 
     @property
     def hardness(self) -> float | None:
@@ -74,7 +77,8 @@ class MiningCounts(_Record):
         return self.negative_score / self.mined / _COSINE if self.mined else None
 
     def plus(self, name: str, number: int) -> "MiningCounts":
-        """These numbers and one more; ``refused:<rule>`` and ``alike:<labels as JSON>`` go by what they name."""
+        """These numbers and one more; ``refused:<rule>``, ``index:<words>`` and ``alike:<labels as JSON>`` go by what
+        they name."""
         kind, _, rest = name.partition(":")
         if not rest:
             return self.model_copy(update={name: getattr(self, name) + number})
@@ -126,6 +130,13 @@ class TeacherRecord(_Record):
     name: str
     digest: str
     dims: int
+
+
+class CrossEncoderRecord(_Record):
+    """Which model refused negatives of a dataset that it takes for answers: its name and the digest of its files."""
+
+    name: str
+    digest: str
 
 
 class OverlapRecord(_Record):
@@ -199,6 +210,7 @@ class DatasetRecord(_Record):
     ``checked``: the evaluation sets that its rows were compared with; ``overlaps``: those of which anything was found.
     ``training_datasets``: mteb's names of what it is. ``alarms``: alarming losses of its rows, which were allowed.
     ``config``: what held for it, as a configuration says it. ``about``: what its catalog entry says to users.
+    ``cross_encoder``: the model that negatives were checked by, if any.
     """
 
     name: str
@@ -219,6 +231,7 @@ class DatasetRecord(_Record):
     config: dict[str, Any] = Field(default_factory=dict)
     alarms: list[AlarmRecord] = Field(default_factory=list)
     about: AboutRecord | None = None
+    cross_encoder: CrossEncoderRecord | None = None
 
     @property
     def num_rows(self) -> int:

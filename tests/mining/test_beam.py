@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -13,8 +14,10 @@ from apache_beam.testing.util import assert_that
 import transforms.flow.batches  # noqa: F401  registers the coder of batches
 from mining.beam import MAX_BYTES, MAX_ROWS, ChooseExamples, MiningSpec, SearchShard, query_ranges, small_batches
 from mining.candidates import score_named
+from mining.choosing import CROSS_ENCODER
 from mining.mine import mine_dataset
 from mining.params import MiningParams
+from mining.rescoring import CrossCheck
 from tests.mining.tables import make_corpus, make_queries
 
 PARAMS = MiningParams(rank_range=(5, 10), labelled_rank_range=(0, 10), num_negatives=3, consistency_rank=15)
@@ -161,3 +164,23 @@ def test_batches_stay_small_and_own_their_buffers():
     assert pa.Table.from_batches(batches).equals(rows)
     assert all(batch.num_rows <= MAX_ROWS and batch.get_total_buffer_size() <= 1.1 * MAX_BYTES for batch in batches)
     assert list(small_batches(rows.slice(0, 0))) == []
+
+
+@pytest.mark.parametrize(("num_shards", "num_ranges"), [(1, 1), (3, 4)])
+def test_a_cross_encoder_refuses_the_same_in_shards_and_ranges(num_shards: int, num_ranges: int) -> None:
+    asked = []
+
+    def texts(addresses: pa.StructArray) -> list[str]:
+        return [f"{each['field']} {each['row']}" for each in addresses.to_pylist()]
+
+    def score(pairs: list[tuple[str, str]]) -> Any:
+        asked.extend(pairs)
+        return np.array([int(passage.split()[1]) % 7 / 7 for _, passage in pairs], np.float32)
+
+    params = replace(PARAMS, cross_encoder="given", max_cross_score=0.3, consistency_rank=None)
+    check = CrossCheck(score=score, texts=texts)
+    found = as_table(mined_by_dofns(spec(num_ranges, params, checks={"one": check}), num_shards))
+    assert found.equals(whole(params, check=check))
+    assert sum(each[CROSS_ENCODER] for each in found["refused"].to_pylist()) > 10
+    assert asked
+    assert {query.split()[0] for query, _ in asked} == {"query"}

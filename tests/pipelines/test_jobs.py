@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from catalog import BUNDLED
+from mining.cross_encoder import find_cross_encoder
 from pipelines.curate import plan
 from pipelines.graphs import parts_of
 from pipelines.jobs import StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import parse
 from pipelines.reuse import Reused
 from pipelines.workplace import Workplace
+from schemas.errors import ConfigError
+from tests.mining.cross import make_cross_encoder
 from transforms.duplicates.scopes import DedupScope
 from transforms.sources.units import Unit
 
@@ -152,3 +155,20 @@ def test_rows_to_come_are_told_where_every_file_tells_its_own(tmp_path: Path) ->
     assert prepare_job(_run(tmp_path, "--category=onlineshopping")).expected == 62
     assert prepare_job(_run(tmp_path, "--category=onlineshopping,banking77")).expected is None
     assert prepare_job(_run(tmp_path, "--category=onlineshopping", "--limit=3")).expected is None
+
+
+def test_the_files_of_a_cross_encoder_are_in_the_key_of_its_dataset_alone(tmp_path: Path) -> None:
+    folder = make_cross_encoder(tmp_path / "cross")
+    flags = [f"--set=datasets.{name}.mining.cross_encoder={folder}" for name in ("scifact", "csl-pretrain")]
+    run = _run(tmp_path / "out", "--category=scifact,afqmc,csl-pretrain", *flags)
+    one = mine_job(run, prepare_job(run), _manifest() | {"counts": {}, "files": {}})
+    assert set(run.cross_scorers) == set(_job(one).mining.checks) == {"scifact"}
+    find_cross_encoder.cache_clear()
+    make_cross_encoder(folder, seed=1)
+    two = mine_job(run, prepare_job(run), _manifest() | {"counts": {}, "files": {}})
+    assert {name for name in one.keys if one.keys[name] != two.keys[name]} == {"scifact"}
+
+
+def test_a_cross_encoder_that_is_not_here_is_told_before_any_row_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cross-encoder '/no/such' is not on this machine"):
+        _run(tmp_path, "--set=mining.cross_encoder=/no/such")
