@@ -44,7 +44,7 @@ def _hex(ids: Sequence[bytes | None]) -> pa.Array:
 def write_rejections(folder: str, rejected: pa.Table, below: str = "") -> Iterator[Count | FileRecord]:
     """Write rejections to one file for each dataset, named by its content; gives the file records and the counts.
 
-    ``below`` names a folder below the dataset's for what is no row of it (unusable passages): it is written, not
+    ``below`` names a folder below the dataset's for what is no rejected row (unusable passages): it is written, not
     counted.
     """
     for dataset in sorted(pc.unique(rejected.column("dataset")).to_pylist()):

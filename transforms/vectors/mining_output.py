@@ -1,4 +1,7 @@
-"""What mining found, at rest: accepted rows as parts (MINED), refused ones as decisions that go home to their part."""
+"""What mining found, at rest: accepted rows as parts (MINED), refused ones as decisions that go home to their part.
+
+Labelled rows whose label looks wrong stay, and are listed beside the rejections for a person to read.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -18,6 +21,8 @@ from transforms.keeping.decisions import apply_decisions
 from transforms.vectors.mining_input import PoolSpec, publish_mined
 
 STAGE = "mine"
+#: Why a row that stays is listed, and the folder below its dataset's rejections where it is.
+DOUBTFUL_LABEL, DOUBTFUL_FOLDER = "DOUBTFUL_LABEL", "doubtful_labels/"
 
 
 def accepted(found: pa.Table) -> pa.Table:
@@ -47,15 +52,28 @@ def _structs(rows: pa.Table, side: str, kind: pa.ListType) -> pa.ListArray:
 def refused(found: pa.Table) -> pa.Table:
     """Rows with a reject reason as DECISIONS plus the ``part`` that they belong to."""
     rows = found.filter(pc.is_valid(found.column("reason")))
-    columns = [rows.column(name) for name in ("row", "reason", "detail")]
-    table = pa.table([*columns, pa.nulls(rows.num_rows, pa.binary(16))], schema=DECISIONS)
+    return _decisions(rows, rows.column("reason"), rows.column("detail"))
+
+
+def doubtful(found: pa.Table) -> pa.Table:
+    """Accepted labelled rows none of whose nearest texts shares a label with them, as DECISIONS plus ``part``."""
+    nobody = pc.and_(pc.equal(found.column("mates"), 0), pc.greater(found.column("others"), 0))
+    rows = found.filter(pc.and_(nobody, pc.is_null(found.column("reason"))))
+    reasons = pa.array([DOUBTFUL_LABEL] * rows.num_rows, pa.string())
+    details = [f"none of the nearest {number} texts shares a label with it" for number in rows["others"].to_pylist()]
+    return _decisions(rows, reasons, pa.array(details, pa.string()))
+
+
+def _decisions(rows: pa.Table, reasons: Any, details: Any) -> pa.Table:
+    nobody = pa.nulls(rows.num_rows, pa.binary(16))
+    table = pa.table([rows.column("row"), reasons, details, nobody], schema=DECISIONS)
     return table.append_column("part", rows.column("part"))
 
 
 @beam.typehints.with_input_types(tuple[str, pa.RecordBatch])
 class WriteMined(beam.DoFn):
-    """What was found for a block of rows -> a mined part (files and counts tagged); decisions on refused rows, by
-    part. ``account`` (from ``mining``) says in numbers what was done to the rows.
+    """What was found for a block of rows -> a mined part (files and counts tagged); decisions on refused rows and on
+    those with a doubtful label, by part. ``account`` (from ``mining``) says in numbers what was done to the rows.
     """
 
     def __init__(self, spec: PoolSpec, account: Callable[[pa.Table], Mapping[str, int]]) -> None:
@@ -69,13 +87,15 @@ class WriteMined(beam.DoFn):
         mined = accepted(found)
         if mined.num_rows:
             yield from publish_mined(self._spec, mined)
-        decisions = refused(found)
+        decisions = pa.concat_tables([refused(found), doubtful(found)])
         yield from by_partition(decisions.drop_columns("part"), decisions.column("part").to_numpy())
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 class RejectMined(beam.DoFn):
-    """Decisions on rows of a kept part -> their rejections, with texts (files and counts tagged)."""
+    """Decisions on rows of a kept part -> their rejections, with texts (files and counts tagged). Rows with a doubtful
+    label are written in the same form, in a folder of their own, and not counted: they were not rejected.
+    """
 
     def __init__(self, spec: PoolSpec) -> None:
         self._spec = spec
@@ -83,6 +103,11 @@ class RejectMined(beam.DoFn):
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         part, batches = keyed
         rows = read_part(self._spec.texts.kept, part)
-        _, rejected = apply_decisions(rows, pa.Table.from_batches(list(batches), schema=DECISIONS), STAGE)
+        decisions = pa.Table.from_batches(list(batches), schema=DECISIONS)
+        stays = pc.equal(decisions["reason"], DOUBTFUL_LABEL)
+        _, rejected = apply_decisions(rows, decisions.filter(pc.invert(stays)), STAGE)
+        _, listed = apply_decisions(rows, decisions.filter(stays), STAGE)
         progress.report(self._spec.texts.progress, rejected=rejected.num_rows)
-        yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
+        folder = f"{self._spec.folder}/rejections"
+        yield from publish_rejections(folder, [rejected])
+        yield from publish_rejections(folder, [listed], DOUBTFUL_FOLDER)

@@ -16,7 +16,7 @@ from transforms.flow.parts import DECISIONS, read_part, write_part
 from transforms.text.part_texts import Prompts
 from transforms.vectors.embedding import TextSpec
 from transforms.vectors.mining_input import PoolSpec
-from transforms.vectors.mining_output import RejectMined, WriteMined, accepted, refused
+from transforms.vectors.mining_output import RejectMined, WriteMined, accepted, doubtful, refused
 
 _ADDRESS = pa.struct(
     [
@@ -42,6 +42,8 @@ FOUND = pa.schema(
         pa.field("dataset", pa.string()),
         pa.field("part", pa.int64()),
         pa.field("row", pa.int32()),
+        pa.field("mates", pa.int32()),
+        pa.field("others", pa.int32()),
     ]
 )
 
@@ -68,6 +70,8 @@ def _row(number: int, fit: bool, positives: Any = (), negatives: Any = (), part:
         "dataset": "a" if number % 2 else "b",
         "part": part,
         "row": number,
+        "mates": 0,
+        "others": 0,
         "negative_ranks": [rank for _, _, rank in negatives],
     } | (_side("positive", positives) | _side("negative", negatives))
 
@@ -193,3 +197,31 @@ def test_refused_rows_of_a_part_become_rejections_with_their_texts(tmp_path: Pat
 def test_rows_of_several_parts_are_told_apart(tmp_path: Path) -> None:
     written = _write(tmp_path, [_row(0, False, part=8), _row(1, False, part=5), _row(2, False, part=8)])
     assert {part: [row["row"] for row in rows_of([batch])] for part, batch in written[MAIN]} == {5: [1], 8: [0, 2]}
+
+
+def test_a_label_is_doubtful_where_no_near_text_shares_it() -> None:
+    numbers = [(0, 10), (0, 0), (1, 9), (0, 3)]
+    rows = [_row(n, True) | {"mates": mates, "others": others} for n, (mates, others) in enumerate(numbers)]
+    rows.append(_row(4, False) | {"others": 10})
+    found = doubtful(_table(rows))
+    assert [(row["row"], row["reason"], row["part"]) for row in found.to_pylist()] == [
+        (0, "DOUBTFUL_LABEL", 3),
+        (3, "DOUBTFUL_LABEL", 3),
+    ]
+    assert found["detail"].to_pylist()[1] == "none of the nearest 3 texts shares a label with it"
+
+
+def test_rows_with_a_doubtful_label_stay_and_are_listed_beside_the_rejections(tmp_path: Path) -> None:
+    part = _kept(tmp_path, range(6))
+    rows = [_row(n, n != 4, part=part) | {"mates": n, "others": 10 - n} for n in (0, 2, 4)]
+    rows.append(_row(1, True, part=part) | {"others": 10})
+    written = _write(tmp_path, rows)
+    assert tally(written) == {"a\tkept\t": 1, "b\tkept\t": 2, "a\tmining\trows": 4}
+    done = together(*(outputs(RejectMined(_spec(tmp_path)).process(keyed)) for keyed in shuffle(written[MAIN], 0)))
+    assert tally(done) == {"b\trejected\tINCONSISTENT": 1}
+    files = {record["path"].rsplit("/", 1)[0]: record for record in records(done, "rejections")}
+    assert set(files) == {"b", "a/doubtful_labels", "b/doubtful_labels"}
+    for dataset, number in (("b", 0), ("a", 1)):
+        path = f"{tmp_path}/mine/rejections/{files[f'{dataset}/doubtful_labels']['path']}"
+        (row,) = pq.ParquetFile(path).read().to_pylist()
+        assert (row["stage"], row["reason"], row["query"]) == ("mine", "DOUBTFUL_LABEL", f"q{number}")
