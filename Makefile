@@ -13,7 +13,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
-INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER ARGS
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -21,18 +21,18 @@ flag = $(if $(value $(2)),--$(1)="$$KALM_$(2)")
 CHOICE = $(call flag,config,CONFIG) $(call flag,category,CATEGORY) $(call flag,licenses,LICENSES) \
 	$(call flag,languages,LANGUAGES) $(call flag,catalog,CATALOG)
 RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_links=true) $(call flag,limit,LIMIT) \
-	$(call flag,teacher,TEACHER) $(call flag,evaluation,EVALUATION)
+	$(call flag,teacher,TEACHER) $(call flag,evaluation,EVALUATION) $(call flag,readmit,READMIT)
 # ARGS: any further flags, in one text that the command splits as a shell would, expanding nothing. Targets that do not
 # call the command hand theirs to the shell.
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify card report diff export regenerate test test-fast test-flink check format pins \
+.PHONY: help setup catalog config curate train evaluate verify card report readmit diff export regenerate test test-fast test-flink check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-ablation \
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -74,6 +74,10 @@ card: $(READY)  ## Print the data card of OUT, which a run writes to OUT/README.
 
 report: $(READY)  ## Write OUT/report.html anew, which a run writes: what was kept, what was not, and why
 	$(KALM) report "$${KALM_OUT:-out}"
+
+readmit: $(READY)  ## List rejected rows of OUT for the next run to keep with READMIT=file (IDS, REASON, DATASET, TO=file)
+	$(strip $(KALM) readmit "$${KALM_OUT:-out}" $(call flag,ids,IDS) $(call flag,reason,REASON) $(call flag,dataset,DATASET) \
+		$(call flag,to,TO))
 
 diff: $(READY)  ## Say what differs from OUT to OTHER, two runs' folders or manifests, and why
 	$(KALM) diff "$${KALM_OUT:-out}" "$$KALM_OTHER"

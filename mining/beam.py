@@ -26,6 +26,7 @@ from mining.params import MiningParams
 from mining.pools import Relevant, Shard, depths_of, smallest_ids
 from mining.relations import Relations, relate
 from mining.rescoring import CrossCheck
+from schemas.readmission import NOBODY, Readmission
 from schemas.rows import ID
 
 MAX_ROWS = 8192
@@ -59,7 +60,8 @@ class MiningSpec:
 
     ``default``: parameters of those that ``params`` does not name; ``symmetric``: datasets whose sides are alike;
     ``languages``: those that the teacher knows, None: all; ``num_ranges``: ranges of query ids that are decided
-    together; ``checks``: how the cross-encoders of datasets that have one are asked.
+    together; ``checks``: how the cross-encoders of datasets that have one are asked; ``readmission``: rows that stay
+    whatever the teacher says of them.
     """
 
     num_ranges: Mapping[str, int]
@@ -68,6 +70,7 @@ class MiningSpec:
     symmetric: frozenset[str] = frozenset()
     languages: frozenset[str] | None = None
     checks: Mapping[str, CrossCheck] = field(default_factory=dict)
+    readmission: Readmission = NOBODY
 
     def params_of(self, dataset: str) -> MiningParams:
         """The parameters of a dataset."""
@@ -175,12 +178,9 @@ class ChooseExamples(beam.DoFn):
         named = pa.Table.from_batches([batch for batch in batches if "position" in batch.schema.names], schema=NAMED)
         listed = pa.Table.from_batches([batch for batch in batches if "keys" in batch.schema.names], schema=LISTED)
         dataset, spec = keyed[0].rsplit("\t", 1)[0], self._spec
-        queries, params, check = (
-            queries.sort_by("id").combine_chunks(),
-            spec.params_of(dataset),
-            spec.checks.get(dataset),
-        )
-        mined = choose_from_shards(queries, listed, named, params, spec.languages, check)
+        ordered, params = queries.sort_by("id").combine_chunks(), spec.params_of(dataset)
+        check = spec.checks.get(dataset)
+        mined = choose_from_shards(ordered, listed, named, params, spec.languages, check, spec.readmission)
         for batch in small_batches(mined):
             yield keyed[0], batch
 
@@ -192,6 +192,7 @@ def choose_from_shards(
     params: MiningParams,
     languages: Collection[str] | None,
     check: CrossCheck | None = None,
+    readmission: Readmission = NOBODY,
 ) -> pa.Table:
     """``MINED`` of queries from what every shard found for them, in any order."""
     found, places = _distinct_passages(named)
@@ -201,7 +202,7 @@ def choose_from_shards(
     shards = listed["shard"].to_numpy().astype(np.int64)[parents]
     keys = at_positions(keys, places[_places_of(shards, positions_of(keys), named)])
     lists = together([(rows[parents], keys)], len(queries), depths_of(queries, params))
-    return make_examples(queries, lists, found, params, judged_rows(queries, languages), check)
+    return make_examples(queries, lists, found, params, judged_rows(queries, languages), check, readmission)
 
 
 def id_rows(ids: pa.ChunkedArray, wanted: pa.ChunkedArray) -> Rows:

@@ -19,6 +19,7 @@ from mining.params import MiningParams
 from mining.policies import GIVEN_RANK
 from mining.pools import by_class
 from mining.rescoring import CrossCheck, choose_checked
+from schemas.readmission import NOBODY, Readmission
 from schemas.reasons import RejectReason
 
 _FLOATS = pa.list_(pa.float32())
@@ -27,7 +28,7 @@ _FLOATS = pa.list_(pa.float32())
 #: negatives that were left out for their number; ``dropped``: positives that the filter took. ``refused``: passages
 #: of the pool up to the end of the window by rule (``mining.scan``). ``mates``, ``others``: of a labelled row's
 #: nearest texts, how many share a label with it and how many do not. ``nearer``: mined negatives that score above the
-#: first positive.
+#: first positive. ``readmitted``: the reason that was overruled, since a person wants the row.
 MINED = pa.schema(
     [
         pa.field("id", SCORED.field("id").type, nullable=False),
@@ -48,6 +49,7 @@ MINED = pa.schema(
         pa.field("mates", pa.int32(), nullable=False),
         pa.field("others", pa.int32(), nullable=False),
         pa.field("nearer", pa.int32(), nullable=False),
+        pa.field("readmitted", pa.string()),
     ]
 )
 
@@ -97,12 +99,14 @@ def make_examples(
     params: MiningParams,
     judged: npt.NDArray[np.bool_],
     check: CrossCheck | None = None,
+    readmission: Readmission = NOBODY,
 ) -> pa.Table:
     """``MINED`` for each of ``queries`` (``SCORED``), in their order, from their lists and the passages these name
     (``FOUND``).
 
-    ``judged``: rows that the teacher's ranks say something of; ``check``: how a cross-encoder is asked, if one is.
-    Raises ValueError for a row with neither positives nor label.
+    ``judged``: rows that the teacher's ranks say something of; ``check``: how a cross-encoder is asked, if one is;
+    ``readmission``: rows that keep all their positives where the consistency filter would take every one. Raises
+    ValueError for a row with neither positives nor label.
     """
     _check_rows(queries)
     given, given_over = _given(queries, params)
@@ -110,6 +114,8 @@ def make_examples(
     chosen = _choose(queries, lists, found, params, wanted, judged, check)
     positives = _named(queries, "positives")
     kept = positives.scores >= chosen.least[positives.rows]
+    readmitted = _readmitted(queries, positives, kept, readmission)
+    kept |= readmitted[positives.rows]
     own = _ordered(positives.take(np.flatnonzero(kept)), judged, params)
     positives_of_class = _chosen(found, chosen.positives, chosen.num_positives)
     reasons, details = _reasons(queries, positives, chosen, own, positives_of_class, params)
@@ -133,10 +139,20 @@ def make_examples(
         ),
         *(_counts(chosen.neighbours[:, side] * accepted) for side in (0, 1)),
         _counts(_nearer(all_positives, mined, num)),
+        pc.if_else(pa.array(readmitted), RejectReason.INCONSISTENT.value, pa.scalar(None, pa.string())),
     ]
     others = [name for name in queries.column_names if name not in (*SCORED.names, "vector")]
     schema = pa.schema([*MINED, *(queries.schema.field(name) for name in others)])
     return pa.table([*columns, *(queries[name] for name in others)], schema=schema)
+
+
+def _readmitted(
+    queries: pa.Table, positives: Side, kept: npt.NDArray[np.bool_], readmission: Readmission
+) -> npt.NDArray[np.bool_]:
+    """Rows that lose every positive to the filter and are wanted all the same."""
+    left = np.bincount(positives.rows[kept], minlength=len(queries))
+    lost: npt.NDArray[np.bool_] = (positives.numbers(len(queries)) > 0) & (left == 0)
+    return lost & readmission.mask(queries["id"])
 
 
 def _check_rows(queries: pa.Table) -> None:

@@ -137,6 +137,7 @@ class Display:
         self.say(summary.rest_line(records, len(worst), out))
         card = summary.card_line(records, out)
         for line in [
+            *summary.readmitted_lines(records),
             *summary.evaluation_lines(records),
             *summary.absent_lines(manifest, out),
             *([card] if card else []),

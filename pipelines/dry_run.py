@@ -8,6 +8,7 @@ from catalog.table import print_table
 from pipelines.display import Display
 from pipelines.evaluation import PlannedSets, plan_evaluation
 from pipelines.options import Command
+from pipelines.readmission import wanted_rows
 from pipelines.selection import choose, plan_sources
 from schemas.catalog import LocatedEntry
 from schemas.manifest import EVALUATION_PREFIX
@@ -22,6 +23,7 @@ NUMBERS = frozenset({"files", "bytes", "rows", "stated"})
 def dry_run(command: Command) -> None:
     """Print the files, bytes and rows of each configuration that would be read; then what is absent, and why."""
     config = command.config
+    wanted_rows(config.readmit)
     located, reading = choose(command.configuration).located, command.configuration.config.reading
     plans = plan_sources(command.configuration, located, digests=False)
     sets = plan_evaluation(config, load_evaluation(config.catalog), digests=False, reading=reading)

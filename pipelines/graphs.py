@@ -56,6 +56,14 @@ def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build
         clean={name: config.clean for name, config in run.datasets.items()},
         num_partitions=partitions,
         limit=run.config.limit,
+        readmission=run.readmission,
+    )
+    apply = ApplySpec(
+        folder=folder.path,
+        progress=folder.progress,
+        caps={name: entry.cap for name, entry in run.entries.items() if entry.cap is not None},
+        num_partitions=partitions,
+        readmission=run.readmission,
     )
     near = NearSpec(
         folder=read.parts,
@@ -64,13 +72,14 @@ def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build
         num_partitions=partitions,
         rows=_most_rows(units, run.config.limit),
     )
-    caps = {name: entry.cap for name, entry in run.entries.items() if entry.cap is not None}
     job = prepare.PrepareJob(
         units=[unit.to_json() for unit in units],
         read=read,
-        exact=RemoveExactDuplicates(folder=read.parts, scopes=near.scopes, num_partitions=partitions),
+        exact=RemoveExactDuplicates(
+            folder=read.parts, scopes=near.scopes, num_partitions=partitions, readmission=run.readmission
+        ),
         near=FindNearDuplicates(near),
-        apply=ApplySpec(folder=folder.path, progress=folder.progress, caps=caps, num_partitions=partitions),
+        apply=apply,
         final_check=_leak_check(run),
         passages=_passages(run, folder, partitions),
         facts=facts,
@@ -184,6 +193,7 @@ def mine_graph(
             symmetric=run.symmetric,
             languages=run.teacher_languages,
             checks=_cross_checks(run, texts),
+            readmission=run.readmission,
         ),
         facts=facts | reused.facts(),
     )

@@ -16,6 +16,7 @@ from pipelines.reuse import Reused, dataset_key
 from pipelines.workplace import StageFolder, Workplace
 from schemas.catalog import CatalogEntry, LocatedEntry, Stage
 from schemas.config import RunConfig
+from schemas.readmission import Readmission
 from transforms.duplicates.scopes import DedupScope
 from transforms.sources.opening import Plan
 from transforms.sources.units import Unit
@@ -28,7 +29,10 @@ BUNDLED_LANGUAGES = frozenset({"en"})
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run knows before its first stage: its configuration, its entries and what their source holds."""
+    """What a run knows before its first stage: its configuration, its entries and what their source holds.
+
+    ``readmit``: ids of rows that a person wants kept, sorted, by dataset of the run.
+    """
 
     config: RunConfig
     params: CurationConfig
@@ -39,6 +43,7 @@ class Run:
     training_datasets: Mapping[str, Sequence[str]]
     teacher: Teacher
     workplace: Workplace
+    readmit: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def entries(self) -> dict[str, CatalogEntry]:
@@ -77,6 +82,11 @@ class Run:
             for name, mining in named.items()
             if mining.cross_encoder is not None
         }
+
+    @property
+    def readmission(self) -> Readmission:
+        """The rows that a person wants kept, as workers know them."""
+        return Readmission.of(row_id for ids in self.readmit.values() for row_id in ids)
 
     @property
     def store(self) -> str:
@@ -130,6 +140,7 @@ def prepare_job(run: Run) -> StageJob:
         "params": parts(run.params, "near", "decontaminate", "partitions"),
         "clean": {name: parts(config, "clean") for name, config in run.datasets.items()},
         "evaluation": run.evaluation.digest,
+        "readmit": run.readmit,
     }
     folder = run.workplace.stage("prepare", key)
     facts = facts_of(folder, run)
@@ -194,6 +205,7 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
                 "near": parts(run.params, "near") if name in run.mined else None,
                 "cross_encoder": cross[name].model.digest if name in cross else None,
                 "languages": None if run.teacher_languages is None else sorted(run.teacher_languages),
+                "readmit": run.readmit.get(name, []),
             },
         )
         for name, entry in run.entries.items()

@@ -1,7 +1,7 @@
 """The end of a run on one screen: totals, alarms, what lost most and why, evaluation sets, what is absent."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -85,6 +85,24 @@ def _reasons(record: DatasetRecord) -> str:
     told = [f"{rows:,} {words_of(reason)}" for reason, rows in ranked[:_MOST_REASONS]]
     more = sum(rows for _, rows in ranked[_MOST_REASONS:])
     return ", ".join([*told, *([f"{more:,} other"] if more else [])])
+
+
+def readmitted_rows(records: Iterable[DatasetRecord]) -> Counter[str]:
+    """Rows that stayed since a person wanted them, by the reason that was overruled, over all stages."""
+    stayed: Counter[str] = Counter()
+    for counts in (counts for record in records for counts in record.stages.values()):
+        stayed.update(counts.readmitted or {})
+    return stayed
+
+
+def readmitted_lines(records: Sequence[DatasetRecord]) -> Iterator[str]:
+    """How many rows were re-admitted and what for, where any were."""
+    found = readmitted_rows(records)
+    if found:
+        reasons = [
+            f"{rows:,} {words_of(reason)}" for reason, rows in sorted(found.items(), key=lambda i: (-i[1], i[0]))
+        ]
+        yield f"re-admitted: {', '.join(reasons)}"
 
 
 def rest_line(records: Sequence[DatasetRecord], shown: int, out: str) -> str:

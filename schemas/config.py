@@ -35,6 +35,9 @@ class Selection(BaseModel):
         description="evaluation sets to keep out: a folder, a benchmark (mteb-english-v2), a set (SciFact), a glob, "
         "hub, or several with commas; none for none; <source>/eval if not given and it is there",
     )
+    readmit: str | None = Field(
+        None, description="file of rows that are kept although a step rejects them, as kalm readmit writes it"
+    )
 
 
 class RunConfig(Selection):

@@ -90,6 +90,9 @@ class MiningCounts(_Record):
 class StageCounts(_Record):
     """What became of a dataset's rows in one stage: ``read == kept + merged + sum(rejected)``.
 
+    ``readmitted``: rows that stayed since a person wanted them, by the reason that was overruled; a row that several
+    steps would have rejected counts for each. None where there is none.
+
     ``distinct_texts`` went to the teacher, a text of several datasets counted by the first by name;
     ``truncated_texts`` of them are longer than it reads, so texts that begin alike may have equal vectors (None where
     that is not known of a teacher). ``mining``: what mining did to the rows.
@@ -102,6 +105,7 @@ class StageCounts(_Record):
     distinct_texts: NonNegativeInt | None = None
     mining: MiningCounts | None = None
     truncated_texts: NonNegativeInt | None = None
+    readmitted: dict[str, NonNegativeInt] | None = None
 
     @property
     def missing(self) -> int:
@@ -209,8 +213,9 @@ class DatasetRecord(_Record):
     ``compare``, ``priority``: what made two of its rows duplicates, and whose rows survived (the lowest number's).
     ``checked``: the evaluation sets that its rows were compared with; ``overlaps``: those of which anything was found.
     ``training_datasets``: mteb's names of what it is. ``alarms``: alarming losses of its rows, which were allowed.
-    ``config``: what held for it, as a configuration says it. ``about``: what its catalog entry says to users.
-    ``cross_encoder``: the model that negatives were checked by, if any.
+    ``config``: what held for it, as a configuration says it. ``readmit``: how many rows were to be kept whatever is
+    decided about them, and a digest of their ids. ``about``: what its catalog entry says to users. ``cross_encoder``:
+    the model that negatives were checked by, if any.
     """
 
     name: str
@@ -230,6 +235,7 @@ class DatasetRecord(_Record):
     training_datasets: list[str] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
     alarms: list[AlarmRecord] = Field(default_factory=list)
+    readmit: str | None = None
     about: AboutRecord | None = None
     cross_encoder: CrossEncoderRecord | None = None
 

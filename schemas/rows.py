@@ -46,7 +46,8 @@ PASSAGES = pa.schema(
     ]
 )
 
-#: A row of ``<OUT>/rejections/<dataset>/*.parquet``. ``id`` is null for rows that never became examples; ``kept_id`` is
+#: A row of ``<OUT>/rejections/<dataset>/*.parquet``. ``id`` is what the row has where it is kept after all, and null
+#: for rows of which no example can be made (no query, no positive, nothing that could be read); ``kept_id`` is
 #: the id of the row that was kept in a duplicate's place, in a shard or, where that one went later, in a rejection of
 #: its own. ``raw`` holds the source line where no text could be read from it.
 REJECTIONS = pa.schema(

@@ -58,6 +58,12 @@ def test_make_alone_explains_every_target() -> None:
         (["card", "OUT=o"], ["card", "o"]),
         (["report"], ["report", "out"]),
         (["diff", "OUT=o", "OTHER=p q"], ["diff", "o", "p q"]),
+        (["curate", "READMIT=my list.txt"], ["curate", "--readmit=my list.txt"]),
+        (["readmit", "IDS=a,b", "OUT=o"], ["readmit", "o", "--ids=a,b"]),
+        (
+            ["readmit", "REASON=TOO_SHORT", "DATASET=fever", "TO=f"],
+            ["readmit", "out", "--reason=TOO_SHORT", "--dataset=fever", "--to=f"],
+        ),
         (["export"], ["export", "out", "--format=tuples"]),
         (
             ["export", "OUT=o", "FORMAT=kalm", "TO=my dir", "CATEGORY=sts"],

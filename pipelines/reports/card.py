@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pipelines.publish import open_manifest
 from pipelines.reports.card_header import MARK, config_name, header
 from pipelines.reports.markdown import plain, table
-from pipelines.summary import losses
+from pipelines.summary import losses, readmitted_rows
 from schemas.manifest import DatasetRecord, DocumentRecord, Manifest, rejected_by_set
 from schemas.reasons import words_of
 from transforms.flow.files import publish, read_bytes, sha256
@@ -35,6 +35,7 @@ def card(manifest: Manifest) -> str:
         _datasets(records) if records else "No dataset kept a row.",
         "## What was left out",
         _losses(manifest.datasets),
+        _readmitted(manifest.datasets),
         "## Evaluation sets that were kept out",
         _kept_out(manifest),
         "## How it was made",
@@ -112,6 +113,16 @@ def _losses(records: Sequence[DatasetRecord]) -> str:
         return "Nothing was rejected."
     rows = [(f"`{reason}`", words_of(reason), f"{number:,}") for reason, number in sorted(lost.items())]
     return table(("reason", "means", "rows"), sorted(rows, key=lambda row: -lost[row[0].strip("`")]))
+
+
+def _readmitted(records: Sequence[DatasetRecord]) -> str:
+    rows = [
+        (f"`{reason}`", words_of(reason), f"{number:,}") for reason, number in readmitted_rows(records).most_common()
+    ]
+    if not rows:
+        return ""
+    told = "Kept all the same, since a person re-admitted them:"
+    return f"{told}\n\n{table(('reason that was overruled', 'means', 'rows'), sorted(rows))}"
 
 
 def _kept_out(manifest: Manifest) -> str:

@@ -128,7 +128,7 @@ def _causes(before: DatasetRecord, after: DatasetRecord, run: list[str], found: 
 
 
 def _dataset_causes(before: DatasetRecord, after: DatasetRecord) -> Iterator[str]:
-    facts = ("revision", "limited", "stage", "task_type", "symmetric", "instruction", "compare", "priority")
+    facts = ("revision", "limited", "readmit", "stage", "task_type", "symmetric", "instruction", "compare", "priority")
     yield from _each("its", *({key: getattr(record, key) for key in facts} for record in (before, after)))
     if before.source != after.source:
         yield f"its source: {before.source} -> {after.source}"

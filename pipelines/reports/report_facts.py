@@ -72,6 +72,9 @@ def _dataset(out: str, record: DatasetRecord, samples: int) -> Facts:
         "kept": record.num_rows,
         "lost": round(share_lost(record), 4) if prepared else 0.0,
         "rejected": {s: record.stages[s].rejected for s in STAGES if s in record.stages and record.stages[s].rejected},
+        "readmitted": {
+            s: record.stages[s].readmitted for s in STAGES if s in record.stages and record.stages[s].readmitted
+        },
         "mining": _mining(record.stages["mine"].mining if "mine" in record.stages else None),
         "unreadable": kept.unreadable + rejected.unreadable,
         "kept_rows": kept.samples,

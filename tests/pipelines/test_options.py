@@ -22,6 +22,7 @@ GIVEN = {
     "work": "/data/work",
     "catalog": "/data/catalog",
     "evaluation": "/data/eval",
+    "readmit": "/data/out.readmit.txt",
     "teacher": "org/model",
     "teacher_languages": "en,de",
     "seed": "7",

@@ -1,10 +1,14 @@
 """From what an adapter gives to canonical rows: normalised, filtered, with ids; the rest is rejected with reasons."""
 
+from collections import Counter
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.catalog import Adapter, CatalogEntry, LocatedEntry
+from schemas.readmission import NOBODY, Readmission
 from schemas.reasons import RejectReason
 from schemas.rows import CANONICAL, REJECTIONS, TEXTS, row_ids
 from transforms.cleaning.filters import Filtered, filter_rows, scatter
@@ -17,14 +21,25 @@ from transforms.text.part_texts import first_texts
 STAGE = "prepare"
 
 
+class Cleaned(NamedTuple):
+    """Kept rows (CANONICAL, with ids) and rejections (REJECTIONS); ``readmitted``: rows that are kept since a person
+    wants them, by the reason that was overruled.
+    """
+
+    kept: pa.RecordBatch
+    rejected: pa.RecordBatch
+    readmitted: Counter[str]
+
+
 def clean_rows(
-    adapted: pa.RecordBatch, located: LocatedEntry, params: CleanParams
-) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Kept rows (CANONICAL, with ids) and rejections (REJECTIONS) of adapted rows; each row is in one of the two.
+    adapted: pa.RecordBatch, located: LocatedEntry, params: CleanParams, readmission: Readmission = NOBODY
+) -> Cleaned:
+    """Kept rows and rejections of adapted rows; each row is in one of the two.
 
     Query, positives and negatives are normalised; label and instruction stay as the source has them. Rejections hold
     the normalised texts as the row brought them, kept rows the lists without their faulty texts
-    (``filters.filter_rows``).
+    (``filters.filter_rows``). A rejection has the id that the row has where it is kept after all: then without its
+    faulty texts too, but with all its positives where every one is faulty.
     """
     entry = located.entry
     rows = _normalised(adapted)
@@ -33,7 +48,43 @@ def clean_rows(
     fit = pc.is_null(reasons)
     kept = _filter(rows | {"positives": filtered.positives, "negatives": filtered.negatives}, fit)
     rejected = _filter(rows | {"reason": reasons, "detail": details}, pc.invert(fit))
-    return _canonical(entry.name, kept), _rejections(entry.name, rejected)
+    whole = _filter(rows | {"positives": _left(filtered, rows), "negatives": filtered.negatives}, pc.invert(fit))
+    able = _able(whole, entry)
+    restored = _canonical(entry.name, _filter(whole, able))
+    places = np.flatnonzero(able.to_numpy(zero_copy_only=False))
+    wanted = readmission.mask(restored.column("id"))
+    rejected["id"] = scatter(places, [each.hex() for each in restored.column("id").to_pylist()], len(able))
+    overruled = np.isin(np.arange(len(able)), places[wanted])
+    return Cleaned(
+        kept=_joined(_canonical(entry.name, kept), restored.filter(pa.array(wanted))),
+        rejected=_rejections(entry.name, _filter(rejected, pa.array(~overruled))),
+        readmitted=Counter(rejected["reason"].filter(pa.array(overruled)).to_pylist()),
+    )
+
+
+def _left(filtered: Filtered, rows: dict[str, pa.Array]) -> pa.ListArray:
+    """The positives of rows that are kept after all: the fit ones, or, where there are none, all that hold text."""
+    lists = rows["positives"]
+    values, parents = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
+    there = pc.fill_null(pc.not_equal(values, ""), False)
+    counts = np.bincount(parents[there.to_numpy(zero_copy_only=False)], minlength=len(lists))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+    brought = pa.ListArray.from_arrays(offsets, values.filter(there), type=TEXTS)
+    return pc.if_else(pc.greater(pc.list_value_length(filtered.positives), 0), filtered.positives.cast(TEXTS), brought)
+
+
+def _able(rows: dict[str, pa.Array], entry: CatalogEntry) -> pa.BooleanArray:
+    """Which rows could be examples whatever a filter says: those with a query and, but for labels, a positive."""
+    has_query = pc.fill_null(pc.not_equal(rows["query"], ""), False)
+    if entry.adapter is Adapter.LABELED:
+        return has_query
+    return pc.and_(has_query, pc.greater(pc.list_value_length(rows["positives"]), 0))
+
+
+def _joined(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
+    if not second.num_rows:
+        return first
+    return pa.Table.from_batches([first, second]).combine_chunks().to_batches()[0]
 
 
 def _normalised(adapted: pa.RecordBatch) -> dict[str, pa.Array]:

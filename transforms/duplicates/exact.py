@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
+from schemas.readmission import NOBODY, Readmission
 from schemas.reasons import RejectReason
 from schemas.rows import TEXTS
 from transforms.duplicates.scopes import (
@@ -188,13 +189,14 @@ class Decided(NamedTuple):
     united: pa.Table
 
 
-def decide_exact(keys: pa.Table, scopes: Scopes) -> Decided:
+def decide_exact(keys: pa.Table, scopes: Scopes, readmission: Readmission = NOBODY) -> Decided:
     """Decide about rows that were brought together by their keys; all rows with equal keys are there.
 
     A dataset that says different things about the same texts, marks and all, loses all these rows: CONFLICTING_LABEL.
     Where it says different things about texts that differ in their marks, these are told apart by them. Labels are
     sets, and sets that have a label in common, be it by way of others, do not contradict each other but are united. Of
     the others with equal keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
+    ``readmission``: of copies among rows that go though a person wants them all but one are EXACT_DUPLICATE besides.
     """
     if keys.column("labels").null_count < keys.num_rows:
         keys = with_overlaps(with_overlaps(keys, "marked"))
@@ -210,7 +212,19 @@ def decide_exact(keys: pa.Table, scopes: Scopes) -> Decided:
     firsts = np.repeat(starts, run_lengths(starts, ordered.num_rows))
     gone = _decided(conflicting, RejectReason.CONFLICTING_LABEL, details, pa.nulls(len(details), pa.binary(16)))
     united = _united(ordered, firsts)
-    return Decided(pa.concat_tables([gone, _duplicates(ordered, firsts, scopes)]), united)
+    losers = ordered.filter(pa.array(firsts != np.arange(ordered.num_rows))).select(conflicting.column_names)
+    copies = _copies(pa.concat_tables([conflicting, losers]), scopes, readmission)
+    return Decided(pa.concat_tables([gone, copies, _duplicates(ordered, firsts, scopes)]), united)
+
+
+def _copies(losers: pa.Table, scopes: Scopes, readmission: Readmission) -> pa.Table:
+    """DECIDED of rows that go although a person wants them: of several that are equal in every byte one stays."""
+    wanted = losers.filter(pa.array(readmission.mask(losers.column("id"))))
+    ordered = wanted.sort_by([("id", "ascending"), *SURVIVAL])
+    ids = ordered.column("id").combine_chunks()
+    new = np.ones(len(ids), np.bool_)
+    new[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    return _duplicates(ordered, np.flatnonzero(new)[np.cumsum(new) - 1], scopes)
 
 
 def _duplicates(ordered: pa.Table, firsts: npt.NDArray[np.int64], scopes: Scopes) -> pa.Table:
@@ -268,11 +282,12 @@ class KeyRows(OverlappingDoFn):
 class DecideExact(beam.DoFn):
     """All KEYS of a range -> decisions by part, and the labels of rows that stay with those of others."""
 
-    def __init__(self, scopes: Scopes) -> None:
-        self._scopes = scopes
+    def __init__(self, scopes: Scopes, readmission: Readmission = NOBODY) -> None:
+        self._scopes, self._readmission = scopes, readmission
 
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        for found in decide_exact(pa.Table.from_batches(list(keyed[1]), schema=KEYS), self._scopes):
+        keys = pa.Table.from_batches(list(keyed[1]), schema=KEYS)
+        for found in decide_exact(keys, self._scopes, self._readmission):
             yield from decisions_by_part(found)
 
 
@@ -280,12 +295,14 @@ class DecideExact(beam.DoFn):
 class RemoveExactDuplicates(beam.PTransform[Any, Any]):
     """Addresses of parts -> decisions by part (CONFLICTING_LABEL, EXACT_DUPLICATE) and united labels.
 
-    ``folder``: where the parts lie. ``num_partitions``: ranges of keys, from the number of rows.
+    ``folder``: where the parts lie. ``num_partitions``: ranges of keys, from the number of rows. ``readmission``: rows
+    that stay whatever their labels say.
     """
 
     folder: str
     scopes: Scopes
     num_partitions: int
+    readmission: Readmission = NOBODY
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -295,6 +312,6 @@ class RemoveExactDuplicates(beam.PTransform[Any, Any]):
             parts
             | "Key rows" >> beam.ParDo(KeyRows(self.folder, self.scopes, self.num_partitions))
             | "By range" >> beam.GroupByKey()
-            | "Decide" >> beam.ParDo(DecideExact(self.scopes))
+            | "Decide" >> beam.ParDo(DecideExact(self.scopes, self.readmission))
         )
         return decided

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.rows import ADAPTED
-from transforms.cleaning.clean import clean_rows
 from transforms.cleaning.normalise import escaped
 from transforms.examples.grouping import MEMBERS, group_members
 from transforms.examples.read_rows import PASSAGE_ADDRESSES, ReadSpec
@@ -23,7 +22,7 @@ from transforms.flow.batches import by_partition, first_words, partitions_of, sp
 from transforms.flow.counts import MERGED, count, note_count
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address, read_part
-from transforms.flow.tagged import COUNTS_TAG, publish_rejections
+from transforms.flow.tagged import COUNTS_TAG, count_readmitted, publish_rejections
 
 MISSING_TAG = "missing"
 AMBIGUOUS_PASSAGE = "judgments name a passage whose id stands in the corpus with several texts; one of them was taken"
@@ -127,9 +126,10 @@ class GroupRows(OverlappingDoFn):
         for dataset in sorted(set(grouped.rows.column("dataset").to_pylist())):
             chosen = grouped.rows.filter(pc.equal(grouped.rows.column("dataset"), dataset)).select(ADAPTED.names)
             for batch in split_batches(chosen.cast(ADAPTED)):
-                kept, unfit = clean_rows(batch, self._spec.located[dataset], self._spec.clean[dataset])
-                rejected.append(unfit)
-                for part, size in rows.add(kept):
+                cleaned = self._spec.cleaned(batch, dataset)
+                rejected.append(cleaned.rejected)
+                yield from count_readmitted(dataset, cleaned.readmitted)
+                for part, size in rows.add(cleaned.kept):
                     yield address(part, size)
         for part, size in rows.close():
             yield address(part, size)

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.catalog import LocatedEntry
+from schemas.readmission import NOBODY, Readmission
 from schemas.rows import ID, PASSAGES, fields_hash
-from transforms.cleaning.clean import clean_rows
+from transforms.cleaning.clean import Cleaned, clean_rows
 from transforms.cleaning.normalise import normalise_texts
 from transforms.cleaning.params import CleanParams
 from transforms.examples.adapters import GROUPED_BY, Adapted, adapt, limit_keys, read_options, source_columns
@@ -28,7 +29,7 @@ from transforms.flow.counts import READ, count, least_id, note_count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import PartWriter, address
-from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, publish_rejections
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, count_readmitted, publish_rejections
 from transforms.sources.limit import Threshold, limit_key, offer, row_hashes, text_hashes, unit_number
 from transforms.sources.readers import Notes, RawBatch, read_unit
 from transforms.sources.units import Unit
@@ -52,7 +53,10 @@ CORPUS = PASSAGES.append(pa.field("sampled", pa.bool_(), nullable=False))
 
 @dataclass(frozen=True, kw_only=True)
 class ReadSpec:
-    """What reading needs to know: the entries by name (as JSON, so that it ships small), places and numbers."""
+    """What reading needs to know: the entries by name (as JSON, so that it ships small), places and numbers.
+
+    ``readmission``: rows that no filter rejects.
+    """
 
     entries: Mapping[str, str]
     folder: str
@@ -60,11 +64,16 @@ class ReadSpec:
     clean: Mapping[str, CleanParams]
     num_partitions: int
     limit: int | None = None
+    readmission: Readmission = NOBODY
 
     @cached_property
     def located(self) -> dict[str, LocatedEntry]:
         """The entries, parsed once for each worker."""
         return {name: LocatedEntry.model_validate_json(text) for name, text in self.entries.items()}
+
+    def cleaned(self, adapted: pa.RecordBatch, dataset: str) -> Cleaned:
+        """Adapted rows of a dataset, cleaned as it says."""
+        return clean_rows(adapted, self.located[dataset], self.clean[dataset], self.readmission)
 
     @property
     def parts(self) -> str:
@@ -138,14 +147,15 @@ class ReadRows(OverlappingDoFn):
         for raw in read_raw(self._spec, unit, noticed.notes):
             raw, sampled = limited.take(raw)
             adapted = adapt(self._spec.located[unit.dataset], unit, raw)
-            kept, unfit = clean_rows(adapted.rows, self._spec.located[unit.dataset], self._spec.clean[unit.dataset])
-            rejected += [adapted.rejections, unfit]
+            cleaned = self._spec.cleaned(adapted.rows, unit.dataset)
+            rejected += [adapted.rejections, cleaned.rejected]
             unusable.append(adapted.unusable)
             noticed.add(adapted)
-            yield from self._announce(rows.add(kept))
+            yield from self._announce(rows.add(cleaned.kept))
+            yield from count_readmitted(unit.dataset, cleaned.readmitted)
             yield from self._keyed_members(adapted.members)
             yield from passages.add(adapted.passages, sampled)
-            yield from self._count_read(unit, raw, adapted.rejections.num_rows + unfit.num_rows)
+            yield from self._count_read(unit, raw, adapted.rejections.num_rows + cleaned.rejected.num_rows)
         yield from self._announce(rows.close())
         yield from passages.close()
         yield from publish_rejections(self._spec.rejections, rejected)

@@ -9,13 +9,15 @@ from typing import Any
 from schemas.manifest import MiningCounts, StageCounts
 
 READ, KEPT, MERGED, REJECTED = "read", "kept", "merged", "rejected"
+#: Rows that a person wanted, by the reason that was overruled. They are among the kept; it changes no balance.
+READMITTED = "readmitted"
 DISTINCT, TRUNCATED = "distinct_texts", "truncated_texts"
 
 #: Numbers about what mining did; the name of each stands where the reason of a rejection does.
 MINING = "mining"
 
 _EVALUATION = "evaluation"
-_NOTE, _LEAST_ID = "note", "least_id"
+_NOTE, _LEAST_ID, _MET = "note", "least_id", "met"
 
 #: Longer ids are cut off where they are shown.
 _ID_CHARACTERS = 80
@@ -43,6 +45,11 @@ def least_id(dataset: str, kind: str, text: str) -> Count:
     return _told(dataset, _LEAST_ID, kind, text[:_ID_CHARACTERS]), 1
 
 
+def met_count(dataset: str, row_id: str) -> Count:
+    """That a row with an id was there which a person wants kept."""
+    return _told(dataset, _MET, row_id), 1
+
+
 def _told(*fields: str) -> str:
     return "\t".join(field.replace("\t", " ") for field in (*fields, *[""] * (4 - len(fields))))
 
@@ -57,6 +64,9 @@ def stage_counts(totals: Iterable[Count], datasets: Iterable[str]) -> dict[str, 
         stage = stages.setdefault(dataset, StageCounts())
         if what == REJECTED:
             stage.rejected[reason] = stage.rejected.get(reason, 0) + rows
+        elif what == READMITTED:
+            there = stage.readmitted or {}
+            stage.readmitted = there | {reason: there.get(reason, 0) + rows}
         elif what == MINING:
             stage.mining = (stage.mining or MiningCounts()).plus(reason, rows)
         else:
@@ -75,16 +85,21 @@ def overlap_counts(totals: Iterable[Count]) -> dict[str, dict[str, dict[str, int
     return overlaps
 
 
-def remarks(totals: Iterable[Count]) -> dict[str, dict[str, dict[str, Any]]]:
-    """What was noticed: ``notes`` (dataset -> words -> number of rows or files) and ``ids`` (dataset -> kind -> the
-    first id of that kind in the order of texts); empty where there is nothing.
+def remarks(totals: Iterable[Count]) -> dict[str, dict[str, Any]]:
+    """What was noticed: ``notes`` (dataset -> words -> number of rows or files), ``ids`` (dataset -> kind -> the first
+    id of that kind in the order of texts) and ``met`` (dataset -> ids of rows that a person wants kept and that were
+    there); empty where there is nothing.
     """
     notes: dict[str, dict[str, Any]] = {}
     ids: dict[str, dict[str, Any]] = {}
+    met: dict[str, list[str]] = {}
     for key, number in sorted(totals):
         dataset, what, name, *text = key.split("\t")
         if what == _NOTE:
             notes.setdefault(dataset, {})[name] = number
         elif what == _LEAST_ID:
             ids.setdefault(dataset, {}).setdefault(name, text[0])
-    return {name: found for name, found in (("notes", notes), ("ids", ids)) if found}
+        elif what == _MET:
+            met.setdefault(dataset, []).append(name)
+    told: tuple[tuple[str, dict[str, Any]], ...] = (("notes", notes), ("ids", ids), ("met", met))
+    return {name: found for name, found in told if found}

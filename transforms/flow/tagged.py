@@ -1,6 +1,6 @@
 """What the steps give beside their rows: counts, records of the files that they wrote, and rejections."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -8,6 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from schemas.rows import REJECTIONS
+from transforms.flow.counts import READMITTED, count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.rejections import write_rejections
 
@@ -40,3 +41,9 @@ def publish_rejections(
             yield beam.pvalue.TaggedOutput(FILES_TAG, item.to_json())
         else:
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, item)
+
+
+def count_readmitted(dataset: str, rows_by_reason: Mapping[str, int]) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
+    """Rows of a dataset that stay since a person wants them, as counts by the reason that was overruled."""
+    for reason, rows in sorted(rows_by_reason.items()):
+        yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, READMITTED, rows, reason))

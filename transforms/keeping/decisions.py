@@ -1,24 +1,26 @@
 """Decisions come home: what was decided about the rows of a part is applied where the part is read again."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.readmission import NOBODY, Readmission
 from schemas.reasons import RejectReason
 from schemas.rows import CANONICAL
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of
-from transforms.flow.counts import KEPT, count
+from transforms.flow.counts import KEPT, count, met_count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import DECISIONS, address, read_part, split_addresses, write_part
 from transforms.flow.rejections import reject
-from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, publish_rejections
+from transforms.flow.tagged import COUNTS_TAG, FILES_TAG, count_readmitted, publish_rejections
 from transforms.leaks.evaluation_sightings import sightings_by_range
 from transforms.leaks.leak_check import Leaks
 
@@ -53,6 +55,46 @@ def first_decisions(decisions: pa.Table) -> pa.Table:
     return ordered.filter(pa.array(first)).drop_columns("rank")
 
 
+class Overruled(NamedTuple):
+    """``decisions``: those that stand; ``readmitted``: rows that stay without the others, by dataset and reason."""
+
+    decisions: pa.Table
+    readmitted: dict[str, Counter[str]]
+
+
+def overrule(rows: pa.Table, decisions: pa.Table, readmission: Readmission) -> Overruled:
+    """Decisions about rows but for those about rows that a person wants kept.
+
+    One stands all the same: a row goes whose very copy, equal in every byte, is kept in its place.
+    """
+    if not readmission or not decisions.num_rows:
+        return Overruled(decisions, {})
+    about = rows.select(["dataset", "id"]).take(decisions.column("row"))
+    is_copy = np.asarray(pc.fill_null(pc.equal(decisions.column("kept_id"), about.column("id")), False), np.bool_)
+    over = readmission.mask(about.column("id")) & ~is_copy
+    stands = decisions.filter(pa.array(~over))
+    reasons = first_decisions(decisions.filter(pa.array(over)))
+    gone = set(stands.column("row").to_pylist())
+    readmitted: dict[str, Counter[str]] = {}
+    for row, reason in zip(*(reasons.column(name).to_pylist() for name in ("row", "reason")), strict=True):
+        if row not in gone:
+            readmitted.setdefault(rows.column("dataset")[row].as_py(), Counter())[reason] += 1
+    return Overruled(stands, readmitted)
+
+
+def met(rows: pa.Table, readmission: Readmission) -> Iterator[beam.pvalue.TaggedOutput[str, tuple[str, int]]]:
+    """That rows are there which a person wants kept, as counts."""
+    there = rows.select(["dataset", "id"]).filter(pa.array(readmission.mask(rows.column("id"))))
+    for dataset, row_id in sorted({(row["dataset"], row["id"]) for row in there.to_pylist()}):
+        yield beam.pvalue.TaggedOutput(COUNTS_TAG, met_count(dataset, row_id.hex()))
+
+
+def counted(readmitted: Mapping[str, Mapping[str, int]]) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
+    """Re-admitted rows of several datasets, as counts."""
+    for dataset, rows_by_reason in sorted(readmitted.items()):
+        yield from count_readmitted(dataset, rows_by_reason)
+
+
 def apply_decisions(rows: pa.Table, decisions: pa.Table, stage: str) -> tuple[pa.Table, pa.Table]:
     """``(kept: CANONICAL, rejected: REJECTIONS)``; every row of the part is in exactly one of them."""
     decided = first_decisions(decisions)
@@ -82,12 +124,15 @@ def with_labels(rows: pa.Table, united: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplySpec:
-    """Places and numbers of the steps that apply decisions. ``caps``: rows that a dataset may have at most."""
+    """Places and numbers of the steps that apply decisions. ``caps``: rows that a dataset may have at most;
+    ``readmission``: rows that stay whatever is decided about them.
+    """
 
     folder: str
     progress: str | None
     caps: Mapping[str, int]
     num_partitions: int
+    readmission: Readmission = NOBODY
 
 
 def keep(spec: ApplySpec, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, str | tuple[str, int]]]:
@@ -104,6 +149,14 @@ def keep(spec: ApplySpec, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[s
         yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, KEPT, own.num_rows))
 
 
+class _Checked(NamedTuple):
+    """``Leaks`` of rows, and those that stay all the same, by dataset and reason."""
+
+    decisions: pa.Table
+    sightings: pa.Table
+    readmitted: Mapping[str, Mapping[str, int]]
+
+
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 class ApplyDecisions(OverlappingDoFn):
     """A part and its decisions -> what is kept of it, with counts, file records, and sightings of evaluation queries.
@@ -118,11 +171,15 @@ class ApplyDecisions(OverlappingDoFn):
         part, batches = element
         _, decisions, united = split_addresses(batches)
         rows = with_labels(read_part(f"{self._spec.folder}/parts", part), united)
-        kept, rejected = apply_decisions(rows, decisions, "prepare")
+        found = overrule(rows, decisions, self._spec.readmission)
+        yield from met(rows, self._spec.readmission)
+        yield from counted(found.readmitted)
+        kept, rejected = apply_decisions(rows, found.decisions, "prepare")
         if self._final_check is not None:
-            leaks = self._final_check(kept)
+            leaks = self._checked(kept, self._final_check)
             kept, leaked = apply_decisions(kept, leaks.decisions, "prepare")
             rejected = pa.concat_tables([rejected, leaked])
+            yield from counted(leaks.readmitted)
             for keyed in sightings_by_range(leaks.sightings, self._spec.num_partitions):
                 yield beam.pvalue.TaggedOutput(SIGHTINGS_TAG, keyed)
         progress.report(self._spec.progress, rejected=rejected.num_rows)
@@ -133,6 +190,19 @@ class ApplyDecisions(OverlappingDoFn):
             yield from self._cap_keys(survivors, kept)
         else:
             yield from keep(self._spec, kept)
+
+    def _checked(self, kept: pa.Table, check: FinalCheck) -> "_Checked":
+        """What the check says of rows; of those that are wanted it is counted alone, so no sighting names them."""
+        wanted = self._spec.readmission.mask(kept.column("id"))
+        if not wanted.any():
+            return _Checked(*check(kept), {})
+        others = np.flatnonzero(~wanted)
+        leaks, own = check(kept.take(pa.array(others))), kept.filter(pa.array(wanted))
+        places = pa.array(others[leaks.decisions.column("row").to_numpy()], pa.int32())
+        decisions = leaks.decisions.set_column(0, DECISIONS.field("row"), places)
+        return _Checked(
+            decisions, leaks.sightings, overrule(own, check(own).decisions, self._spec.readmission).readmitted
+        )
 
     def _cap_keys(self, part: int, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, Any]]:
         capped = pc.is_in(rows.column("dataset"), pa.array(sorted(self._spec.caps), pa.string()))
@@ -199,7 +269,9 @@ class KeepRows(OverlappingDoFn):
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         part, batches = element
-        decisions = split_addresses(batches).decisions
-        kept, rejected = apply_decisions(read_part(f"{self._spec.folder}/survivors", part), decisions, "prepare")
+        rows = read_part(f"{self._spec.folder}/survivors", part)
+        found = overrule(rows, split_addresses(batches).decisions, self._spec.readmission)
+        yield from counted(found.readmitted)
+        kept, rejected = apply_decisions(rows, found.decisions, "prepare")
         yield from publish_rejections(f"{self._spec.folder}/rejections", [rejected])
         yield from keep(self._spec, kept)

@@ -16,7 +16,7 @@ from transforms.flow import progress
 from transforms.flow.batches import by_partition
 from transforms.flow.counts import MINING, count
 from transforms.flow.parts import DECISIONS, read_part
-from transforms.flow.tagged import COUNTS_TAG, publish_rejections
+from transforms.flow.tagged import COUNTS_TAG, count_readmitted, publish_rejections
 from transforms.keeping.decisions import apply_decisions
 from transforms.vectors.mining_input import PoolSpec, publish_mined
 
@@ -84,6 +84,8 @@ class WriteMined(beam.DoFn):
         dataset = keyed[0].rsplit("\t", 1)[0]
         for name, number in self._account(found).items():
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, MINING, number, name))
+        for item in pc.value_counts(found.column("readmitted").drop_null()).to_pylist():
+            yield from count_readmitted(dataset, {item["values"]: item["counts"]})
         mined = accepted(found)
         if mined.num_rows:
             yield from publish_mined(self._spec, mined)

@@ -109,6 +109,9 @@ function tables() {
     Object.entries(reasons).map(([reason, rows]) => [d.name, stage, reason, rows, d.read ? rows / d.read : 0, (data.reasons[reason] || ["", ""])[1]])));
   lost.sort((a, b) => b[3] - a[3]);
   section("reasons").append(table("reject reasons", [{ name: "dataset" }, { name: "stage" }, { name: "reason" }, { name: "rows", number: true }, { name: "of rows read", number: true, show: percent }, { name: "means" }], lost));
+  const stayed = data.datasets.flatMap((d) => Object.entries(d.readmitted).flatMap(([stage, reasons]) =>
+    Object.entries(reasons).map(([reason, rows]) => [d.name, stage, reason, rows, (data.reasons[reason] || ["", ""])[1]])));
+  if (stayed.length) section("reasons").append(table("re-admitted rows", [{ name: "dataset" }, { name: "stage" }, { name: "overruled reason" }, { name: "rows", number: true }, { name: "means" }], stayed));
   const mined = data.datasets.filter((d) => d.mining).map((d) => { const m = d.mining; return [d.name, m.rows, m.given, m.mined, m.short, m.none, m.dropped, m.doubtful, m.positive, m.negative, m.hardness]; });
   const of = (name) => ({ name, number: true });
   section("mining").append(table("mining", [{ name: "dataset" }, ...["rows", "given negatives", "mined negatives", "rows short of negatives", "rows without any", "inconsistent", "doubtful labels", "mean score of positives", "of mined negatives", "hardness"].map(of)], mined));

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.catalog import CatalogEntry, LocatedEntry
+from schemas.readmission import Readmission
 from schemas.rows import ADAPTED, CANONICAL, REJECTIONS, row_ids
 from transforms.cleaning.clean import clean_rows
 from transforms.cleaning.language import is_cleared
@@ -44,7 +45,7 @@ def adapted(*rows: dict[str, Any]) -> pa.RecordBatch:
 def clean(
     *rows: dict[str, Any], params: CleanParams | None = None, **kwargs: Any
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    kept, rejected = clean_rows(adapted(*rows), entry(**kwargs), params or CleanParams())
+    kept, rejected, _ = clean_rows(adapted(*rows), entry(**kwargs), params or CleanParams())
     assert kept.schema == CANONICAL
     assert rejected.schema == REJECTIONS
     kept.validate(full=True)
@@ -83,12 +84,12 @@ def test_a_kept_row_is_canonical() -> None:
 
 def test_a_rejection_holds_the_normalised_texts_as_the_row_brought_them() -> None:
     _, (row,) = clean({"query": " Bridge ", "positives": [None, " ", "a  b"], "negatives": None, "label": "x"})
+    assert len(row.pop("id")) == 32
     assert row == {
         "dataset": "bakery-questions",
         "stage": "prepare",
         "reason": "TOO_SHORT",
         "detail": "query: 1 word units, the minimum is 2",
-        "id": None,
         "kept_id": None,
         "provenance": "f.jsonl#0",
         "query": "Bridge",
@@ -253,3 +254,35 @@ def test_each_side_of_parallel_text_is_judged_by_itself() -> None:
         {"query": ENGLISH, "positives": [RUSSIAN]}, adapter="bitext", task_type="bitext_mining", languages=("en", "fr")
     )
     assert reasons(rejected) == {"f.jsonl#0": "WRONG_LANGUAGE"}
+
+
+#: Rows that a filter rejects and that are examples all the same, and what they are then.
+READMITTED = {
+    "TOO_SHORT": ({"query": "Bridge", "positives": ["a b", None, "..."]}, ["a b"]),
+    "TOO_LONG": ({"query": "x y", "positives": ["a b " * 30_000]}, ["a b " * 29_999 + "a b"]),
+    "REPETITIVE": ({"query": "no no no no no no", "positives": ["x y"]}, ["x y"]),
+    "QUERY_IS_POSITIVE": ({"query": "who is he", "positives": ["", "Who is he?"]}, ["Who is he?"]),
+    "WRONG_LANGUAGE": ({"query": FRENCH, "positives": ["x y"]}, ["x y"]),
+}
+
+
+@pytest.mark.parametrize("reason", READMITTED)
+def test_a_row_that_a_person_wants_is_kept_with_the_id_that_its_rejection_has(reason: str) -> None:
+    row, positives = READMITTED[reason]
+    others = [{"query": "Other", "positives": ["x y"]}, {"query": "x y", "positives": ["z w"]}]
+    _, rejected = clean(row, *others)
+    wanted = Readmission.of([found["id"] for found in rejected if found["provenance"] == "f.jsonl#0"])
+    kept, left, readmitted = clean_rows(adapted(row, *others), entry(), CleanParams(), wanted)
+    assert readmitted == {reason: 1}
+    (back,) = [found for found in kept.to_pylist() if found["provenance"] == "f.jsonl#0"]
+    assert back["positives"] == positives
+    assert back["id"].hex() == rejected[0]["id"]
+    assert row_ids(kept).equals(kept.column("id"))
+    assert [found["provenance"] for found in left.to_pylist()] == ["f.jsonl#1"]
+    kept.validate(full=True)
+
+
+@pytest.mark.parametrize("row", [{"query": " ", "positives": ["x y"]}, {"query": "x y", "positives": [None, "<br>"]}])
+def test_a_row_of_which_no_example_can_be_made_has_no_id(row: dict[str, Any]) -> None:
+    _, (rejected,) = clean(row)
+    assert rejected["id"] is None

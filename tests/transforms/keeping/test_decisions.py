@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.readmission import NOBODY, Readmission
 from schemas.rows import CANONICAL, row_ids
 from tests.transforms.rows import canonical_rows, write_parts
-from tests.transforms.steps import outputs, shuffle
+from tests.transforms.steps import outputs, shuffle, tally, together
 from transforms.duplicates.exact import DecideExact, KeyRows
 from transforms.flow.batches import by_partition, first_words, partitions_of
 from transforms.flow.files import read_parquet
@@ -25,6 +26,7 @@ from transforms.keeping.decisions import (
     apply_decisions,
     cap_counts,
     first_decisions,
+    overrule,
 )
 
 REASONS = ["EXACT_DUPLICATE", "NEAR_DUPLICATE", "CONFLICTING_LABEL", "CAPPED"]
@@ -115,3 +117,73 @@ def test_rows_whose_sets_of_labels_overlap_become_one_row_with_all_of_them(tmp_p
     }
     assert found["set off"]["label"] == "c", "the row with the most labels stays, and its own first one first"
     assert {row["id"] for row in found.values()} <= set(rows.column("id").to_pylist())
+
+
+def _wanted(rows: pa.Table, places: list[int]) -> Readmission:
+    return Readmission.of(rows.column("id")[place].as_py().hex() for place in places)
+
+
+def test_decisions_about_wanted_rows_are_overruled_and_counted_by_their_first_reason() -> None:
+    rows = canonical([f"query {i}" for i in range(5)])
+    decisions = _decisions([(0, "NEAR_DUPLICATE"), (1, "CONFLICTING_LABEL"), (1, "CAPPED"), (2, "CAPPED")])
+    found = overrule(rows, decisions, _wanted(rows, [0, 1, 4]))
+    assert found.readmitted == {"d": {"NEAR_DUPLICATE": 1, "CONFLICTING_LABEL": 1}}
+    assert [(d["row"], d["reason"]) for d in found.decisions.to_pylist()] == [(2, "CAPPED")]
+    assert overrule(rows, decisions, NOBODY).decisions is decisions
+
+
+def test_the_copy_of_a_kept_row_goes_whoever_wants_it() -> None:
+    rows = canonical(["same", "same", "other"])
+    copy, other = (rows.column("id")[place].as_py() for place in (0, 2))
+    decisions = pa.Table.from_pylist(
+        [
+            {"row": row, "reason": "EXACT_DUPLICATE", "detail": "", "kept_id": kept}
+            for row, kept in ((1, copy), (2, copy))
+        ],
+        DECISIONS,
+    )
+    found = overrule(rows, decisions, Readmission.of([copy.hex(), other.hex()]))
+    assert found.decisions.column("row").to_pylist() == [1]
+    assert found.readmitted == {"d": {"EXACT_DUPLICATE": 1}}
+
+
+def _decided_at_home(folder: Path, rows: pa.Table, readmission: Readmission) -> dict[str, int]:
+    """What exact deduplication and its decisions at home make of rows, a row to a part."""
+    addresses = write_parts(folder / "parts", rows, 1)
+    keys = [keyed for element in addresses for keyed in KeyRows(str(folder / "parts"), {}, 4).work(element)]
+    decided = [d for keyed in shuffle(keys) for d in DecideExact({}, readmission).process(keyed)]
+    spec = ApplySpec(folder=str(folder), progress=None, caps={}, num_partitions=1, readmission=readmission)
+    return tally(
+        together(*(outputs(ApplyDecisions(spec, None).work(each)) for each in shuffle([*addresses, *decided])))
+    )
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_of_wanted_copies_that_duplicate_another_row_one_stays(tmp_path: Path, wanted: bool) -> None:
+    texts = ["a question", "A question!", "A question!"]
+    rows = canonical_rows(
+        [{"query": q, "negatives": ["n"] * (not n), "provenance": f"f#{n}"} for n, q in enumerate(texts)]
+    )
+    counts = _decided_at_home(tmp_path, rows, _wanted(rows, [1]) if wanted else NOBODY)
+    kept = {"d\tkept\t": 2, "d\treadmitted\tEXACT_DUPLICATE": 1, "d\trejected\tEXACT_DUPLICATE": 1}
+    met = {f"d\tmet\t{rows.column('id')[1].as_py().hex()}\t": 2}
+    assert counts == (kept | met if wanted else {"d\tkept\t": 1, "d\trejected\tEXACT_DUPLICATE": 2})
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_of_wanted_copies_that_contradict_another_row_one_stays(tmp_path: Path, wanted: bool) -> None:
+    rows = canonical_rows(
+        [{"query": "a question", "label": label, "provenance": f"f#{n}"} for n, label in enumerate(("x", "x", "y"))]
+    )
+    readmission = _wanted(rows, [0]) if wanted else NOBODY
+    counts = _decided_at_home(tmp_path, rows, readmission)
+    if wanted:
+        assert counts == {
+            "d\tkept\t": 1,
+            "d\treadmitted\tCONFLICTING_LABEL": 1,
+            "d\trejected\tCONFLICTING_LABEL": 1,
+            "d\trejected\tEXACT_DUPLICATE": 1,
+            f"d\tmet\t{rows.column('id')[0].as_py().hex()}\t": 2,
+        }
+    else:
+        assert counts == {"d\trejected\tCONFLICTING_LABEL": 3}

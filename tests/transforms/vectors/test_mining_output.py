@@ -44,6 +44,7 @@ FOUND = pa.schema(
         pa.field("row", pa.int32()),
         pa.field("mates", pa.int32()),
         pa.field("others", pa.int32()),
+        pa.field("readmitted", pa.string()),
     ]
 )
 
