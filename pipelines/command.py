@@ -31,6 +31,7 @@ VERBS: Mapping[str, Verb] = {
     "report": Verb("pipelines.reports.report:main", "write OUT's report anew: what was kept, what was not, and why"),
     "diff": Verb("pipelines.reports.diff:main", "say what differs between two runs, and why"),
     "export": Verb("pipelines.reports.export:main", "write OUT's examples in the form of another trainer"),
+    "publish": Verb("pipelines.reports.hub_upload:main", "upload OUT's shards, card and report to the hub"),
     "regenerate": Verb("pipelines.regenerate:main", "rebuild the bundled sample's shards and compare them"),
     "flink": Verb("pipelines.engines.flink:main", "start, stop or look at a local Flink cluster"),
     "prism": Verb("pipelines.engines.prism:main", "install the Prism runner"),

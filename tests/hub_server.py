@@ -52,14 +52,14 @@ class Dataset:
 class HubServer:
     """``with HubServer() as hub``: serves ``hub.datasets`` at ``hub.endpoint``; keeps what was asked of it."""
 
-    def __init__(self, page_size: int = 1000) -> None:
+    def __init__(self, page_size: int = 1000, handler: "type[Handler] | None" = None) -> None:
         self.datasets: dict[str, Dataset] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, str | None]] = []
         self.authorizations: set[str | None] = set()
         self.page_size = page_size
         self.lock = threading.Lock()
-        self._server = _Server(self)
+        self._server = _Server(self, handler or Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
@@ -95,7 +95,7 @@ class HubServer:
         return sum(int(found[2]) + 1 - int(found[1]) for found in ranges if found)
 
 
-class _Answer(Exception):
+class Answer(Exception):
     """An answer other than the thing that was asked for."""
 
     def __init__(self, status: int, code: str = "", location: str = "") -> None:
@@ -109,12 +109,14 @@ class _Answer(Exception):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, hub: HubServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, hub: HubServer, handler: "type[Handler]") -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.hub = hub
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers what is read of datasets."""
+
     server: "_Server"
     protocol_version = "HTTP/1.1"
 
@@ -129,9 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.hub.fault_for(self.path)
         try:
             if fault and fault.kind == "status":
-                raise _Answer(fault.status)
+                raise Answer(fault.status)
             status, headers, body = self._answer(url.path, parse_qs(url.query))
-        except _Answer as answer:
+        except Answer as answer:
             status, headers, body = answer.status, answer.headers, b""
         self._send(status, headers, body, fault)
 
@@ -147,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._tree(found[1], found[2], unquote(found[3] or ""), query)
         if found := re.fullmatch(r"/(?:cdn/)?datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.*)", path):
             return self._file(found[1], found[2], unquote(found[3]), redirect=not path.startswith("/cdn/"))
-        raise _Answer(404, "EntryNotFound")
+        raise Answer(404, "EntryNotFound")
 
     def _dataset(self, name: str, *, listed: bool = False) -> Dataset:
         dataset = self.server.hub.datasets.get(name)
@@ -156,16 +158,16 @@ class _Handler(BaseHTTPRequestHandler):
             (self.headers.get("Authorization") or "").removeprefix("Bearer "),
         )
         if dataset is None or not (allowed or dataset.gated):
-            raise _Answer(404 if dataset is None else 401, "RepoNotFound")
+            raise Answer(404 if dataset is None else 401, "RepoNotFound")
         if dataset.gated and not listed and not (allowed and dataset.token):
-            raise _Answer(403, "GatedRepo")
+            raise Answer(403, "GatedRepo")
         return dataset
 
     def _files(self, name: str, revision: str, *, listed: bool = False) -> tuple[str, dict[str, bytes]]:
         dataset = self._dataset(name, listed=listed)
         commit = dataset.branches.get(unquote(revision), unquote(revision))
         if commit not in dataset.commits:
-            raise _Answer(404, "RevisionNotFound")
+            raise Answer(404, "RevisionNotFound")
         return commit, dataset.commits[commit]
 
     def _info(self, name: str, revision: str) -> tuple[int, dict[str, str], bytes]:
@@ -180,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         _, files = self._files(name, revision, listed=True)
         entries = _entries(files, below, recursive=query.get("recursive", [""])[0].lower() == "true")
         if not entries and below:
-            raise _Answer(404, "EntryNotFound")
+            raise Answer(404, "EntryNotFound")
         start, size = int(query.get("cursor", ["0"])[0]), self.server.hub.page_size
         headers = {"Content-Type": "application/json"}
         if start + size < len(entries):
@@ -192,17 +194,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, name: str, revision: str, path: str, redirect: bool) -> tuple[int, dict[str, str], bytes]:
         commit, files = self._files(name, revision)
         if path not in files:
-            raise _Answer(404, "EntryNotFound")
+            raise Answer(404, "EntryNotFound")
         data = files[path]
         if redirect and len(data) > LARGE_BYTES:  # large files lie elsewhere, as on the hub
-            raise _Answer(302, location=f"/cdn{self.path}")
-        headers = {"X-Repo-Commit": commit, "ETag": f'"{_blob_id(data)}"', "Accept-Ranges": "bytes"}
+            raise Answer(302, location=f"/cdn{self.path}")
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{blob_id(data)}"', "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked is None:
             return 200, headers, data
         start, stop = int(asked[1]), min(len(data), int(asked[2]) + 1 if asked[2] else len(data))
         if start >= len(data):
-            raise _Answer(416)
+            raise Answer(416)
         return 206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}, data[start:stop]
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, fault: Fault | None) -> None:
@@ -222,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or kind == "cut"
 
 
-def _blob_id(data: bytes) -> str:
+def blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
@@ -237,10 +239,10 @@ def _entries(files: Mapping[str, bytes], below: str, recursive: bool) -> list[di
             folder = prefix + "/".join(parts[:depth])
             if depth < len(parts):
                 found.setdefault(
-                    folder, {"type": "directory", "path": folder, "oid": _blob_id(folder.encode()), "size": 0}
+                    folder, {"type": "directory", "path": folder, "oid": blob_id(folder.encode()), "size": 0}
                 )
         if recursive or len(parts) == 1:
-            found[path] = {"type": "file", "path": path, "size": len(data), "oid": _blob_id(data)}
+            found[path] = {"type": "file", "path": path, "size": len(data), "oid": blob_id(data)}
             if len(data) > LARGE_BYTES:
                 lfs = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
                 found[path]["lfs"] = lfs

@@ -64,6 +64,7 @@ def test_make_alone_explains_every_target() -> None:
             ["readmit", "REASON=TOO_SHORT", "DATASET=fever", "TO=f"],
             ["readmit", "out", "--reason=TOO_SHORT", "--dataset=fever", "--to=f"],
         ),
+        (["publish", "HUB_REPO=me/data", "OUT=o"], ["publish", "o", "--repo=me/data"]),
         (["export"], ["export", "out", "--format=tuples"]),
         (
             ["export", "OUT=o", "FORMAT=kalm", "TO=my dir", "CATEGORY=sts"],
