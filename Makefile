@@ -27,7 +27,7 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify card report readmit diff export publish regenerate test test-fast test-flink check format pins \
+.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate test test-fast test-flink check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-ablation \
 	flink-up flink-down prism clean distclean
 
@@ -71,6 +71,9 @@ verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its m
 
 card: $(READY)  ## Print the data card of OUT, which a run writes to OUT/README.md
 	$(KALM) card "$${KALM_OUT:-out}"
+
+croissant: $(READY)  ## Write OUT/croissant.json, the Croissant metadata of OUT, which later runs renew
+	$(KALM) croissant "$${KALM_OUT:-out}"
 
 report: $(READY)  ## Write OUT/report.html anew, which a run writes: what was kept, what was not, and why
 	$(KALM) report "$${KALM_OUT:-out}"

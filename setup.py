@@ -38,6 +38,7 @@ EXTRAS = {
     "openvino": ["openvino>=2025.0"],  # another way to run the teacher on a CPU
     "train": ["accelerate>=1.1", "datasets>=3", "scikit-learn>=1.4"],
     "evaluate": ["mteb>=2.26"],  # benchmarks by name
+    "croissant": ["mlcroissant>=1.1"],  # metadata of a curated folder
     "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2024.6"],
     "aws": ["s3fs>=2024.6"],
     "dev": [
@@ -47,6 +48,7 @@ EXTRAS = {
         "import-linter>=2.16",
         "jsonschema>=4.20",
         "mteb>=2.26",
+        "mlcroissant>=1.1",
         "mypy>=1.15",
         "openvino>=2025.0",
         "packaging>=24",

@@ -27,6 +27,7 @@ VERBS: Mapping[str, Verb] = {
     "config": Verb("pipelines.configuration.command:main", "show the configuration of a run, and where it comes from"),
     "verify": Verb("pipelines.verify:main", "compare shards, rejections and counts of OUT with its manifest"),
     "card": Verb("pipelines.reports.card:main", "print the data card of OUT"),
+    "croissant": Verb("pipelines.reports.croissant:main", "describe OUT in the Croissant format"),
     "readmit": Verb("pipelines.reports.readmit:main", "list rejected rows that the next run is to keep"),
     "report": Verb("pipelines.reports.report:main", "write OUT's report anew: what was kept, what was not, and why"),
     "diff": Verb("pipelines.reports.diff:main", "say what differs between two runs, and why"),

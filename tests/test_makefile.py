@@ -56,6 +56,7 @@ def test_make_alone_explains_every_target() -> None:
         (["regenerate"], ["regenerate"]),
         (["regenerate", "ACCEPT=1"], ["regenerate", "--update"]),
         (["card", "OUT=o"], ["card", "o"]),
+        (["croissant", "OUT=o"], ["croissant", "o"]),
         (["report"], ["report", "out"]),
         (["diff", "OUT=o", "OTHER=p q"], ["diff", "o", "p q"]),
         (["curate", "READMIT=my list.txt"], ["curate", "--readmit=my list.txt"]),
