@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pipelines.publish import open_manifest, read_manifest
 from pipelines.reporting import report_errors
 from pipelines.reports.difference import Difference, difference, lines
+from pipelines.reports.difference_page import difference_page
 from pipelines.reports.row_changes import RowChanges, row_changes
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError, CurationError, DamageError
@@ -84,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("left", help="the first run's OUT, or its manifest")
     parser.add_argument("right", help="the second's")
     parser.add_argument("--write", metavar="FILE", help="write to a file instead of standard output")
+    parser.add_argument("--html", metavar="FILE", help="write it as a page besides, which opens in a browser")
     parser.add_argument("--exit_code", action="store_true", help="end with code 8 where a dataset differs")
     given = parser.parse_args(argv)
     return report_errors(lambda: _run(given))
@@ -96,6 +98,8 @@ def _run(given: argparse.Namespace) -> None:
         publish(absolute(given.write), text.encode())
     else:
         print(text, end="")
+    if given.html:
+        publish(absolute(given.html), difference_page(found, given.left, given.right))
     names = [*found.left, *found.right, *(change.dataset for change in found.changed)]
     if given.exit_code and names:
         raise DifferenceError(f"{len(names)} datasets differ from {given.left} to {given.right}: {shown_some(names)}")

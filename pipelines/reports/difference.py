@@ -11,8 +11,8 @@ from pipelines.publish import STAGES
 from pipelines.reports.row_changes import RowChanges
 from schemas.manifest import DatasetRecord, Manifest, StageCounts
 
-#: Where a run stands, not what it makes; ``datasets`` stands in each dataset's own configuration, with what holds.
-_NO_CAUSE = frozenset({"out", "work", "category", "datasets"})
+#: Where a run stands, not what it makes; ``datasets`` and ``readmit`` stand with each dataset, as they hold for it.
+_NO_CAUSE = frozenset({"out", "work", "category", "datasets", "readmit"})
 _SOURCE = "the data at the source: rows differ although code, libraries, configuration and revision are the same"
 _VECTORS = "the teacher's vectors (another kind of machine or backend): nothing else that is recorded differs"
 
@@ -109,6 +109,11 @@ def _counts(before: StageCounts, after: StageCounts) -> Iterator[str]:
         pair = (before.rejected.get(reason, 0), after.rejected.get(reason, 0))
         if pair[0] != pair[1]:
             yield _arrow(*pair, reason)
+    stayed = [counts.readmitted or {} for counts in (before, after)]
+    for reason in sorted(stayed[0].keys() | stayed[1].keys()):
+        pair = (stayed[0].get(reason, 0), stayed[1].get(reason, 0))
+        if pair[0] != pair[1]:
+            yield _arrow(*pair, f"re-admitted {reason}")
 
 
 def _arrow(before: int, after: int, what: str) -> str:

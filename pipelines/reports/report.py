@@ -56,18 +56,28 @@ def _with(found: Facts, samples: int) -> Facts:
 
 def page(found: Facts) -> bytes:
     """The template with style, script and data in their places, and the digests of the first two in the policy."""
-    script, style = ((_PAGE / name).read_text("utf-8").replace("\r\n", "\n") for name in ("report.js", "report.css"))
+    script, css = _read("report.js"), style()
     data = json.dumps(found, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in _ESCAPED:
         data = data.replace(character, f"\\u{ord(character):04x}")
-    values = {"SCRIPT_HASH": _digest(script), "STYLE_HASH": _digest(style), "STYLE": style, "SCRIPT": script}
+    values = {"SCRIPT_HASH": policy_digest(script), "STYLE_HASH": policy_digest(css), "STYLE": css, "SCRIPT": script}
     head, tail = (_PAGE / "report.html").read_text("utf-8").split("@DATA@")
     for name, value in values.items():
         head, tail = (part.replace(f"@{name}@", value) for part in (head, tail))
     return "".join([head, data, tail]).encode()
 
 
-def _digest(text: str) -> str:
+def style() -> str:
+    """The style sheet of our pages: light and dark, on a screen of any width and on paper."""
+    return _read("report.css")
+
+
+def _read(name: str) -> str:
+    return (_PAGE / name).read_text("utf-8").replace("\r\n", "\n")
+
+
+def policy_digest(text: str) -> str:
+    """A script or style as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

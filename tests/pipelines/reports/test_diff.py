@@ -1,7 +1,11 @@
 """Comparing runs: everything that differs is said once, each cause is named, and none is made up."""
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from pipelines.reports.difference import Change, difference, flat, lines
 from schemas.errors import ConfigError
 from schemas.manifest import EvaluationSetRecord, Manifest, StageCounts, TeacherRecord
 from schemas.rows import REJECTIONS
+from tests.browser import CHROMIUM, chromium
 from tests.trainer import curated
 from transforms.flow.rejections import write_rejections
 
@@ -176,3 +181,65 @@ def test_damaged_shards_are_compared_by_what_the_manifests_say(tmp_path: Path) -
 
 def test_flat_joins_keys_and_keeps_empty_mappings() -> None:
     assert flat({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}
+
+
+HOSTILE = "</style><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
+
+
+def _page(tmp_path: Path) -> Path:
+    left, right = _write(tmp_path / "left"), _write(tmp_path / "right", [_row(0, query=HOSTILE), *ROWS[2:]])
+    kept = json.loads((right / "manifest.json").read_text())
+    kept["code"] = HOSTILE
+    kept["datasets"].append(kept["datasets"][0] | {"name": "new", "shards": []})
+    (right / "manifest.json").write_text(json.dumps(kept))
+    assert main(["diff", str(left), str(right), f"--html={tmp_path}/diff.html"]) == 0
+    return tmp_path / "diff.html"
+
+
+def test_the_page_says_what_the_text_says_and_escapes_all_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = _page(tmp_path).read_text("utf-8")
+    said = [line.strip().removeprefix("because of ") for line in capsys.readouterr().out.splitlines()]
+    body = unescape(page)
+    for line in said:
+        line = line.removeprefix("differs for all: ").removeprefix("only in the second: ")
+        if line and line != "what differs for all" and not line.endswith(("differ", "moons:")):
+            assert line in body, line
+    assert "<script" not in page
+    assert "<img" not in page
+    assert page.count("</style>") == 1
+    assert "script-src" not in page
+    assert "default-src 'none'" in page
+    (digest,) = re.findall(r"style-src '(sha256-[^']+)'", page)
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    assert digest == "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+
+
+def test_the_same_difference_gives_the_same_page(tmp_path: Path) -> None:
+    first = _page(tmp_path).read_bytes()
+    assert main(["diff", f"{tmp_path}/left", f"{tmp_path}/right", f"--html={tmp_path}/again.html"]) == 0
+    assert (tmp_path / "again.html").read_bytes() == first
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH (apt-get install chromium)")
+def test_a_browser_runs_nothing_of_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
+    path = _page(tmp_path)
+    with chromium(tmp_path / "profile") as page:
+        page.open(path)
+        assert page.run("document.querySelectorAll('script, img').length") == 0
+        assert page.run("document.querySelectorAll('section').length") >= 3
+        assert page.run("getComputedStyle(document.querySelector('article')).borderTopStyle") == "solid"
+        asked = [event["request"]["url"] for event in page.happened("Network.requestWillBeSent")]
+        assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+        assert page.happened("Log.entryAdded", "Runtime.exceptionThrown", "Page.javascriptDialogOpening") == []
+
+
+def test_rows_that_were_re_admitted_are_told_with_their_cause(tmp_path: Path) -> None:
+    left, right = _manifest(tmp_path / "left"), _manifest(tmp_path / "right")
+    right.datasets[0].stages["prepare"].readmitted = {"TOO_SHORT": 2}
+    right.datasets[0].readmit = "2 ids, digest 00"
+    right.config["readmit"] = "/somewhere/list"
+    (change,) = difference(left, right).changed
+    assert "prepare re-admitted TOO_SHORT 0 -> 2 (+2)" in change.what
+    assert change.why == ["its readmit: none -> 2 ids, digest 00"]
