@@ -40,10 +40,12 @@ class MiningParams:
     ``cross_margin``: so many more candidates are at hand for what it refuses.
     ``cross_max_tokens``: tokens of a pair that are read.
     ``cross_pickled_weights``: whether its weights may be a pickle.
-    ``index``: ``exact`` looks at every passage; ``ivf`` only at those in the cells nearest to a question, whose scores
-    are exact; ``auto`` does so above ``ivf_above`` passages of a pool shard.
-    ``ivf_recall``: so many of the nearest passages that an exact search gives are found, measured on ``ivf_sample`` of
-    the run's own rows, which sets how many cells are looked at.
+    ``index``: ``exact`` looks at every passage, ``ivf`` only at those in the cells nearest to a question, whose scores
+    are exact, and ``auto`` does so in large pool shards.
+    ``ivf_above``: passages of a pool shard from which on ``auto`` means cells.
+    ``ivf_recall``: share of the nearest passages of an exact search that is found at least; as many cells are looked at
+    as that takes.
+    ``ivf_sample``: rows of the run that this is measured on.
     ``seed``: seed of everything that is drawn.
     """
 

@@ -20,6 +20,7 @@ from pipelines.options import parse
 from pipelines.reuse import Reused
 from pipelines.workplace import Workplace
 from schemas.errors import SourceError
+from tests.mining.cross import make_cross_encoder
 from transforms.sources.hub import HubSource
 from transforms.sources.params import ReadingParams
 
@@ -61,6 +62,12 @@ OTHERS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """``OTHERS``, and a model that has to be there."""
+    return OTHERS | {"mining.cross_encoder": str(make_cross_encoder(tmp_path_factory.mktemp("cross")))}
+
+
 def _leaves() -> Iterator[Key]:
     for name in SECTIONS:
         yield from keys_of(CurationConfig).children[name].leaves()
@@ -89,9 +96,9 @@ def _made(run: Run) -> str:
 
 
 @pytest.mark.parametrize("name", [".".join(key.path) for key in _leaves()])
-def test_another_value_reaches_a_step(name: str, run: Run) -> None:
+def test_another_value_reaches_a_step(name: str, run: Run, others: dict[str, Any]) -> None:
     (key,) = (key for key in _leaves() if ".".join(key.path) == name)
-    other = OTHERS[name] if name in OTHERS else _other(key)
+    other = others[name] if name in others else _other(key)
     assert _made(_with(run, f"{name}={other}")) != _made(_with(run, "limit=null"))
 
 
