@@ -91,11 +91,19 @@ def judged_rows(collection: Retrieval, queries: Fixed, passages: Fixed, near: Ne
 
 
 def _relevant(collection: Retrieval, hashes: Sequence[bytes]) -> dict[str, frozenset[bytes]]:
-    """All that is judged relevant to a question, by its form for matching."""
+    """All that is judged relevant to a question, by its form for matching, with near-duplicates of it: one text of each
+    stands for the others.
+    """
+    near = near_clusters(collection.passages, hashes, NearDuplicateParams())
+    groups = pc.coalesce(near, cluster_hashes(pa.array(collection.passages))).to_pylist()
+    alike: dict[bytes, set[bytes]] = {}
+    for group, text in zip(groups, hashes, strict=True):
+        alike.setdefault(group, set()).add(text)
     found: dict[str, frozenset[bytes]] = {}
     for query, judged in zip(collection.queries, collection.judged, strict=True):
         form = matching_form(query)
-        found[form] = found.get(form, frozenset()) | {hashes[at] for at, score in judged.items() if score > 0}
+        there = [alike[groups[at]] for at, score in judged.items() if score > 0]
+        found[form] = found.get(form, frozenset()).union(*there)
     return found
 
 

@@ -16,6 +16,7 @@ from transforms.flow import progress
 from transforms.flow.batches import by_partition
 from transforms.flow.counts import MINING, count
 from transforms.flow.parts import DECISIONS, read_part
+from transforms.flow.rejections import reject
 from transforms.flow.tagged import COUNTS_TAG, count_readmitted, publish_rejections
 from transforms.keeping.decisions import apply_decisions
 from transforms.vectors.mining_input import PoolSpec, publish_mined
@@ -70,6 +71,12 @@ def _decisions(rows: pa.Table, reasons: Any, details: Any) -> pa.Table:
     return table.append_column("part", rows.column("part"))
 
 
+def _listed(rows: pa.Table, decisions: pa.Table) -> pa.Table:
+    """The rows that decisions name in the form of rejections, though they stay."""
+    reasons, details, nobody = (decisions[name].to_pylist() for name in ("reason", "detail", "kept_id"))
+    return reject(rows.take(decisions["row"].combine_chunks()), STAGE, reasons, details, nobody)
+
+
 @beam.typehints.with_input_types(tuple[str, pa.RecordBatch])
 class WriteMined(beam.DoFn):
     """What was found for a block of rows -> a mined part (files and counts tagged); decisions on refused rows and on
@@ -108,7 +115,7 @@ class RejectMined(beam.DoFn):
         decisions = pa.Table.from_batches(list(batches), schema=DECISIONS)
         stays = pc.equal(decisions["reason"], DOUBTFUL_LABEL)
         _, rejected = apply_decisions(rows, decisions.filter(pc.invert(stays)), STAGE)
-        _, listed = apply_decisions(rows, decisions.filter(stays), STAGE)
+        listed = _listed(rows, decisions.filter(stays).sort_by("row"))
         progress.report(self._spec.texts.progress, rejected=rejected.num_rows)
         folder = f"{self._spec.folder}/rejections"
         yield from publish_rejections(folder, [rejected])
