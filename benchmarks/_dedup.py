@@ -105,7 +105,7 @@ def deduplicate(path: Path, folder: Path) -> None:
             | "By part" >> beam.GroupByKey()
             | "Apply" >> beam.ParDo(ApplyDecisions(apply, None)).with_outputs(COUNTS_TAG, FILES_TAG, CAP_TAG, main="x")
         )
-        batches(applied["x"], "Survivors")
+        batches(applied["x"])
 
     run_pipeline(build, parse([f"--out={folder}", "--category=all"]))
 
