@@ -5,11 +5,13 @@ Pooling is the model's own. Vectors are float32 of Euclidean length 1, so an inn
 
 import math
 import os
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +27,23 @@ if TYPE_CHECKING:
 Vectors = npt.NDArray[np.float32]
 
 THREADS_VARIABLE = "KALM_ENCODER_THREADS"
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def _fix_products(environment: MutableMapping[str, str], cpu_info: str) -> None:
+    """Let MKL, in which torch multiplies, add in one order whatever the number of rows and threads (CNR mode, strict).
+
+    Without it a text's vector depends, on some Intel CPUs, on how many texts are in its pass. On other makers' CPUs the
+    mode would fall back to SSE2. What a user has set stays. MKL reads the variable at its first product.
+    """
+    if "GenuineIntel" in cpu_info:
+        flags = set(re.findall(r"\bavx512f\b|\bavx2\b", cpu_info))
+        if flags:
+            environment.setdefault("MKL_CBWR", "AVX512,STRICT" if "avx512f" in flags else "AVX2,STRICT")
+
+
+_fix_products(os.environ, _CPU_INFO.read_text("utf-8", "replace") if _CPU_INFO.is_file() else "")
 
 _LOCK = threading.RLock()
 

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 
-from mining.encoder import THREADS_VARIABLE, _set_threads, load_encoder, normalise
+from mining.encoder import THREADS_VARIABLE, _fix_products, _set_threads, load_encoder, normalise
 from mining.forward import Graph
 from mining.teacher import TeacherParams, find_teacher
 from schemas.errors import ConfigError
@@ -230,6 +230,23 @@ def test_a_vector_without_direction_is_refused(row):
 
 def test_normalising_keeps_the_direction():
     assert np.allclose(normalise(np.array([[3.0, 4.0]], dtype=np.float32)), [[0.6, 0.8]])
+
+
+@pytest.mark.parametrize(
+    ("cpu", "before", "after"),
+    [
+        ("vendor_id : GenuineIntel\nflags : fpu avx2 avx512f avx512bw", None, "AVX512,STRICT"),
+        ("vendor_id : GenuineIntel\nflags : fpu avx2 fma", None, "AVX2,STRICT"),
+        ("vendor_id : GenuineIntel\nflags : fpu avx2 avx512f", "COMPATIBLE", "COMPATIBLE"),
+        ("vendor_id : GenuineIntel\nflags : fpu sse4_2", None, None),
+        ("vendor_id : AuthenticAMD\nflags : fpu avx2 avx512f", None, None),
+        ("", None, None),
+    ],
+)
+def test_products_are_strict_where_the_cpu_has_a_mode_for_it(cpu, before, after):
+    environment = {} if before is None else {"MKL_CBWR": before}
+    _fix_products(environment, cpu)
+    assert environment.get("MKL_CBWR") == after
 
 
 def test_import_ahead_is_silent_where_a_library_is_broken_and_the_error_stays_for_who_loads(tmp_path):
