@@ -16,7 +16,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
-from pipelines.workplace import absolute, shown_some
+from pipelines.workplace import Workplace, absolute, shown_some
 from schemas.catalog import Stage
 from schemas.config import explain
 from schemas.errors import ConfigError, OutputError
@@ -100,6 +100,19 @@ def write_manifest(out: str, manifest: Manifest) -> Manifest:
     """Write OUT's manifest, after all that it names; gives it back."""
     write_json(f"{out}/{MANIFEST}", manifest.model_dump(mode="json"))
     return manifest
+
+
+def renew_document(out: str, name: str, write: Callable[[str, Manifest], list[DocumentRecord]]) -> list[DocumentRecord]:
+    """Write one document of OUT anew from its manifest, which then names it; gives what was written. While a run has
+    OUT it is locked. Raises as ``open_manifest``.
+    """
+    place = absolute(out)
+    with Workplace(place, None).locked():
+        manifest = open_manifest(out)
+        rest = [document for document in manifest.documents if document.path != name]
+        written = write(place, manifest)
+        write_manifest(place, manifest.model_copy(update={"documents": rest + written}))
+    return written
 
 
 def faults_of(out: str, records: Iterable[ShardRecord | DocumentRecord]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from fsspec.core import url_to_fs
 
 from pipelines.publish import REJECTIONS, STAGES, faults_of, open_manifest, read_manifest
 from pipelines.reporting import report_errors
+from pipelines.verb_parser import add_out
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import DamageError
 from schemas.manifest import DatasetRecord, Manifest
@@ -134,7 +135,7 @@ def _rows_by_reason(files: Iterable[KnownFile], folder: str) -> Counter[tuple[st
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     parser = argparse.ArgumentParser(prog="kalm verify", description=__doc__, allow_abbrev=False)
-    parser.add_argument("out", nargs="?", default="out", help="the folder that a run was given as OUT (default: out)")
+    add_out(parser)
     arguments = parser.parse_args(argv)
     return report_errors(lambda: _report(arguments.out))
 

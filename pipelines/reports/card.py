@@ -7,7 +7,6 @@ opens with ``datasets.load_dataset(OUT, "fever")``, here and when it was uploade
 stands in it.
 """
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,6 +14,7 @@ from pipelines.publish import open_manifest
 from pipelines.reports.card_header import MARK, config_name, header
 from pipelines.reports.markdown import plain, table
 from pipelines.summary import losses, readmitted_rows
+from pipelines.verb_parser import add_out, verb_parser
 from schemas.manifest import DatasetRecord, DocumentRecord, Manifest, rejected_by_set
 from schemas.reasons import words_of
 from transforms.flow.files import publish, read_bytes, sha256
@@ -173,11 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     from pipelines.reporting import report_errors
 
-    parser = argparse.ArgumentParser(
-        prog="kalm card",
-        description="Print the data card of OUT, which a run writes to OUT/README.md.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("out", nargs="?", default="out", help="the folder that a run was given as OUT (default: out)")
+    parser = verb_parser("card", "Print the data card of OUT, which a run writes to OUT/README.md.")
+    add_out(parser)
     arguments = parser.parse_args(argv)
     return report_errors(lambda: print(card(open_manifest(arguments.out)), end=""))

@@ -6,7 +6,6 @@ A record set for each dataset, a file object with its sha256 for each shard. The
 (``pip install "kalm-curation[croissant]"``). Where the file is there, each run writes it anew; the manifest names it.
 """
 
-import argparse
 import json
 import logging
 import warnings
@@ -14,10 +13,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from pipelines.publish import open_manifest, write_manifest
+from pipelines.publish import open_manifest, renew_document
 from pipelines.reporting import report_errors
 from pipelines.reports.card_header import FEATURES, config_name, languages
-from pipelines.workplace import Workplace, absolute
+from pipelines.verb_parser import add_out, verb_parser
 from schemas.errors import ConfigError
 from schemas.manifest import DatasetRecord, DocumentRecord, Manifest
 from transforms.flow.files import exists, publish, sha256
@@ -143,23 +142,16 @@ def renewed(out: str, manifest: Manifest) -> list[DocumentRecord]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="kalm croissant",
-        description=f"Write OUT/{CROISSANT}, which describes OUT in the Croissant format; each run then renews it.",
-        allow_abbrev=False,
+    parser = verb_parser(
+        "croissant", f"Write OUT/{CROISSANT}, which describes OUT in the Croissant format; each run then renews it."
     )
-    parser.add_argument("out", nargs="?", default="out", help="the folder that a run was given as OUT (default: out)")
+    add_out(parser)
     given = parser.parse_args(argv)
     return report_errors(lambda: _run(given.out))
 
 
 def _run(out: str) -> None:
     _library()
-    place = absolute(out)
     open_manifest(out)
-    with Workplace(place, None).locked():
-        manifest = open_manifest(out)
-        rest = [document for document in manifest.documents if document.path != CROISSANT]
-        written = write_croissant(place, manifest)
-        write_manifest(place, manifest.model_copy(update={"documents": rest + written}))
+    renew_document(out, CROISSANT, write_croissant)
     print(f"{out}/{CROISSANT}")

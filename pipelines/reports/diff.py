@@ -15,6 +15,7 @@ from pipelines.reporting import report_errors
 from pipelines.reports.difference import Difference, difference, lines
 from pipelines.reports.difference_page import difference_page
 from pipelines.reports.row_changes import RowChanges, row_changes
+from pipelines.verb_parser import verb_parser
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError, CurationError, DamageError
 from schemas.manifest import Manifest
@@ -76,12 +77,7 @@ def _rows(outs: tuple[str, str], manifests: tuple[Manifest, Manifest]) -> dict[s
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="kalm diff",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verb_parser("diff", __doc__)
     parser.add_argument("left", help="the first run's OUT, or its manifest")
     parser.add_argument("right", help="the second's")
     parser.add_argument("--write", metavar="FILE", help="write to a file instead of standard output")

@@ -24,6 +24,7 @@ from fsspec.core import url_to_fs
 from pipelines.publish import open_manifest
 from pipelines.reporting import report_errors
 from pipelines.reports.export_formats import Example, ExportFormat, ExportParams, Form, examples, form_of
+from pipelines.verb_parser import add_out, verb_parser
 from pipelines.verify import shard_faults
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError, DamageError
@@ -162,13 +163,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kalm export",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("out", nargs="?", default="out", help="the folder that a run was given as OUT (default: out)")
+    parser = verb_parser("export", __doc__)
+    add_out(parser)
     parser.add_argument("--format", required=True, choices=[form.value for form in ExportFormat])
     parser.add_argument("--to", type=Path, help="folder to write, new or empty (default: export-<format>)")
     parser.add_argument("--category", default="all", help="datasets, stages, task types or globs, with commas")

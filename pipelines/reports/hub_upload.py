@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from pipelines.publish import REJECTIONS, open_manifest
 from pipelines.reporting import report_errors
+from pipelines.verb_parser import add_out, verb_parser
 from pipelines.verify import named_files, verify
 from pipelines.workplace import absolute, shown_some
 from schemas.catalog import Stage
@@ -231,13 +232,8 @@ _REFUSED = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="kalm publish",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("out", nargs="?", default="out", help="the folder that a run was given as OUT (default: out)")
+    parser = verb_parser("publish", __doc__)
+    add_out(parser)
     parser.add_argument("--repo", required=True, metavar="USER/NAME", help="the dataset repository; made if absent")
     parser.add_argument("--private", action="store_true", help="make the repository a private one, if it is made")
     parser.add_argument("--revision", metavar="BRANCH", help="the branch, made if absent (default: main)")

@@ -20,6 +20,7 @@ from pipelines.publish import open_manifest
 from pipelines.readmission import Wanted, is_id, read_allow_list, written
 from pipelines.reporting import report_errors
 from pipelines.reports.report_facts import rejection_files
+from pipelines.verb_parser import add_out, verb_parser
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
@@ -103,21 +104,21 @@ def find(out: str, choice: Choice) -> Found:
     """
     manifest, place = open_manifest(out), absolute(out)
     choice.check(manifest)
-    rows, left_out = list[Wanted](), Counter[str]()
+    rows, left_out, met = list[Wanted](), Counter[str](), set[str]()
     for name in (record.name for record in manifest.datasets):
         for path in rejection_files(place, name):
             table = read_parquet(path, _COLUMNS)
             for row in table.filter(choice.mask(table)).to_pylist():
+                met.add(row["id"])
                 why = _why_not(row)
                 if why is None:
                     rows.append(Wanted(row["dataset"], row["id"], row["reason"]))
                 else:
                     left_out[why] += 1
-                    rows += [Wanted("", row["id"])] if row["id"] in choice.ids else []
-    unknown = sorted(choice.ids - {row.row_id for row in rows})
+    unknown = sorted(choice.ids - met)
     if unknown:
         raise ConfigError(f"--ids: no rejected row of {out} has the id {shown_some(unknown)}; kalm report shows them")
-    return Found(rows=[row for row in rows if row.dataset], left_out=left_out)
+    return Found(rows=rows, left_out=left_out)
 
 
 def _why_not(row: dict[str, str]) -> str | None:
@@ -142,13 +143,8 @@ def write_allow_list(found: Found, file: str) -> tuple[int, int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="kalm readmit",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("out", nargs="?", default="out", help="the folder that a run was given as OUT (default: out)")
+    parser = verb_parser("readmit", __doc__)
+    add_out(parser)
     for name, what in (("ids", "ids of rejected rows"), ("reason", "reject reasons"), ("dataset", "datasets")):
         parser.add_argument(f"--{name}", action="append", default=[], metavar=name.upper(), help=f"{what}, with commas")
     parser.add_argument("--to", metavar="FILE", help="the allow-list (default: OUT.readmit.txt, beside OUT)")

@@ -6,17 +6,17 @@ A run writes it before its manifest. The data stand in it as JSON of which no ch
 it; the page's script makes text nodes of them; its content security policy names that script by its digest.
 """
 
-import argparse
 import base64
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.publish import open_manifest, write_manifest
+from pipelines.publish import open_manifest, renew_document
 from pipelines.reporting import report_errors
 from pipelines.reports.report_facts import Facts, facts
-from pipelines.workplace import Workplace, absolute
+from pipelines.verb_parser import add_out, verb_parser
+from pipelines.workplace import absolute
 from schemas.manifest import DocumentRecord, Manifest
 from transforms.flow.files import publish, read_bytes, sha256
 
@@ -98,10 +98,8 @@ def write_report(out: str, manifest: Manifest) -> list[DocumentRecord]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="kalm report", description="Write OUT's report.html anew, or somewhere else.", allow_abbrev=False
-    )
-    parser.add_argument("out", nargs="?", default="out", help="the folder that a run was given as OUT (default: out)")
+    parser = verb_parser("report", "Write OUT's report.html anew, or somewhere else.")
+    add_out(parser)
     parser.add_argument("--write", metavar="FILE", help=f"where to (default: OUT/{REPORT})")
     arguments = parser.parse_args(argv)
     return report_errors(lambda: _run(arguments.out, arguments.write))
@@ -115,9 +113,5 @@ def _run(out: str, write: str | None) -> None:
         publish(absolute(write), report(place, manifest))
         print(write)
         return
-    with Workplace(place, None).locked():
-        manifest = open_manifest(out)
-        rest = [document for document in manifest.documents if document.path != REPORT]
-        written = write_report(place, manifest)
-        write_manifest(place, manifest.model_copy(update={"documents": rest + written}))
+    written = renew_document(out, REPORT, write_report)
     print(f"{out}/{REPORT}" if written else f"{out}/{REPORT} was not written by a run and was left alone")
