@@ -18,7 +18,7 @@ from pipelines.evaluation import open_evaluation, overlap_records
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job, scopes_of
 from pipelines.options import Command
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
-from pipelines.readmission import by_dataset, told, unmet_lines, wanted_rows
+from pipelines.readmission import told, unmet_lines, wanted_rows
 from pipelines.reporting import quieten
 from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose, plan_sources
@@ -87,7 +87,7 @@ def curate(command: Command) -> Manifest:
                 documents=_write_documents,
             )
     display.summary(manifest, sorted(run.entries), command.config.out)
-    for line in unmet_lines(wanted_rows(command.config.readmit), run.readmit, manifests["prepare"]):
+    for line in unmet_lines(run.wanted, run.readmit, manifests["prepare"]):
         display.say(f"noticed: {line}")
     display.next_command(command)
     return manifest
@@ -119,7 +119,7 @@ def plan(
         training_datasets=sets.training_datasets,
         teacher=find_teacher(config.teacher, command.configuration.config.teacher.params),
         workplace=workplace,
-        readmit=by_dataset(wanted, [entry.entry.name for entry in there]),
+        wanted=wanted,
     )
     run.cross_scorers  # noqa: B018  one that cannot be used is told before any row is read
     return run, [*absent, *evaluation.absent]

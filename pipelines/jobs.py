@@ -5,6 +5,7 @@ Beam is imported when a graph is made (``pipelines.graphs``): a run whose stages
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mining.cross_encoder import CrossScorer, find_cross_encoder
@@ -12,6 +13,7 @@ from mining.teacher import BUNDLED, Teacher
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from pipelines.configuration.show import parts
 from pipelines.evaluation import EvaluationSets
+from pipelines.readmission import Wanted, by_dataset
 from pipelines.reuse import Reused, dataset_key
 from pipelines.workplace import StageFolder, Workplace
 from schemas.catalog import CatalogEntry, LocatedEntry, Stage
@@ -31,7 +33,7 @@ BUNDLED_LANGUAGES = frozenset({"en"})
 class Run:
     """What a run knows before its first stage: its configuration, its entries and what their source holds.
 
-    ``readmit``: ids of rows that a person wants kept, sorted, by dataset of the run.
+    ``wanted``: rows that a person wants kept, of whatever dataset.
     """
 
     config: RunConfig
@@ -43,7 +45,7 @@ class Run:
     training_datasets: Mapping[str, Sequence[str]]
     teacher: Teacher
     workplace: Workplace
-    readmit: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    wanted: Sequence[Wanted] = ()
 
     @property
     def entries(self) -> dict[str, CatalogEntry]:
@@ -82,6 +84,11 @@ class Run:
             for name, mining in named.items()
             if mining.cross_encoder is not None
         }
+
+    @cached_property
+    def readmit(self) -> dict[str, list[str]]:
+        """Ids of rows that a person wants kept, sorted, by dataset of the run."""
+        return by_dataset(self.wanted, self.datasets)
 
     @property
     def readmission(self) -> Readmission:
