@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mining.teacher import files_digest
+from mining.teacher import files_digest, find_folder
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def find_cross_encoder(name: str, *, pickled: bool = False) -> CrossModel:
     ``pickled``: weights that are a pickle are accepted. Raises ConfigError where it is not on this machine, or where
     its folder holds no cross-encoder that this project can use.
     """
-    folder = _folder_of(name)
+    remedy = ", give the path of its folder, or set mining.cross_encoder to null"
+    folder = find_folder("cross-encoder", name, remedy)
     config = _read(name, folder / "config.json", {})
     modules = json.dumps(_read(name, folder / "modules.json", []))
     architectures = " ".join(map(str, config.get("architectures") or []))
@@ -59,23 +60,6 @@ def find_cross_encoder(name: str, *, pickled: bool = False) -> CrossModel:
         )
     _check_weights(name, folder, pickled)
     return CrossModel(name=name, path=str(folder), digest=files_digest(folder))
-
-
-def _folder_of(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError) as error:
-        raise ConfigError(
-            f"cross-encoder {name!r} is not on this machine: there is no folder {folder.absolute()} and no model of "
-            f"that id in the Hugging Face cache {constants.HF_HUB_CACHE}; nothing is downloaded during a run. Fetch it "
-            f"first (`hf download {name}`), give the path of its folder, or set mining.cross_encoder to null"
-        ) from error
 
 
 def _read(name: str, path: Path, absent: Any) -> Any:

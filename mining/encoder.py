@@ -11,6 +11,7 @@ from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,6 @@ Vectors = npt.NDArray[np.float32]
 
 THREADS_VARIABLE = "KALM_ENCODER_THREADS"
 
-_CPU_INFO = Path("/proc/cpuinfo")
-
 
 def _fix_products(environment: MutableMapping[str, str], cpu_info: str) -> None:
     """Let MKL, in which torch multiplies, add in one order whatever the number of rows and threads (CNR mode, strict).
@@ -43,7 +42,15 @@ def _fix_products(environment: MutableMapping[str, str], cpu_info: str) -> None:
             environment.setdefault("MKL_CBWR", "AVX512,STRICT" if "avx512f" in flags else "AVX2,STRICT")
 
 
-_fix_products(os.environ, _CPU_INFO.read_text("utf-8", "replace") if _CPU_INFO.is_file() else "")
+def _first_cpu(path: Path) -> str:
+    """What Linux says of its first processor, nothing elsewhere; on machines with many the whole file takes long."""
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return "".join(takewhile(str.strip, lines))
+
+
+_fix_products(os.environ, _first_cpu(Path("/proc/cpuinfo")))
 
 _LOCK = threading.RLock()
 

@@ -132,7 +132,7 @@ def find_teacher(name: str, params: TeacherParams | None = None) -> Teacher:
     Raises ConfigError where it is not on this machine, where the bundled weights are not the ones expected, or where
     its folder holds no sentence-transformers model that this project can use.
     """
-    folder = _bundled_folder() if name == BUNDLED else _folder_of(name)
+    folder = _bundled_folder() if name == BUNDLED else _checked_folder(name, find_folder("teacher", name, _REMEDY))
     _refuse_router(name, folder)
     params = params or TeacherParams()
     if name != BUNDLED:  # the bundled weights are known by their digest
@@ -196,20 +196,28 @@ def _bundled_folder() -> Path:
     return folder
 
 
-def _folder_of(name: str) -> Path:
+_REMEDY = f" or give the path of a sentence-transformers folder, or use the bundled {BUNDLED!r}"
+
+
+def find_folder(kind: str, name: str, remedy: str) -> Path:
+    """The folder of a model by its path, or by its id in the local Hugging Face cache.
+
+    Raises ConfigError where it is on this machine in neither way; ``kind`` is what the model is, ``remedy`` what a
+    person may do but fetch it.
+    """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _checked_folder(name, folder)
+        return folder
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return _checked_folder(name, Path(snapshot_download(name, local_files_only=True)))
+        return Path(snapshot_download(name, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError) as error:
         raise ConfigError(
-            f"teacher {name!r} is not on this machine: there is no folder {folder.absolute()} and no model of that id "
+            f"{kind} {name!r} is not on this machine: there is no folder {folder.absolute()} and no model of that id "
             f"in the Hugging Face cache {constants.HF_HUB_CACHE}; nothing is downloaded during a run. Fetch it first "
-            f"(`hf download {name}`) or give the path of a sentence-transformers folder, or use the bundled {BUNDLED!r}"
+            f"(`hf download {name}`){remedy}"
         ) from error
 
 
