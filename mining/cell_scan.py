@@ -25,6 +25,7 @@ from mining.scan import (
     pairs,
     shorten,
     sort_notes,
+    write_lists,
 )
 from transforms.flow.kernels import kernel, parallel_kernel
 
@@ -121,11 +122,7 @@ def _scan_block(queries, passages, asked, searched, cells, probed, sizes, offset
             _enter(who, offset, queries, asked, state, gathered, wanted)
             inside = positions[bounds[cell] : bounds[cell + 1]]
             _scan_cell(inside, who, offset, passages, asked, searched, state, room)
-    for which in range(len(sizes)):
-        for query in range(number):
-            count = state.counts[which, query]
-            out[which, offset + query, :count] = state.lists[which, query, :count]
-            found[offset + query, which] = count
+    write_lists(state, offset, out, found)
 
 
 @parallel_kernel

@@ -22,6 +22,8 @@ Rows = npt.NDArray[np.int64]
 
 #: Cells for each square root of passages, passages for each cell that centroids are made from, rounds of that.
 _CELLS, _TRAINED, _ROUNDS = 2, 32, 6
+#: Vectors that are copied at once.
+_STEP = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +86,6 @@ def make_cells(vectors: Fixed, rows: Rows, seed: int) -> Cells:
     positions = np.argsort(owners, kind="stable").astype(np.int64)
     bounds = np.searchsorted(owners[positions], np.arange(nlist + 1)).astype(np.int64)
     return Cells(centroids=centroids, bounds=bounds, positions=positions)
-
-
-#: Vectors that are copied at once.
-_STEP = 1 << 16
 
 
 def _means(vectors: Fixed, owners: Rows, centroids: Fixed) -> Fixed:

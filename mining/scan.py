@@ -281,6 +281,16 @@ def begin(asked, sizes, offset, number):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def write_lists(state, offset, out, found):  # type: ignore[no-untyped-def]
+    """What each list keeps, of the queries from ``offset`` on."""
+    for which in range(len(state.counts)):
+        for query in range(state.counts.shape[1]):
+            count = state.counts[which, query]
+            out[which, offset + query, :count] = state.lists[which, query, :count]
+            found[offset + query, which] = count
+
+
+@kernel
 def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, found):  # type: ignore[no-untyped-def]
     """All passages for the queries from ``offset`` on; what each list keeps."""
     pairs, state = passages.shape[1], begin(asked, sizes, offset, number)
@@ -303,11 +313,7 @@ def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, 
                 _settle(together, query, NOTES - PANEL + 1, asked, searched, offset, state)
             query += together
     _settle(number, 0, 1, asked, searched, offset, state)
-    for which in range(len(sizes)):
-        for query in range(number):
-            count = state.counts[which, query]
-            out[which, offset + query, :count] = state.lists[which, query, :count]
-            found[offset + query, which] = count
+    write_lists(state, offset, out, found)
 
 
 @kernel
