@@ -10,7 +10,7 @@ import threading
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,7 +179,7 @@ def _load(teacher: Teacher) -> Encoder:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    _set_threads()
+    threads = _set_threads()
     logging.disable_progress_bar()
     try:
         model = SentenceTransformer(
@@ -199,7 +199,7 @@ def _load(teacher: Teacher) -> Encoder:
             "give a folder that opens with SentenceTransformer(path)"
         ) from error
     _check(model.eval(), teacher)
-    forward = forward_of(model, _graph(model, teacher), teacher.params.tokens_per_pass)
+    forward = forward_of(model, _graph(model, teacher), teacher.params.tokens_per_pass, threads)
     return Encoder(model=model, teacher=teacher, forward=forward)
 
 
@@ -236,15 +236,24 @@ def _check(model: "SentenceTransformer", teacher: Teacher) -> None:
         model.max_seq_length = min(own, teacher.params.max_tokens) if own else teacher.params.max_tokens
 
 
-def _set_threads() -> None:
-    """Gives torch ``KALM_ENCODER_THREADS`` threads, for machines where several workers share the cores."""
+def _set_threads() -> int:
+    """Threads for the encoder: ``KALM_ENCODER_THREADS``, for machines where several workers share the cores, or torch's."""
     import torch
 
     wanted = os.environ.get(THREADS_VARIABLE)
     if wanted is None:
-        return
+        return _threads_of_torch()
     if not wanted.isdigit() or int(wanted) < 1:
         raise ConfigError(
             f"{THREADS_VARIABLE}={wanted!r} must be a whole number of threads, at least 1; unset it to use all cores"
         )
     torch.set_num_threads(int(wanted))
+    return int(wanted)
+
+
+@cache
+def _threads_of_torch() -> int:
+    """Torch's own number, asked before the first pass: while passes run, a new thread is told of one."""
+    import torch
+
+    return torch.get_num_threads()

@@ -2,11 +2,13 @@
 
 A pass holds texts of one padded length only, and the padded length of a text follows from its own tokens. So neither
 padding nor mask of a text depends on its companions, and its vector is a function of the text alone: whatever else is
-asked, in whatever order (a test says so, to the last bit).
+asked, in whatever order (a test says so, to the last bit). On a CPU several passes run at once, each on one thread:
+cores that share a pass wait for each other at every product.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +70,8 @@ class TokenForward:
     limit: int
     graph: Graph
     tokens_per_pass: int
+    #: Passes that run at once; above 1, each on one thread of torch's.
+    threads: int = 1
     #: A tokenizer keeps how it was last asked to cut, so it serves one thread at a time; passes need no lock.
     lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -75,9 +79,10 @@ class TokenForward:
         """Vectors of texts, and which of these were cut."""
         ids, truncated = self.tokenise(texts)
         padded = padded_lengths(np.array([len(own) for own in ids], np.int64), self.limit)
-        found = [(rows, self.graph(self._features(ids, rows, padded[rows[0]]))) for rows in self._passes(padded)]
-        vectors = np.empty((len(ids), found[0][1].shape[1]), np.float32)
-        for rows, values in found:
+        cut = list(passes(padded, self.tokens_per_pass))
+        found = self._ask([self._features(ids, rows, padded[rows[0]]) for rows in cut])
+        vectors = np.empty((len(ids), found[0].shape[1]), np.float32)
+        for rows, values in zip(cut, found, strict=True):
             vectors[rows] = values
         return vectors, truncated
 
@@ -107,8 +112,17 @@ class TokenForward:
         ids = found["input_ids"]
         return [ids[row] for row in first], np.bincount(owners, minlength=len(texts)) > 1
 
-    def _passes(self, padded: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-        return passes(padded, self.tokens_per_pass)
+    def _ask(self, features: Sequence[Features]) -> list[Rough]:
+        if self.threads == 1:
+            return [self.graph(own) for own in features]
+        import torch
+
+        before = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(self.threads, "encoder", torch.set_num_threads, (1,)) as pool:
+                return list(pool.map(self.graph, features))
+        finally:  # a number set in any thread is the one that later threads begin with
+            torch.set_num_threads(before)
 
     def _features(self, ids: Sequence[Sequence[int]], rows: npt.NDArray[np.int64], length: int) -> Features:
         tokens = np.full((len(rows), length), self.tokenizer.pad_token_id or 0, np.int64)
@@ -167,13 +181,21 @@ class TorchGraph:
         return vectors
 
 
-def forward_of(model: "SentenceTransformer", graph: Graph, tokens_per_pass: int | None) -> Forward:
-    """The way in which a loaded model is asked; by its own ``encode`` where our tokens would not be its own."""
+def forward_of(model: "SentenceTransformer", graph: Graph, tokens_per_pass: int | None, threads: int) -> Forward:
+    """The way in which a loaded model is asked; by its own ``encode`` where our tokens would not be its own.
+
+    ``threads``: passes that run at once where the model lies on the CPU.
+    """
     if not has_plain_tokens(model):
         return PlainForward(model=model, pads=type(model[0]).__name__ != "StaticEmbedding")
-    budget = tokens_per_pass or (CPU_TOKENS if model.device.type == "cpu" else GPU_TOKENS)
-    limit = int(model.max_seq_length or model.tokenizer.model_max_length)
-    return TokenForward(tokenizer=model.tokenizer, limit=limit, graph=graph, tokens_per_pass=budget)
+    on_cpu = model.device.type == "cpu"
+    return TokenForward(
+        tokenizer=model.tokenizer,
+        limit=int(model.max_seq_length or model.tokenizer.model_max_length),
+        graph=graph,
+        tokens_per_pass=tokens_per_pass or (CPU_TOKENS if on_cpu else GPU_TOKENS),
+        threads=threads if on_cpu else 1,
+    )
 
 
 def has_plain_tokens(model: "SentenceTransformer") -> bool:

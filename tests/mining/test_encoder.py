@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,16 +66,31 @@ def test_vectors_are_float32_of_length_one_and_those_of_sentence_transformers(en
     assert np.abs(vectors @ expected.T - expected @ expected.T).max() < 1e-5
 
 
-def test_the_same_texts_give_the_same_bytes_with_one_thread_and_with_two(encoder):
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_same_texts_give_the_same_bytes_whatever_the_number_of_threads(encoder, threads):
     texts = sorted([*PAIRS, *PAIRS.values(), *OTHERS] * 2, key=len)
-    threads = torch.get_num_threads()
+    expected = encoder.encode(texts)
+    before = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
-        first = encoder.encode(texts)
-        torch.set_num_threads(2)
-        assert (encoder.encode(texts) == first).all()
-    finally:
         torch.set_num_threads(threads)
+        other = replace(encoder, forward=replace(encoder.forward, threads=threads, tokens_per_pass=64))
+        assert (other.encode(texts) == expected).all()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_passes_run_at_once_each_on_one_thread_and_torch_keeps_its_number(encoder):
+    met, both = [], threading.Barrier(2, timeout=60)
+
+    def graph(features):
+        both.wait()  # a second pass that did not run beside the first would never come
+        met.append(torch.get_num_threads())
+        return encoder.forward.graph(features)
+
+    before = torch.get_num_threads()
+    replace(encoder.forward, graph=graph, threads=2, tokens_per_pass=8)(["a b c", "d e f"])
+    assert met == [1, 1]
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
@@ -213,8 +229,7 @@ def test_the_number_of_threads_comes_from_the_environment(monkeypatch):
     threads = torch.get_num_threads()
     try:
         monkeypatch.setenv(THREADS_VARIABLE, "1")
-        _set_threads()
-        assert torch.get_num_threads() == 1
+        assert _set_threads() == torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
     monkeypatch.setenv(THREADS_VARIABLE, "many")
