@@ -3,12 +3,12 @@
 Pooling is the model's own. Vectors are float32 of Euclidean length 1, so an inner product is a cosine.
 """
 
+import gc
 import math
 import os
 import re
 import threading
 from collections.abc import MutableMapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import takewhile
@@ -160,21 +160,9 @@ def load_encoder(name: str, params: TeacherParams | None = None, digest: str | N
         return _load(teacher)
 
 
-def import_ahead() -> None:
-    """Begin to import what every teacher is made of, in a thread: it takes seconds in which other work can go on.
-
-    What goes wrong there is not told: ``load_encoder`` meets it again, and knows the teacher's name.
-    """
-    threading.Thread(target=_import_models, name="import models").start()
-
-
-def _import_models() -> None:
-    with suppress(Exception):
-        import sentence_transformers  # noqa: F401
-
-
 @lru_cache(maxsize=4)
 def _load(teacher: Teacher) -> Encoder:
+    _import_models()
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
@@ -201,6 +189,17 @@ def _load(teacher: Teacher) -> Encoder:
     _check(model.eval(), teacher)
     forward = forward_of(model, _graph(model, teacher), teacher.params.tokens_per_pass, threads)
     return Encoder(model=model, teacher=teacher, forward=forward)
+
+
+def _import_models() -> None:
+    """The libraries beneath, which make so many objects that looking for garbage takes a sixth of their import."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        import sentence_transformers  # noqa: F401
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _device(backend: str) -> str:

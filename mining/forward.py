@@ -27,7 +27,7 @@ Graph = Callable[[Features], Rough]
 #: Padded lengths are multiples of this: fewer shapes, and the width that matrix units like.
 PAD_TO_MULTIPLE_OF = 8
 #: Tokens of a forward pass where nothing else is asked. Longer passes leave a CPU's caches; a GPU wants to be filled.
-CPU_TOKENS, GPU_TOKENS = 1_024, 16_384
+CPU_TOKENS, GPU_TOKENS = 2_048, 16_384
 #: What a tokenizer may give and we know how to pad.
 _KNOWN_FEATURES = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 #: White space around, several words, another script: where our tokens differ from the model's own, here they do.

@@ -140,7 +140,7 @@ def run_stages(
     """Run the four stages in order; gives their jobs, their manifests and the alarms that were allowed."""
     jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
     if command.runner == "direct" and run.mined and jobs["prepare"].folder.manifest() is None:
-        _try_teacher(run, ahead=command.workers == 1)
+        _try_teacher(run)
     manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
     for line in remark_lines(manifests["prepare"]):
         display.say(f"noticed: {line}")
@@ -155,15 +155,12 @@ def run_stages(
     return jobs, manifests, merged_alarms(prepared, mined)
 
 
-def _try_teacher(run: Run, ahead: bool) -> None:
-    """Load the teacher and cross-encoders before any row is read, so that one that cannot be used costs no stage.
-
-    ``ahead``: embed will run in this process, so that what it needs may be imported while prepare runs.
-    """
+def _try_teacher(run: Run) -> None:
+    """Load the teacher and cross-encoders before any row is read, so that one that cannot be used costs no stage."""
     from pipelines.embed import try_teacher
     from pipelines.graphs import encode_of
 
-    try_teacher(encode_of(run), ahead)
+    try_teacher(encode_of(run))
     for scorer in run.cross_scorers.values():
         scorer([("question", "passage")])
 

@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from mining.encoder import Encoder, import_ahead, load_encoder
+from mining.encoder import Encoder, load_encoder
 from mining.fixed_point import pack_vectors, quantise
 from mining.forward import Flags
 from mining.teacher import BUNDLED, TeacherParams
@@ -50,16 +50,13 @@ class Encode:
         return load_encoder(self.path, self.params, self.digest)
 
 
-def try_teacher(encode: Encode, ahead: bool) -> None:
+def try_teacher(encode: Encode) -> None:
     """Load a teacher before hours of other work. Raises ConfigError where its files cannot be loaded.
 
-    The bundled one is known by its digest: ``ahead`` says whether this process will load it, so that its libraries are
-    imported beside the work that comes first.
+    The bundled one is known by its digest; in a run with one process the loaded model is the one that embed uses.
     """
     if encode.name != BUNDLED:
         load_encoder(encode.path, encode.params, encode.digest)
-    elif ahead:
-        import_ahead()
 
 
 @dataclass(frozen=True, kw_only=True)
