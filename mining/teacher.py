@@ -43,7 +43,7 @@ class TeacherParams:
     ``max_tokens``: tokens of a text that are read, at most, if the model itself reads more; 512 is KaLM-Embedding's
     length for training and mining.
 
-    ``tokens_per_pass``: tokens of a forward pass, padding included, at most (one text always fits); null: 1,024 on a
+    ``tokens_per_pass``: tokens of a forward pass, padding included, at most (one text always fits); null: 2,048 on a
     CPU, 16,384 on a GPU. More fills a GPU better, and leaves a CPU's caches.
 
     ``precision``: of the weights and of all that is computed; ``float16`` and ``bfloat16`` are for GPUs, and
