@@ -37,6 +37,7 @@ EXTRAS = {
     "gpu": ["faiss-gpu>=1.15; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "openvino": ["openvino>=2025.0"],  # another way to run the teacher on a CPU
     "train": ["accelerate>=1.1", "datasets>=3", "scikit-learn>=1.4"],
+    "tensorboard": ["tensorboard>=2.14"],  # logs of training that it shows
     "evaluate": ["mteb>=2.26"],  # benchmarks by name
     "croissant": ["mlcroissant>=1.1"],  # metadata of a curated folder
     "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2024.6"],
@@ -59,6 +60,7 @@ EXTRAS = {
         "ruff>=0.9",
         "scikit-learn>=1.4",
         "setuptools>=77",
+        "tensorboard>=2.14",
         "types-psutil",
         "types-PyYAML",
     ],

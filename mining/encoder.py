@@ -89,6 +89,11 @@ class Encoder:
         """Digest of the model's files."""
         return self.teacher.digest
 
+    @property
+    def knows_truncated(self) -> bool:
+        """Whether it is known which texts are longer than the teacher reads."""
+        return self.forward.knows_truncated
+
     def encode_queries(self, texts: Sequence[str], instruction: str | None = None) -> Vectors:
         """Vectors of queries, float32 ``[len(texts), dims]``, behind the teacher's prompt for the instruction."""
         return self.encode(texts, self.teacher.prompt_for_query(instruction))
@@ -236,7 +241,7 @@ def _check(model: "SentenceTransformer", teacher: Teacher) -> None:
 
 
 def _set_threads() -> int:
-    """Threads for the encoder: ``KALM_ENCODER_THREADS``, for machines where several workers share the cores, or torch's."""
+    """``KALM_ENCODER_THREADS``, for machines where several workers share the cores, or the threads that torch takes."""
     import torch
 
     wanted = os.environ.get(THREADS_VARIABLE)

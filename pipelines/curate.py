@@ -3,11 +3,15 @@
 Beam and the models are imported when a stage must run: a run whose stages are all there needs neither.
 """
 
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from fsspec.core import url_to_fs
 
 from catalog.evaluation_sets import load_evaluation
 from mining.teacher import find_teacher
@@ -139,14 +143,14 @@ def run_stages(
 ) -> tuple[dict[str, StageJob], dict[str, Mapping[str, Any]], Alarms]:
     """Run the four stages in order; gives their jobs, their manifests and the alarms that were allowed."""
     jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
-    if command.runner == "direct" and run.mined and jobs["prepare"].folder.manifest() is None:
-        _try_teacher(run)
-    manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
-    for line in remark_lines(manifests["prepare"]):
-        display.say(f"noticed: {line}")
-    prepared = stage_alarms(run, jobs["prepare"], manifests["prepare"], allowed=command.allow_alarms)
-    jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
-    manifests["embed"] = run_stage(run, jobs["embed"], command, display)
+    begins = command.runner == "direct" and run.mined and jobs["prepare"].folder.manifest() is None
+    with _teacher(run, command.workers) if begins else nullcontext():
+        manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
+        for line in remark_lines(manifests["prepare"]):
+            display.say(f"noticed: {line}")
+        prepared = stage_alarms(run, jobs["prepare"], manifests["prepare"], allowed=command.allow_alarms)
+        jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
+        manifests["embed"] = run_stage(run, jobs["embed"], command, display)
     jobs["mine"] = mine_job(run, jobs["prepare"], manifests["prepare"])
     manifests["mine"] = run_stage(run, jobs["mine"], command, display)
     mined = stage_alarms(run, jobs["mine"], manifests["mine"], allowed=command.allow_alarms)
@@ -155,14 +159,24 @@ def run_stages(
     return jobs, manifests, merged_alarms(prepared, mined)
 
 
-def _try_teacher(run: Run) -> None:
-    """Load the teacher and cross-encoders before any row is read, so that one that cannot be used costs no stage."""
-    from pipelines.embed import try_teacher
+@contextmanager
+def _teacher(run: Run, workers: int) -> Iterator[None]:
+    """Load the teacher and cross-encoders before any row is read, so that one that cannot be used costs no stage.
+
+    The bundled teacher is known. Where this process is the only worker, and has loaded no model, another one loads it
+    while rows are read, unless an earlier run has left vectors: then there may be little to ask it.
+    """
+    from pipelines.embed import loading_beside, try_teacher
     from pipelines.graphs import encode_of
 
-    try_teacher(encode_of(run))
+    encode = encode_of(run)
+    try_teacher(encode)
     for scorer in run.cross_scorers.values():
         scorer([("question", "passage")])
+    filesystem, store = url_to_fs(run.store)
+    beside = workers == 1 and "torch" not in sys.modules and not filesystem.exists(store)
+    with loading_beside(encode) if beside else nullcontext():
+        yield
 
 
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:

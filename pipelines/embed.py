@@ -1,25 +1,29 @@
 """embed: each distinct text once through the teacher, into a content-addressed store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
 from mining.encoder import Encoder, load_encoder
+from mining.encoder_process import EncoderProcess, ProcessLostError
 from mining.fixed_point import pack_vectors, quantise
-from mining.forward import Flags
 from mining.teacher import BUNDLED, TeacherParams
 from pipelines.wiring import batches, write_manifest
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
+Answer = TypeVar("Answer")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Encode:
-    """A teacher as the embed stage asks it; it is loaded once per worker process, when first asked.
+    """A teacher as the embed stage asks it; it is loaded once per worker process, when first asked, where no process
+    loads it already (``loading_beside``).
 
     ``path``: by which a worker opens it; ``name``: what a person called it.
     """
@@ -31,23 +35,43 @@ class Encode:
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
         """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none; and which were cut."""
-        found = self._encoder().encode_each(texts)
+        found = self._ask(lambda encoder: encoder.encode_each(texts))
         packed = pack_vectors(quantise(found.vectors[found.directed]))
         places = np.where(found.directed, np.cumsum(found.directed) - 1, -1)
         vectors = packed.take(pa.array(places, mask=~found.directed))
-        return vectors, self._flags(found.truncated)
+        return vectors, self._known(pa.array(found.truncated))
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
         """Which texts, prompts included, are longer than the teacher reads; null where that is not known."""
-        return self._flags(self._encoder().truncated(texts))
+        return self._known(pa.array(self._ask(lambda encoder: encoder.truncated(texts))))
 
-    def _flags(self, truncated: Flags) -> pa.BooleanArray:
-        if self._encoder().forward.knows_truncated:
-            return pa.array(truncated)
-        return pa.nulls(len(truncated), pa.bool_())
+    def _known(self, truncated: pa.BooleanArray) -> pa.BooleanArray:
+        known = self._ask(lambda encoder: encoder.knows_truncated)
+        return truncated if known else pa.nulls(len(truncated), pa.bool_())
 
-    def _encoder(self) -> Encoder:
-        return load_encoder(self.path, self.params, self.digest)
+    def _ask(self, question: Callable[[Encoder | EncoderProcess], Answer]) -> Answer:
+        beside = _BESIDE.get(self)
+        if beside is not None:
+            try:
+                return question(beside)
+            except ProcessLostError:  # killed, perhaps for its memory
+                _BESIDE.pop(self, None)
+        return question(load_encoder(self.path, self.params, self.digest))
+
+
+#: Teachers that processes of their own load for this one.
+_BESIDE: dict[Encode, EncoderProcess] = {}
+
+
+@contextmanager
+def loading_beside(encode: Encode) -> Iterator[None]:
+    """While this lasts, a process of its own loads a teacher, and then answers whoever asks it in this process."""
+    with EncoderProcess(encode.path, encode.params, encode.digest) as process:
+        _BESIDE[encode] = process
+        try:
+            yield
+        finally:
+            _BESIDE.pop(encode, None)
 
 
 def try_teacher(encode: Encode) -> None:

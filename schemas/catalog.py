@@ -100,6 +100,10 @@ OPTIONS: dict[Adapter, frozenset[str]] = {
 }
 
 
+#: Where the positives of a text with a label come from: other texts of its class, or the names of its classes.
+LabelledBy = Literal["examples", "names"]
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -194,6 +198,7 @@ class CatalogEntry(_Entry):
     columns: dict[str, Columns]
     options: AdapterOptions = AdapterOptions()
     label_names: tuple[str, ...] | None = None
+    labelled_by: LabelledBy | None = None
     score_range: tuple[float, float] | dict[str, tuple[float, float]] | None = None
     instruction: str | None = None
     symmetric: bool = False
@@ -256,6 +261,12 @@ class CatalogEntry(_Entry):
     def _compares_what_rows_have(self) -> Self:
         if self.adapter is Adapter.LABELED and self.compare is not None:
             raise _mistake("compare", "compare is for rows with positives; labelled rows have one text: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _labelled_by_what_rows_have(self) -> Self:
+        if self.labelled_by is not None and self.adapter is not Adapter.LABELED:
+            raise _mistake("labelled_by", f"labelled_by is for adapter labeled, not {self.adapter}: leave it out")
         return self
 
     @property

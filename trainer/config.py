@@ -46,7 +46,7 @@ _PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 #: What a run may differ in and still go on from another's checkpoint: it changes no weight.
-_INDIFFERENT = {"output", "manifest", "quiet", "resume", "workers", "checkpoint_steps"}
+_INDIFFERENT = {"output", "manifest", "quiet", "resume", "workers", "checkpoint_steps", "log_folder"}
 
 
 class Stage(StrEnum):
@@ -166,6 +166,11 @@ class TrainConfig(BaseModel):
     checkpoint_steps: int = Field(0, ge=0, description="save a checkpoint after so many steps, to go on from (0: none)")
     resume: bool | None = Field(
         None, description="true: go on from the last checkpoint; false: begin anew (default: refuse where one is)"
+    )
+    log_folder: Path | None = Field(
+        None,
+        description="write loss, learning rate and length of the gradient there as TensorBoard reads them (needs the "
+        "extra tensorboard)",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of random weights, of dropout and of the order of batches")
     quiet: bool = Field(False, description="no progress, no summary; errors only")

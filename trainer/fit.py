@@ -23,6 +23,7 @@ from trainer.config import Stage, TrainConfig
 from trainer.losses import LossParams, matryoshka_weights
 from trainer.objective import Objective
 from trainer.order import OrderParams
+from trainer.progress import tensorboard
 from trainer.rows import Rows
 
 
@@ -39,22 +40,25 @@ def fit(
     total = config.max_steps or max(1, round(config.epochs * batches.per_epoch))
     checkpoints = Checkpoints(config, rows.digest)
     last = checkpoints.last()
-    trainer = StepTrainer(
-        model=model,
-        args=arguments(config, checkpoints.folder if config.checkpoint_steps else folder, total),
-        loss=Objective(model, loss_params(model, config), config.gradient_caching),
-        callbacks=[callback, checkpoints],
-        batches=batches,
-        start=last.step if last else 0,
-    )
-    trainer.remove_callback(PrinterCallback)
-    if processes.rank() == 0:
+    start = last.step if last else 0
+    first = processes.rank() == 0
+    if first:
         checkpoints.begin()
-    if config.gradient_checkpointing:
-        keep_no_activations(model)
-    trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
+    with tensorboard(config.log_folder if first else None, start) as boards:
+        trainer = StepTrainer(
+            model=model,
+            args=arguments(config, checkpoints.folder if config.checkpoint_steps else folder, total),
+            loss=Objective(model, loss_params(model, config), config.gradient_caching),
+            callbacks=[callback, checkpoints, *boards],
+            batches=batches,
+            start=start,
+        )
+        trainer.remove_callback(PrinterCallback)
+        if config.gradient_checkpointing:
+            keep_no_activations(model)
+        trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
     _refuse_infinite(model, config)
-    if processes.rank() == 0:
+    if first:
         checkpoints.finish()
     return [(int(entry["step"]), entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 

@@ -1,6 +1,9 @@
 """What a person sees of training: a bar on a terminal, a line now and then without one."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
@@ -54,3 +57,20 @@ class ShowProgress(TrainerCallback):
         self._bar.update(self._task, loss=f"{self.losses[-1]:.3f}")
         if self._lines:
             print(f"step {state.global_step}/{state.max_steps}, loss {self.losses[-1]:.3f}", file=sys.stderr)
+
+
+@contextmanager
+def tensorboard(folder: Path | None, start: int) -> Iterator[list[TrainerCallback]]:
+    """The trainer's callback that writes for TensorBoard; none where no folder is given.
+
+    ``start``: the step that a run goes on from; what an earlier one wrote of later steps is no longer shown. What was
+    written stays readable where training fails.
+    """
+    if folder is None:
+        yield []
+        return
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    with SummaryWriter(str(folder), purge_step=start + 1 if start else None) as writer:
+        yield [TensorBoardCallback(writer)]

@@ -42,6 +42,8 @@ def train(config: TrainConfig) -> Trained:
     OutputError for a folder that will not do.
     """
     _need_libraries()
+    if config.log_folder is not None:
+        _need_tensorboard()
     from trainer.shards import read_manifest
 
     manifest = read_manifest(config.manifest_file)
@@ -86,6 +88,14 @@ def _need_libraries() -> None:
         raise ConfigError(
             f"training needs the Python packages {' and '.join(missing)}, which curation does not; install them with "
             "`make setup`, or `pip install 'kalm-curation[train]'`"
+        )
+
+
+def _need_tensorboard() -> None:
+    if find_spec("tensorboard") is None:
+        raise ConfigError(
+            "log_folder: the package tensorboard, which writes what TensorBoard reads, is not installed; install it "
+            "with `pip install 'kalm-curation[tensorboard]'`, or leave log_folder out"
         )
 
 

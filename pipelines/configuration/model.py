@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from mining.params import MiningParams
 from mining.teacher import BUNDLED, TeacherParams
-from schemas.catalog import Compare
+from schemas.catalog import Compare, LabelledBy
 from schemas.config import Selection
 from transforms.cleaning.params import CleanParams
 from transforms.duplicates.params import NearDuplicateParams
@@ -62,10 +62,13 @@ class DatasetConfig(BaseModel):
     priority: int | None = Field(None, description="of duplicates in several datasets the lowest number's row stays")
     compare: Compare | None = Field(None, description="what makes two rows duplicates: query, positives or both")
     instruction: str | None = Field(None, description="the task in words, put before queries")
+    labelled_by: LabelledBy | None = Field(
+        None, description="positives of labelled texts: examples of the class, or its name (others are the negatives)"
+    )
 
 
 #: Keys of a dataset that stand for the same key of its catalog entry.
-ENTRY_KEYS = ("cap", "priority", "compare", "instruction")
+ENTRY_KEYS = ("cap", "priority", "compare", "instruction", "labelled_by")
 
 
 class CurationConfig(Selection):

@@ -6,8 +6,9 @@ import pytest
 
 from mining.encoder import Encoder
 from mining.forward import PlainForward
-from mining.teacher import TeacherParams
-from pipelines.embed import Encode
+from mining.teacher import TeacherParams, find_teacher
+from pipelines.embed import Encode, loading_beside
+from pipelines.interruption import end_workers
 
 
 @pytest.mark.parametrize(("pads", "expected"), [(False, [False, False]), (True, [None, None])])
@@ -19,3 +20,18 @@ def test_whether_a_text_is_cut_is_null_where_a_model_does_not_say(
     monkeypatch.setattr("pipelines.embed.load_encoder", lambda *_: loaded)
     encode = Encode(name="a", path="a", params=TeacherParams(), digest="a")
     assert encode.truncated(["one", "two"]).to_pylist() == expected
+
+
+def test_a_process_beside_is_asked_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = find_teacher("minilm", TeacherParams())
+    encode = Encode(name="minilm", path="minilm", params=teacher.params, digest=teacher.digest)
+    texts = ["a text", "another"]
+    expected = encode(texts)
+    with loading_beside(encode):
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.embed.load_encoder", lambda *_: pytest.fail("the process was not asked"))
+            asked = encode(texts)
+            assert [column.to_pylist() for column in asked] == [column.to_pylist() for column in expected]
+        end_workers()
+        assert encode(texts)[0].to_pylist() == expected[0].to_pylist()
+    assert encode(texts)[0].to_pylist() == expected[0].to_pylist()

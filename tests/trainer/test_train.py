@@ -257,6 +257,45 @@ def test_missing_libraries_are_named(tmp_path, capfd, monkeypatch):
     assert "accelerate and datasets" in capfd.readouterr().err
 
 
+def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
+    """What TensorBoard shows of a folder."""
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator(str(folder))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def test_tensorboard_shows_losses_also_of_a_run_that_goes_on(tmp_path):
+    command = [f"--manifest={mixed(tmp_path)}", "-q", *SMALL, f"--log_folder={tmp_path / 'logs'}", "--max_steps=4"]
+    checkpoints = ["--checkpoint_steps=2", f"--output={tmp_path / 'other'}"]
+    code = (
+        "import os, signal, sys\n"
+        "from trainer.fit import StepTrainer\n"
+        "step = StepTrainer.training_step\n"
+        "def stop(self, *args, **kwargs):\n"
+        "    if self.state.global_step == 3:\n"
+        "        raise KeyboardInterrupt\n"
+        "    return step(self, *args, **kwargs)\n"
+        "StepTrainer.training_step = stop\n"
+        "from trainer.train import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    stopped = subprocess.run([sys.executable, "-c", code, *command, *checkpoints], check=False)
+    assert stopped.returncode == 130
+    assert [step for step, _ in scalars(tmp_path / "logs", "train/loss")] == [1, 2, 3]
+    assert main([*command, *checkpoints, "--resume=true"]) == 0
+    losses = scalars(tmp_path / "logs", "train/loss")
+    assert [step for step, _ in losses] == [1, 2, 3, 4]
+    assert all(loss > 0 for _, loss in losses)
+    assert scalars(tmp_path / "logs", "train/learning_rate")
+
+
+def test_tensorboard_that_is_missing_is_named_before_anything_is_written(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(train_module, "find_spec", lambda name: None if name == "tensorboard" else name)
+    assert main([f"--manifest={mixed(tmp_path)}", f"--log_folder={tmp_path / 'logs'}"]) == 2
+    assert "pip install 'kalm-curation[tensorboard]'" in capfd.readouterr().err
+    assert not (tmp_path / "logs").exists()
+
+
 def test_an_interrupt_saves_nothing(tmp_path, capfd, monkeypatch):
     def interrupt(config: object) -> None:
         raise KeyboardInterrupt

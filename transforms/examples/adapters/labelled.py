@@ -1,12 +1,14 @@
 """Adapters for texts with a label: ``labeled`` (a class) and ``choice`` (which of several texts is meant)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from string import ascii_uppercase
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from xxhash import xxh3_64_intdigest
 
 from schemas.reasons import RejectReason
 from schemas.rows import TEXTS
@@ -14,9 +16,15 @@ from transforms.examples.adapters.adapted import Adapted, Draft, Refusal, finish
 from transforms.examples.adapters.lists import as_lists, first_and_rest
 from transforms.examples.adapters.source import Source
 
+#: Names of other classes that a text gets as negatives: more than any row is trained with.
+_MOST_NAMES = 32
+
 
 def adapt_labeled(source: Source) -> Adapted:
-    """``text, label``: a text with the name of its class; positives and negatives are left to mining."""
+    """``text, label``: a text with the name of its class; positives and negatives are left to mining.
+
+    Where the entry is labelled by names, these are the positives, and names of other classes the negatives.
+    """
     labels = source.labels("label")
     if source.entry.options.label == "first_token":
         if pa.types.is_list(labels.type):
@@ -26,7 +34,36 @@ def adapt_labeled(source: Source) -> Adapted:
         labels = as_lists(labels)
     label, others = first_and_rest(labels)
     refusals = [Refusal(label.is_null(), RejectReason.UNLABELLED, "the label is missing or -1")]
-    return finish(source, Draft(query=source.text("text"), label=label, other_labels=others, refusals=refusals))
+    draft = Draft(query=source.text("text"), label=label, other_labels=others, refusals=refusals)
+    return finish(source, _by_names(source, draft) if source.entry.labelled_by == "names" else draft)
+
+
+def _by_names(source: Source, draft: Draft) -> Draft:
+    """The names of a text's classes as positives, and of the others' as negatives, in an order drawn by its hash."""
+    names = source.class_names("label")
+    if names is None:
+        raise source.error(
+            ("label",),
+            "labelled_by: names takes the names of other classes for negatives, and nothing says what classes there "
+            "are: write their names as label_names into the entry, or leave labelled_by out",
+        )
+    own = [[label, *others] if label is not None else [] for label, others in zip(*_labels(draft), strict=True)]
+    texts = draft.query.to_pylist()
+    negatives = [_drawn(text or "", names, set(labels)) for text, labels in zip(texts, own, strict=True)]
+    return replace(draft, positives=pa.array(own, TEXTS), negatives=pa.array(negatives, TEXTS))
+
+
+def _labels(draft: Draft) -> tuple[list[str | None], list[list[str]]]:
+    """The first label of each row, and its other ones."""
+    assert draft.label is not None
+    assert draft.other_labels is not None
+    return draft.label.to_pylist(), [others or [] for others in draft.other_labels.to_pylist()]
+
+
+def _drawn(text: str, names: Sequence[str], own: Collection[str]) -> list[str]:
+    """Names of classes that a text is not of, as its hash deals them."""
+    others = [name for name in names if name not in own]
+    return sorted(others, key=lambda name: xxh3_64_intdigest(f"{name}\n{text}".encode()))[:_MOST_NAMES]
 
 
 class Chosen(NamedTuple):

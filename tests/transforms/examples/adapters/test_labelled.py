@@ -127,3 +127,33 @@ def test_columns_that_do_not_fit_are_errors_of_the_entry(choices: Any, label: st
     located = locate("choice", {"query": "q", "choices": choices, "label": label})
     with pytest.raises(CatalogError, match=message):
         adapted(located, batch(q=["q"], b=["x"], many=[["y"]], n=[0]))
+
+
+def test_by_names_the_positive_is_the_name_of_the_class_and_the_others_are_negatives_in_a_drawn_order() -> None:
+    names = [f"class {number}" for number in range(40)]
+    located = locate("labeled", LABELED, label_names=names, labelled_by="names")
+    rows = kept(adapted(located, batch(text=["a", "b", None], label=[3, 3, -1])), "positives", "negatives", "label")
+    assert [row[0] for row in rows] == [["class 3"], ["class 3"]]
+    assert [row[2] for row in rows] == ["class 3", "class 3"]
+    for _, negatives, _ in rows:
+        assert len(set(negatives)) == len(negatives) == 32
+        assert set(negatives) < set(names) - {"class 3"}
+    assert rows[0][1] != rows[1][1]
+
+
+def test_by_names_every_label_of_a_text_is_a_positive() -> None:
+    located = locate("labeled", LABELED, label_names=["x", "y", "z"], labelled_by="names")
+    rows = batch({"label": pa.list_(pa.string())}, text=["a", "b"], label=[["z", "x"], []])
+    result = adapted(located, rows)
+    assert kept(result, "positives", "negatives") == [(["z", "x"], ["y"])]
+    assert reasons(result) == {"1": "UNLABELLED"}
+
+
+def test_names_that_nothing_states_are_an_error_that_says_what_to_write() -> None:
+    with pytest.raises(CatalogError, match=r"toy\.yaml:12: label, .*write their names as label_names into the entry"):
+        adapted(locate("labeled", LABELED, labelled_by="names"), batch(text=["a"], label=["x"]))
+
+
+def test_labelled_by_is_refused_where_there_are_no_labels() -> None:
+    with pytest.raises(ValueError, match="labelled_by is for adapter labeled, not pair"):
+        locate("pair", {"positive": "a", "query": "b"}, labelled_by="names")
