@@ -27,7 +27,7 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate test test-fast test-flink check format pins \
+.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs test test-fast test-flink check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-ablation \
 	flink-up flink-down prism clean distclean
 
@@ -91,8 +91,14 @@ export: $(READY)  ## Write OUT's examples for another trainer (FORMAT=tuples|fla
 publish: $(READY)  ## Upload OUT's shards, card, report and manifest to the hub (HUB_REPO=user/name; ARGS=--private)
 	$(strip $(KALM) publish "$${KALM_OUT:-out}" $(call flag,repo,HUB_REPO))
 
-regenerate: $(READY)  ## Rebuild the bundled sample's shards and compare them with the golden file (ACCEPT=1 renews it)
-	$(strip $(KALM) regenerate $(if $(value ACCEPT),--update))
+regenerate: $(READY)  ## Rebuild the bundled sample's shards, or CONFIG's in OUT, and compare with what is committed (ACCEPT=1 renews it)
+	$(strip $(KALM) regenerate $(call flag,config,CONFIG) $(call flag,out,OUT) $(if $(value ACCEPT),--update))
+
+docs:  ## Build docs/ and the README as a site in .site, in a virtual environment of its own
+	@test -x .venv-docs/bin/mkdocs || { $(PYTHON) -m venv .venv-docs && \
+		.venv-docs/bin/pip install --quiet --disable-pip-version-check -r docs/requirements.txt; }
+	.venv-docs/bin/mkdocs build --strict
+	@echo "open .site/index.html"
 
 # Test processes run side by side: torch spins in threads of its own where all cores are taken.
 test: $(READY)  ## Run all tests but those that need Flink
@@ -181,4 +187,4 @@ clean:  ## Remove builds, caches and work folders; a run's OUT stays
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove also .venv, the engines and out/
-	rm -rf $(VENV) .venv-peers .engines .work out
+	rm -rf $(VENV) .venv-peers .venv-docs .engines .work .site out

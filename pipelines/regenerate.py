@@ -1,15 +1,18 @@
-"""Rebuild the bundled sample's shards and compare them with what is committed: the same data, config and code must give
-the same bytes.
+"""Rebuild shards and compare them with what is committed: the same data, config and code must give the same bytes.
 
     kalm regenerate [--update]
+    kalm regenerate --config=regenerate.yaml [--update]
 
-Three comparisons, from strict to lenient. The rows that prepare keeps are exact on any machine. Shards of the datasets
-whose vectors are committed are exact to the byte on any machine, since everything after the vectors is integers. Where
-a machine embeds anew, floating point may differ in its last bits between kinds of CPU; there the chosen negatives must
-agree within ``TOLERANCE``. A difference is explained by what else differs: code, libraries, teacher, configuration.
+With a configuration, its datasets are made again and compared with the manifest that was kept of the last time
+(``regenerate.json`` beside it); what differs is told as ``kalm diff`` tells it, with its causes.
+
+Without one it is the bundled sample, in three comparisons, from strict to lenient. The rows that prepare keeps are
+exact on any machine. Shards of the datasets whose vectors are committed are exact to the byte on any machine, since
+everything after the vectors is integers. Where a machine embeds anew, floating point may differ in its last bits
+between kinds of CPU; there the chosen negatives must agree within ``TOLERANCE``. A difference is explained by what else
+differs: code, libraries, teacher, configuration.
 """
 
-import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,10 +27,14 @@ from pipelines.curate import curate
 from pipelines.display import Display
 from pipelines.options import parse
 from pipelines.reporting import report_errors
-from pipelines.workplace import digest
-from schemas.errors import CurationError
+from pipelines.reports.diff import compare, open_compared
+from pipelines.reports.difference import lines
+from pipelines.verb_parser import verb_parser
+from pipelines.workplace import absolute, digest
+from schemas.errors import ConfigError, CurationError
 from schemas.manifest import Manifest
-from transforms.flow.files import parquet_bytes, publish, read_json, write_json
+from transforms.flow.files import exists, parquet_bytes, publish, read_json, write_json
+from transforms.flow.manifests import MANIFEST
 from transforms.sources.opening import SAMPLE_ROOT
 from transforms.vectors.vector_store import write_vectors
 
@@ -171,11 +178,43 @@ def commit(manifest: Manifest, found: Mapping[str, Any], out: Path, store: Path)
     publish(str(GOLDEN / "vectors.parquet"), parquet_bytes(kept))
 
 
+def regenerate_own(config: str, kept: str, out: str, update: bool) -> None:
+    """Make a configuration's datasets again in ``out`` and compare with the manifest ``kept``, or keep the new one.
+
+    Raises ConfigError, before anything is made, where there is nothing to compare with; RegenerationError with what
+    differs and why.
+    """
+    display = Display(quiet=False)
+    command = parse([f"--config={config}", f"--out={out}"])
+    if not update and not exists(absolute(kept)):
+        raise ConfigError(
+            f"there is no {kept} to compare with: keep what a first run makes (make regenerate CONFIG={config} "
+            "ACCEPT=1, or --update), and commit it"
+        )
+    if not update:
+        open_compared(kept)
+    curate(command)
+    if update:
+        write_json(absolute(kept), read_json(f"{absolute(out)}/{MANIFEST}"))
+        display.say(f"kept as {kept}: commit it, and later runs are compared with it")
+        return
+    found = compare(kept, out)
+    if found.left or found.right or found.changed:
+        hint = f"if the change is meant, keep it with: make regenerate CONFIG={config} ACCEPT=1"
+        raise RegenerationError("\n".join([*lines(found), hint]))
+    display.say(f"regenerated: {found.same} datasets agree with {kept}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="kalm regenerate", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--update", action="store_true", help="commit what is built instead of comparing with it")
-    parser.add_argument("--out", type=Path, help="where to build (default: a temporary folder)")
-    arguments = parser.parse_args(argv)
+    parser = verb_parser("regenerate", __doc__)
+    parser.add_argument("--update", action="store_true", help="keep what is built instead of comparing with it")
+    parser.add_argument("--config", metavar="FILE", help="make the datasets of this configuration, not the sample")
+    parser.add_argument("--kept", metavar="FILE", help="with --config: what to compare with (default: its .json)")
+    parser.add_argument("--out", help="where to build (default: a temporary folder; with --config: out)")
+    given = parser.parse_args(argv)
+    if given.config:
+        kept = given.kept or str(Path(given.config).with_suffix(".json"))
+        return report_errors(lambda: regenerate_own(given.config, kept, given.out or "out", given.update))
     with tempfile.TemporaryDirectory() as folder:
-        return report_errors(lambda: regenerate(arguments.update, arguments.out or Path(folder)))
+        return report_errors(lambda: regenerate(given.update, Path(given.out or folder)))

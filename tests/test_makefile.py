@@ -55,6 +55,7 @@ def test_make_alone_explains_every_target() -> None:
         (["evaluate", "MTEB=MTEB(eng, v2)"], ["evaluate", "out/model", "--mteb=MTEB(eng, v2)"]),
         (["regenerate"], ["regenerate"]),
         (["regenerate", "ACCEPT=1"], ["regenerate", "--update"]),
+        (["regenerate", "CONFIG=c", "OUT=o"], ["regenerate", "--config=c", "--out=o"]),
         (["card", "OUT=o"], ["card", "o"]),
         (["croissant", "OUT=o"], ["croissant", "o"]),
         (["report"], ["report", "out"]),

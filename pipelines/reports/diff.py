@@ -31,7 +31,7 @@ class DifferenceError(CurationError):
 
 def compare(left: str, right: str) -> Difference:
     """The difference of two OUTs, or of manifests (``*.json``). Raises ConfigError where there is none to read."""
-    manifests = _open(left), _open(right)
+    manifests = open_compared(left), open_compared(right)
     rows: dict[str, RowChanges] = {}
     if not any(_is_file(place) for place in (left, right)):
         rows = _rows((absolute(left), absolute(right)), manifests)
@@ -42,7 +42,8 @@ def _is_file(place: str) -> bool:
     return place.endswith(".json")
 
 
-def _open(place: str) -> Manifest:
+def open_compared(place: str) -> Manifest:
+    """The manifest of an OUT, or one that was kept (``*.json``). Raises ConfigError where there is none to read."""
     if not _is_file(place):
         return open_manifest(place)
     path = absolute(place)
