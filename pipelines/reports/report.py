@@ -1,6 +1,6 @@
 """``report.html``: one file about OUT that opens anywhere, asks no server for anything and runs no script but its own.
 
-    kalm report OUT
+    kalm report OUT [--against=OTHER]
 
 A run writes it before its manifest. The data stand in it as JSON of which no character can end the element that holds
 it; the page's script makes text nodes of them; its content security policy names that script by its digest.
@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pipelines.publish import open_manifest, renew_document
@@ -32,14 +33,25 @@ _PAGE = Path(__file__).with_name("page")
 _ESCAPED = "<>&\u2028\u2029"
 
 
-def report(out: str, manifest: Manifest) -> bytes:
-    """The page of OUT; equal manifests, shards and rejections give equal bytes."""
-    found = facts(out, manifest, SAMPLES[0])
+def report(out: str, manifest: Manifest, against: str | None = None) -> bytes:
+    """The page of OUT; equal manifests, shards and rejections give equal bytes.
+
+    ``against``: another run's OUT, or a manifest kept of one; then the page says what differs from it, and why.
+    """
+    found = facts(out, manifest, SAMPLES[0]) | {"difference": _difference(against, out) if against else None}
     for samples in SAMPLES:
         data = page(_with(found, samples))
         if len(data) <= MAX_BYTES:
             break
     return data
+
+
+def _difference(against: str, out: str) -> Facts:
+    from pipelines.reports.diff import compare  # which stands above: its own page has our style
+
+    found = compare(against, out)
+    changed = [change._asdict() for change in found.changed]
+    return found._asdict() | {"changed": changed, "against": against}
 
 
 def _with(found: Facts, samples: int) -> Facts:
@@ -81,7 +93,7 @@ def policy_digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def write_report(out: str, manifest: Manifest) -> list[DocumentRecord]:
+def write_report(out: str, manifest: Manifest, against: str | None = None) -> list[DocumentRecord]:
     """Write the report of OUT; gives what the manifest says of it.
 
     A ``report.html`` that is not ours (it lacks the mark) stays as it is, and the manifest does not name it.
@@ -90,7 +102,7 @@ def write_report(out: str, manifest: Manifest) -> list[DocumentRecord]:
     there = read_bytes(path)
     if there and MARK not in there[:_MARKED]:
         return []
-    data = report(out, manifest)
+    data = report(out, manifest, against)
     if there != data:
         publish(path, data)
     return [DocumentRecord(path=REPORT, sha256=sha256(data))]
@@ -101,17 +113,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = verb_parser("report", "Write OUT's report.html anew, or somewhere else.")
     add_out(parser)
     parser.add_argument("--write", metavar="FILE", help=f"where to (default: OUT/{REPORT})")
+    parser.add_argument(
+        "--against",
+        metavar="OTHER",
+        help="say what differs from another run (its OUT, or a manifest that was kept of it)",
+    )
     arguments = parser.parse_args(argv)
-    return report_errors(lambda: _run(arguments.out, arguments.write))
+    return report_errors(lambda: _run(arguments.out, arguments.write, arguments.against))
 
 
-def _run(out: str, write: str | None) -> None:
+def _run(out: str, write: str | None, against: str | None) -> None:
     """Write where it was said, or beside the manifest, which then names the new report."""
     place = absolute(out)
     if write:
         manifest = open_manifest(out)
-        publish(absolute(write), report(place, manifest))
+        publish(absolute(write), report(place, manifest, against))
         print(write)
         return
-    written = renew_document(out, REPORT, write_report)
+    written = renew_document(out, REPORT, partial(write_report, against=against))
     print(f"{out}/{REPORT}" if written else f"{out}/{REPORT} was not written by a run and was left alone")

@@ -89,6 +89,22 @@ function alarms() {
   if (data.absent.length) place.append(make("details", {}, make("summary", {}, `${number(data.absent.length)} things that were asked for are absent`), make("ul", {}, ...data.absent.map(([name, why]) => make("li", {}, `${name}: ${why}`)))));
 }
 
+// What differs from another run, where the report was asked to say so.
+function difference() {
+  const found = data.difference;
+  if (!found) return;
+  const list = (lines) => make("ul", {}, ...lines.map((line) => make("li", {}, line)));
+  const told = make("section", { id: "difference", "aria-labelledby": "difference-title" }, make("h2", { id: "difference-title" }, `What differs from ${found.against}`),
+    make("p", {}, `${number(found.same)} datasets are the same to the byte, ${number(found.changed.length)} differ.`));
+  if (found.left.length) told.append(make("p", {}, "Only there: " + found.left.join(", ")));
+  if (found.right.length) told.append(make("p", {}, "Only here: " + found.right.join(", ")));
+  if (found.why.length) told.append(make("h3", {}, "Differs for all"), list(found.why));
+  if (found.changed.length) told.append(table("datasets that differ", [{ name: "dataset" }, { name: "what differs" }, { name: "because of" }],
+    found.changed.map((change) => [change.dataset, change.what.join("; "), change.why.filter((line) => !found.why.includes(line)).join("; ") || "what differs for all"])));
+  section("alarms").after(told);
+  document.querySelector("nav").prepend(make("a", { href: "#difference" }, "Difference"), " ");
+}
+
 function funnel() {
   const total = data.funnel[0][1] || 1, rows = data.funnel, line = 22;
   const svg = draw("svg", { viewBox: `0 0 640 ${rows.length * line}`, role: "img", "aria-label": rows.map(([what, n]) => `${words(what)} ${number(n)}`).join(", ") });
@@ -219,4 +235,4 @@ function browser() {
 }
 
 document.getElementById("made").textContent = `Made by ${data.code}${data.teacher ? ", teacher " + data.teacher : ""}.`;
-alarms(); funnel(); tables(); oneDataset(); browser();
+alarms(); difference(); funnel(); tables(); oneDataset(); browser();

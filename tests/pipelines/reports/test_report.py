@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,57 @@ def test_the_command_writes_elsewhere_and_leaves_a_persons_page_alone(out: Path,
 
 
 @pytest.fixture
+def other(out: Path, tmp_path: Path) -> str:
+    """The manifest that was kept of another run: of other code, with fewer rows read, and without ``rivers``."""
+    before = _manifest(out).model_copy(update={"code": HOSTILE})
+    before.datasets.pop()
+    before.datasets[0].stages["prepare"].read -= 1
+    path = tmp_path / "kept.json"
+    path.write_text(before.model_dump_json())
+    return str(path)
+
+
+def test_against_another_run_it_says_what_differs(out: Path, tmp_path: Path, other: str) -> None:
+    assert _data(report(str(out), _manifest(out)))["difference"] is None
+    assert main(["report", str(out), f"--against={other}", f"--write={tmp_path / 'r.html'}"]) == 0
+    found = _data((tmp_path / "r.html").read_bytes())["difference"]
+    assert (found["left"], found["right"], found["same"]) == ([], ["rivers"], 0)
+    assert found["why"] == [f"code: {HOSTILE} -> {_manifest(out).code}"]
+    assert [change["dataset"] for change in found["changed"]] == ["moons"]
+    assert main(["report", str(out), f"--against={tmp_path / 'none.json'}"]) == 2
+
+
+def _data(html: bytes) -> Any:
+    return json.loads(html.decode().partition('id="data">')[2].partition("</script>")[0])
+
+
+def test_in_a_browser_it_says_what_differs(out: Path, tmp_path: Path, other: str) -> None:
+    with _shown(report(str(out), _manifest(out), other), tmp_path) as opened:
+        assert opened.run("document.documentElement.scrollWidth") == 390
+        assert opened.run("document.querySelectorAll('main img, main a, main script').length") == 0
+        told = opened.run("document.getElementById('difference').textContent")
+        assert "0 datasets are the same to the byte, 1 differ." in told
+        assert "Only here: rivers" in told
+        assert f"code: {HOSTILE}" in told
+        assert (
+            opened.run("document.querySelector('#difference tbody td:last-child').textContent")
+            == "what differs for all"
+        )
+        assert opened.run("document.querySelector('nav a').getAttribute('href')") == "#difference"
+
+
+@pytest.fixture
 def shown(out: Path, tmp_path: Path) -> Iterator[Page]:
+    with _shown(report(str(out), _manifest(out)), tmp_path) as opened:
+        yield opened
+
+
+@contextmanager
+def _shown(data: bytes, tmp_path: Path) -> Iterator[Page]:
+    """A report in a browser, on a phone; it must ask for nothing and run nothing of the data."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on PATH (Debian: apt-get install chromium)")
-    (tmp_path / "r.html").write_bytes(report(str(out), _manifest(out)))
+    (tmp_path / "r.html").write_bytes(data)
     with chromium(tmp_path / "profile") as opened:
         opened.send("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
         opened.open(tmp_path / "r.html")
