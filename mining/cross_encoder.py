@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mining.teacher import files_digest, find_folder
+from mining.weights import CROSS_ENCODER, check_weights
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def find_cross_encoder(name: str, *, pickled: bool = False) -> CrossModel:
             f"{architectures or 'of none'}, which gives no score of a pair; an embedding model would be given "
             "a layer of random weights: give the folder that CrossEncoder.save_pretrained wrote"
         )
-    _check_weights(name, folder, pickled)
+    check_weights(name, folder, config, pickled=pickled, kind=CROSS_ENCODER)
     return CrossModel(name=name, path=str(folder), digest=files_digest(folder))
 
 
@@ -70,23 +71,6 @@ def _read(name: str, path: Path, absent: Any) -> Any:
     if not isinstance(value, type(absent)):
         raise ConfigError(f"cross-encoder {name!r}: {path} is not what it should be: fetch the model again")
     return value
-
-
-def _check_weights(name: str, folder: Path, pickled: bool) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = [path.name for path in sorted(folder.glob("*.bin")) if path.name != "training_args.bin"]
-    if not pickles:
-        raise ConfigError(
-            f"cross-encoder {name!r}: {folder} holds no weights (*.safetensors); a download that was broken off: fetch "
-            "it again"
-        )
-    if not pickled:
-        raise ConfigError(
-            f"cross-encoder {name!r}: the only weights in {folder} are {', '.join(pickles)}, a pickle, which can run "
-            "code; save it as safetensors (CrossEncoder(path).save_pretrained(new_path)), or say that you trust it "
-            "with mining.cross_pickled_weights"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,36 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _NO_WEIGHTS = frozenset({"training_args.bin"})
 
 
-def check_weights(name: str, folder: Path, config: Mapping[str, Any], *, pickled: bool = False) -> None:
-    """Raise ConfigError, which names the teacher, where weights are missing, damaged, pickled or of another shape.
+@dataclass(frozen=True)
+class Kind:
+    """What a person calls a model, the class of sentence-transformers that saves it, the key that allows pickles."""
+
+    word: str
+    loader: str
+    key: str
+
+
+TEACHER = Kind("teacher", "SentenceTransformer", "teacher.pickled_weights")
+CROSS_ENCODER = Kind("cross-encoder", "CrossEncoder", "mining.cross_pickled_weights")
+
+
+def check_weights(
+    name: str, folder: Path, config: Mapping[str, Any], *, pickled: bool = False, kind: Kind = TEACHER
+) -> None:
+    """Raise ConfigError, which names the model, where weights are missing, damaged, pickled or of another shape.
 
     ``config``: the transformer's ``config.json``. ``pickled``: weights that are a pickle are accepted, unseen.
     """
+    model = f"{kind.word} {name!r}"
     files = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
     if not files:
-        _check_pickles(name, folder, pickled)
+        _check_pickles(model, folder, pickled, kind)
         return
-    _check_index(name, folder)
+    _check_index(model, folder)
     shapes: dict[str, list[int]] = {}
     for path in files:
-        shapes |= _shapes(name, path)
-    _check_shapes(name, folder, shapes, config)
+        shapes |= _shapes(model, path)
+    _check_shapes(model, folder, shapes, config)
 
 
 def table_width(name: str, folder: Path) -> int | None:
@@ -48,29 +65,29 @@ def table_width(name: str, folder: Path) -> int | None:
     Raises ConfigError where a file of weights is damaged.
     """
     for path in sorted(folder.glob("*.safetensors")):
-        shapes = _shapes(name, path)
+        shapes = _shapes(f"{TEACHER.word} {name!r}", path)
         for key in _TABLES:
             if len(shapes.get(key, [])) == 2:
                 return shapes[key][1]
     return None
 
 
-def _check_pickles(name: str, folder: Path, pickled: bool) -> None:
+def _check_pickles(model: str, folder: Path, pickled: bool, kind: Kind) -> None:
     found = [p.name for p in sorted(folder.iterdir()) if p.suffix in _PICKLES and p.name not in _NO_WEIGHTS]
     if found and not pickled:
         raise ConfigError(
-            f"teacher {name!r}: the only weights in {folder} are {', '.join(found)}, a pickle, which can run code; "
-            "save it as safetensors (SentenceTransformer(path).save_pretrained(new_path)), or say that you trust it "
-            "with teacher.pickled_weights"
+            f"{model}: the only weights in {folder} are {', '.join(found)}, a pickle, which can run code; "
+            f"save it as safetensors ({kind.loader}(path).save_pretrained(new_path)), or say that you trust it "
+            f"with {kind.key}"
         )
     if not found:
         raise ConfigError(
-            f"teacher {name!r}: {folder} holds no weights (*.safetensors); a download that was broken off: fetch it "
-            "again, or give the folder that SentenceTransformer.save_pretrained wrote"
+            f"{model}: {folder} holds no weights (*.safetensors); a download that was broken off: fetch it "
+            f"again, or give the folder that {kind.loader}.save_pretrained wrote"
         )
 
 
-def _check_index(name: str, folder: Path) -> None:
+def _check_index(model: str, folder: Path) -> None:
     """All files that an index of several names must be there."""
     path = folder / "model.safetensors.index.json"
     if not path.is_file():
@@ -78,13 +95,13 @@ def _check_index(name: str, folder: Path) -> None:
     try:
         wanted = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(name, path, f"it is no index of weights ({error!r})") from error
+        raise _damaged(model, path, f"it is no index of weights ({error!r})") from error
     missing = sorted(str(file) for file in wanted if not (folder / str(file)).is_file())
     if missing:
-        raise _damaged(name, path, f"it names {', '.join(missing[:3])}, which are not there")
+        raise _damaged(model, path, f"it names {', '.join(missing[:3])}, which are not there")
 
 
-def _shapes(name: str, path: Path) -> dict[str, list[int]]:
+def _shapes(model: str, path: Path) -> dict[str, list[int]]:
     """The shape of each tensor of a file, whose header must agree with its size."""
     size = path.stat().st_size
     try:
@@ -96,9 +113,9 @@ def _shapes(name: str, path: Path) -> dict[str, list[int]]:
         tensors = {key: value for key, value in header.items() if key != "__metadata__"}
         end = max((_end_of(tensor) for tensor in tensors.values()), default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
-        raise _damaged(name, path, f"it is no safetensors file ({error})") from error
+        raise _damaged(model, path, f"it is no safetensors file ({error})") from error
     if _HEADER.size + length + end != size:
-        raise _damaged(name, path, f"its header says {_HEADER.size + length + end:,} bytes, it has {size:,}")
+        raise _damaged(model, path, f"its header says {_HEADER.size + length + end:,} bytes, it has {size:,}")
     return {key: list(tensor["shape"]) for key, tensor in tensors.items()}
 
 
@@ -110,21 +127,21 @@ def _end_of(tensor: Mapping[str, Any]) -> int:
     return int(end)
 
 
-def _check_shapes(name: str, folder: Path, shapes: Mapping[str, list[int]], config: Mapping[str, Any]) -> None:
+def _check_shapes(model: str, folder: Path, shapes: Mapping[str, list[int]], config: Mapping[str, Any]) -> None:
     """The word vectors must be as many and as long as the configuration says."""
     stated = [config.get("vocab_size"), config.get("embedding_size") or config.get("hidden_size")]
     for key, shape in shapes.items():
         if key.endswith(_WORD_VECTORS) and len(shape) == 2 and None not in stated and shape != stated:
             raise ConfigError(
-                f"teacher {name!r}: the weights in {folder} do not fit its config.json: {key} has the shape {shape}, "
+                f"{model}: the weights in {folder} do not fit its config.json: {key} has the shape {shape}, "
                 f"but vocab_size and hidden_size there are {stated}; files of two models, or an edited config: fetch "
                 "the model again"
             )
 
 
-def _damaged(name: str, path: Path, why: str) -> ConfigError:
+def _damaged(model: str, path: Path, why: str) -> ConfigError:
     return ConfigError(
-        f"teacher {name!r}: {path} is damaged or not whole: {why}; a download that was broken off: fetch it again"
+        f"{model}: {path} is damaged or not whole: {why}; a download that was broken off: fetch it again"
     )
 
 

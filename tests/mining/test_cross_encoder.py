@@ -91,8 +91,14 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         find_cross_encoder(str(tmp_path))
 
 
-def test_weights_that_cannot_be_loaded_are_told(tmp_path: Path) -> None:
+def test_damaged_weights_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
     (make_cross_encoder(tmp_path) / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"cross-encoder .*model.safetensors is damaged or not whole"):
+        find_cross_encoder(str(tmp_path))
+
+
+def test_a_model_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+    (make_cross_encoder(tmp_path) / "tokenizer.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"cannot load .*CrossEncoder\(path\)"):
         scorer(tmp_path)([("a", "b")])
 
