@@ -6,7 +6,9 @@ Importing what a teacher is made of takes seconds of Python, and two threads of 
 import multiprocessing
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -23,14 +25,15 @@ class EncoderProcess:
     """A teacher as ``load_encoder`` gives it, asked over a pipe; it begins to load at once.
 
     Questions raise what they raise in ``mining.encoder``, with what loading raised; ``ProcessLostError`` where the
-    process has ended.
+    process has ended. Raises OSError where none can be started.
     """
 
     def __init__(self, name: str, params: TeacherParams, digest: str) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, name, params, digest), daemon=True)
-        self._process.start()
+        with _uninterrupted():
+            self._process.start()
         theirs.close()
         self._lock = threading.Lock()  # one question at a time: an answer does not say what it answers
 
@@ -73,9 +76,19 @@ class EncoderProcess:
         return answer
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A process that begins here never hears of Ctrl-C, which is the affair of whoever began it."""
+    resource_tracker.ensure_running()  # it would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, name: str, params: TeacherParams, digest: str) -> None:
-    """Load the teacher and answer, until whoever asks is gone; Ctrl-C is that one's affair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Load the teacher and answer, until whoever asks is gone."""
     failure: Exception | None = None
     try:
         encoder = load_encoder(name, params, digest)

@@ -1,7 +1,7 @@
 """embed: each distinct text once through the teacher, into a content-addressed store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -65,9 +65,13 @@ _BESIDE: dict[Encode, EncoderProcess] = {}
 
 @contextmanager
 def loading_beside(encode: Encode) -> Iterator[None]:
-    """While this lasts, a process of its own loads a teacher, and then answers whoever asks it in this process."""
-    with EncoderProcess(encode.path, encode.params, encode.digest) as process:
-        _BESIDE[encode] = process
+    """While this lasts, a process of its own loads a teacher, and then answers whoever asks it in this process.
+
+    Where no process can be started (too many, no memory) this one will load the teacher when it is asked.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            _BESIDE[encode] = stack.enter_context(EncoderProcess(encode.path, encode.params, encode.digest))
         try:
             yield
         finally:

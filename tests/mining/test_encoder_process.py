@@ -1,5 +1,8 @@
 """A teacher in a process of its own."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -40,7 +43,17 @@ def test_what_loading_raises_is_raised_by_each_question():
                 process.truncated(TEXTS)
 
 
-def test_a_process_that_was_killed_is_told_apart(process):
+def test_ctrl_c_is_not_its_affair_from_the_first_moment_on():
+    teacher = find_teacher("minilm", TeacherParams())
+    with EncoderProcess("minilm", teacher.params, teacher.digest) as process:
+        os.kill(process._process.pid, signal.SIGINT)
+        assert process.encode_each(TEXTS[:1]).directed.all()
+        os.kill(process._process.pid, signal.SIGINT)
+        assert process.knows_truncated
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_process_that_was_killed_is_told_apart():
     with EncoderProcess("minilm", TeacherParams(), "whatever") as killed:
         killed._process.kill()
         with pytest.raises(ProcessLostError):

@@ -22,6 +22,17 @@ def test_whether_a_text_is_cut_is_null_where_a_model_does_not_say(
     assert encode.truncated(["one", "two"]).to_pylist() == expected
 
 
+def test_where_no_process_can_be_started_the_teacher_is_loaded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr("pipelines.embed.EncoderProcess", refuse)
+    teacher = find_teacher("minilm", TeacherParams())
+    encode = Encode(name="minilm", path="minilm", params=teacher.params, digest=teacher.digest)
+    with loading_beside(encode):
+        assert encode(["a text"])[0].null_count == 0
+
+
 def test_a_process_beside_is_asked_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = find_teacher("minilm", TeacherParams())
     encode = Encode(name="minilm", path="minilm", params=teacher.params, digest=teacher.digest)
