@@ -7,8 +7,7 @@ import pytest
 from mining.encoder import Encoder
 from mining.forward import PlainForward
 from mining.teacher import TeacherParams, find_teacher
-from pipelines.embed import Encode, loading_beside
-from pipelines.interruption import end_workers
+from pipelines.embed import _BESIDE, Encode, loading_beside
 
 
 @pytest.mark.parametrize(("pads", "expected"), [(False, [False, False]), (True, [None, None])])
@@ -43,6 +42,6 @@ def test_a_process_beside_is_asked_until_it_is_gone(monkeypatch: pytest.MonkeyPa
             patch.setattr("pipelines.embed.load_encoder", lambda *_: pytest.fail("the process was not asked"))
             asked = encode(texts)
             assert [column.to_pylist() for column in asked] == [column.to_pylist() for column in expected]
-        end_workers()
+        _BESIDE[encode]._process.kill()
         assert encode(texts)[0].to_pylist() == expected[0].to_pylist()
     assert encode(texts)[0].to_pylist() == expected[0].to_pylist()
