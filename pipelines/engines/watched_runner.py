@@ -3,10 +3,27 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 
 #: Takes the labels of the transforms that are about to run together.
 OnStep = Callable[[Sequence[str]], None]
+
+
+def _close(connection: worker_handlers.ControlConnection) -> None:
+    """Tell a worker process that there is nothing more to do, also one that has not connected yet.
+
+    Beam 2.77 tells those alone that have: where a pipeline fails, or ends, before the last worker is up, that one waits
+    for work and the runner for its end, for ever.
+    """
+    states = worker_handlers.BeamFnControlServicer
+    with worker_handlers.ControlConnection._lock:
+        connection.push(states._DONE_MARKER)
+        if connection._state == states.STARTED_STATE:
+            connection._read_thread.join()
+        connection._state = states.DONE_STATE
+
+
+worker_handlers.ControlConnection.close = _close  # type: ignore[assignment,method-assign]
 
 
 class WatchedRunner(fn_runner.FnApiRunner):
