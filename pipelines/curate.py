@@ -11,8 +11,6 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fsspec.core import url_to_fs
-
 from catalog.evaluation_sets import load_evaluation
 from mining.teacher import find_teacher
 from pipelines.alarms import Alarms, merged_alarms, stage_alarms
@@ -40,6 +38,7 @@ from schemas.manifest import (
     TeacherRecord,
 )
 from transforms.flow import progress
+from transforms.flow.files import exists
 from transforms.keeping.remarks import remark_lines
 from transforms.sources.opening import Plan
 
@@ -173,8 +172,7 @@ def _teacher(run: Run, workers: int) -> Iterator[None]:
     try_teacher(encode)
     for scorer in run.cross_scorers.values():
         scorer([("question", "passage")])
-    filesystem, store = url_to_fs(run.store)
-    beside = workers == 1 and "torch" not in sys.modules and not filesystem.exists(store)
+    beside = workers == 1 and "torch" not in sys.modules and not exists(run.store)
     with loading_beside(encode) if beside else nullcontext():
         yield
 

@@ -186,13 +186,8 @@ def regenerate_own(config: str, kept: str, out: str, update: bool) -> None:
     """
     display = Display(quiet=False)
     command = parse([f"--config={config}", f"--out={out}"])
-    if not update and not exists(absolute(kept)):
-        raise ConfigError(
-            f"there is no {kept} to compare with: keep what a first run makes (make regenerate CONFIG={config} "
-            "ACCEPT=1, or --update), and commit it"
-        )
     if not update:
-        open_compared(kept)
+        _check_kept(kept, config)
     curate(command)
     if update:
         write_json(absolute(kept), read_json(f"{absolute(out)}/{MANIFEST}"))
@@ -203,6 +198,15 @@ def regenerate_own(config: str, kept: str, out: str, update: bool) -> None:
         hint = f"if the change is meant, keep it with: make regenerate CONFIG={config} ACCEPT=1"
         raise RegenerationError("\n".join([*lines(found), hint]))
     display.say(f"regenerated: {found.same} datasets agree with {kept}")
+
+
+def _check_kept(kept: str, config: str) -> None:
+    if not exists(absolute(kept)):
+        raise ConfigError(
+            f"there is no {kept} to compare with: keep what a first run makes (make regenerate CONFIG={config} "
+            "ACCEPT=1, or --update), and commit it"
+        )
+    open_compared(kept)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
