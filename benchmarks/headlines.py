@@ -1,5 +1,7 @@
 """The README's few numbers, taken from the blocks of ``docs/measured.md``, so that the two say the same.
 
+Two blocks: ``headlines``, one line for each part, and ``curation``, what each step of curation was worth to a student.
+
 python -m benchmarks.headlines [--measured=docs/measured.md] [--write=README.md]
 """
 
@@ -12,11 +14,25 @@ from pathlib import Path
 from benchmarks._report import block, fill, table
 
 HEADER = ("what", "measured", "beside it")
+_OF_ARMS = ("trained on", "rows", "mean of unseen", "less the arm before")
 
 
 def headlines(measured: str) -> str:
     """The table of headline numbers. Raises ValueError for a block that is not there or does not say what is wanted."""
     return table(HEADER, [line(block(measured, name)) for name, line in _LINES.items()])
+
+
+def curation(measured: str) -> str:
+    """The table of what steps of curation are worth: of the block ``ablation``, its arms, rows and mean of unseen sets.
+
+    Raises ValueError for a block that is not there or has other columns.
+    """
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block(measured, "ablation").splitlines()]
+    header, arms = rows[0], rows[2 : next((at for at, row in enumerate(rows) if row == [""]), None)]
+    if missing := [column for column in _OF_ARMS if column not in header]:
+        raise ValueError(f"the block ablation has no column {missing[0]!r}: measure again, or mend this script")
+    columns = [header.index(column) for column in _OF_ARMS]
+    return table(_OF_ARMS, [[row[column] for column in columns] for row in arms])
 
 
 def _cells(text: str, *first: str) -> list[str]:
@@ -86,17 +102,18 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser behind ``--help``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.headlines", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--measured", type=Path, default=Path("docs/measured.md"), help="document of all measurements")
-    parser.add_argument("--write", type=Path, help="document whose block bench:headlines is filled")
+    parser.add_argument("--write", type=Path, help="document whose blocks are filled")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     arguments = build_parser().parse_args(argv)
-    text = headlines(arguments.measured.read_text("utf-8"))
-    print(text)
-    if arguments.write:
-        fill(arguments.write, "headlines", text)
+    measured = arguments.measured.read_text("utf-8")
+    for name, text in (("headlines", headlines(measured)), ("curation", curation(measured))):
+        print(text)
+        if arguments.write:
+            fill(arguments.write, name, text)
     return 0
 
 
