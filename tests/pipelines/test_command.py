@@ -1,10 +1,13 @@
 """The command ``kalm``: verbs, what is said of a wrong one, and what a verb does not import."""
 
+import os
+import platform
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipelines.command import VERBS, main
@@ -82,3 +85,19 @@ def test_flags_in_one_text_are_split_as_by_a_shell_and_come_last(capsys: pytest.
     assert "rank_range: [30, 100]" in shown
     with pytest.raises(SystemExit):
         main(["--args='", "config"])
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64") or "jemalloc" not in pa.supported_memory_backends(),
+    reason="Arrow's allocator is chosen on Linux on x86-64 alone, where Arrow has jemalloc",
+)
+@pytest.mark.parametrize(("chosen", "used"), [(None, "jemalloc"), ("system", "system")])
+def test_arrow_takes_its_buffers_from_jemalloc_unless_the_environment_says_otherwise(
+    chosen: str | None, used: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    if chosen:
+        environment["ARROW_DEFAULT_MEMORY_POOL"] = chosen
+    script = "import pipelines.command, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == used
