@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks._measure import tell
+from benchmarks._measure import cpu_seconds, tell
 from pipelines.curate import plan
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import parse
@@ -39,7 +39,7 @@ def completed(job: StageJob) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> dict[str, Any]:
-    """Run a stage; gives ``rows`` read, distinct ``texts`` (embed) and ``seconds``."""
+    """Run a stage; gives ``rows`` read, distinct ``texts`` (embed), ``seconds``, and the process's ``cpu_seconds``."""
     stage, command = argv[0], parse(argv[1:])
     workplace = Workplace(command.config.out, command.config.work)
     with workplace.locked():
@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
         seconds = time.perf_counter() - started
         counts = completed(job)["counts"].values()
     texts = sum(count.get("distinct_texts") or 0 for count in counts)
-    return {"rows": sum(count["read"] for count in counts), "texts": texts, "seconds": seconds}
+    rows = sum(count["read"] for count in counts)
+    return {"rows": rows, "texts": texts, "seconds": seconds, "cpu_seconds": cpu_seconds()}
 
 
 if __name__ == "__main__":
