@@ -63,8 +63,9 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until it was loaded."""
+        before = len(self.happened("Page.loadEventFired"))
         self.send("Page.navigate", url=path.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+        while len(self.happened("Page.loadEventFired")) == before:
             self.events.append(self._receive())
 
     def run(self, script: str) -> Any:
