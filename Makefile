@@ -27,8 +27,8 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs test test-fast test-flink check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-ablation \
+.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink check format pins \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-ablation \
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
@@ -100,6 +100,9 @@ docs:  ## Build docs/ and the README as a site in .site, in a virtual environmen
 	.venv-docs/bin/mkdocs build --strict
 	@echo "open .site/index.html"
 
+screenshots: $(READY)  ## Take the documents' pictures of OUT's report (needs Chromium on the PATH)
+	$(PY) -m docs.screenshots "$${KALM_OUT:-out}"
+
 # Test processes run side by side: torch spins in threads of its own where all cores are taken.
 test: $(READY)  ## Run all tests but those that need Flink
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not flink' -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(REST)
@@ -153,6 +156,9 @@ bench-language: $(READY)  ## Measure what the language check loses and finds on 
 bench-leaks: $(READY)  ## Measure which copies of EVALUATION's queries are found, and which rows of SOURCE are kept
 	$(strip $(PY) -m benchmarks.leaks $(call flag,evaluation,EVALUATION) $(call flag,source,SOURCE) \
 		$(call flag,category,CATEGORY) $(REST))
+
+bench-leak-share: $(READY)  ## Measure what the check for leaks costs with sets of the size of mteb's (SOURCE, 10 GiB)
+	$(strip $(PY) -m benchmarks.leak_share $(call flag,source,SOURCE) $(REST))
 
 bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and four million passages
 	$(PY) -m benchmarks.join $(REST)

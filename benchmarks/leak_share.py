@@ -5,10 +5,10 @@
 
 mteb 2.26 counts 644,916 queries in the 275 sets of ``catalog/evaluation`` (its ``descriptive_stats``, scored splits),
 which are looked for inside longer texts, and 6,236,704 other scored texts, which are looked for as wholes. The
-stand-ins are as many runs of 4 to 20 words from the source's own texts, a third of the words replaced by others of the
-source: they share words and phrases with the rows, as real sets do, and are shorter than the real ones. What a run
-pays once (reading the sets, making the index) is told apart from what it pays for each row by a run over ``--few``
-rows of each dataset. Of ``--rounds`` runs of each kind, one kind after the other, the least CPU time counts.
+stand-ins are as many texts of 4 to 20 words, made of runs of up to three words from the source's own texts: words and
+phrases are those of the rows, as those of real sets are, and the texts shorter than real ones. What a run pays once
+(reading the sets, making the index) is told apart from what it pays for each row by a run over ``--few`` rows of each
+dataset. Of ``--rounds`` runs of each kind, one kind after the other, the least CPU time counts.
 """
 
 import argparse
@@ -49,20 +49,19 @@ sets:
 """
 _TEXT = pa.schema([("text", pa.string())])
 _FEWEST, _MOST = 4, 20
-_OTHER_WORDS = 1 / 3
+_LONGEST_RUN = 3
 _AT_ONCE = 250_000
 
 
 def stand_ins(texts: pa.Array, number: int, seed: int) -> pa.Array:
-    """``number`` runs of 4 to 20 words of ``texts``, a third of their words replaced by any words of ``texts``."""
+    """``number`` texts of 4 to 20 words: runs of up to three words from anywhere in ``texts``, one behind the other."""
     generator = np.random.default_rng(seed)
     words = pc.list_flatten(pc.utf8_split_whitespace(texts))
-    sizes = generator.integers(_FEWEST, _MOST + 1, number)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    starts = generator.integers(0, len(words) - _MOST, number)
-    places = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
-    other = generator.random(len(places)) < _OTHER_WORDS
-    places[other] = generator.integers(0, len(words), int(other.sum()))
+    offsets = np.concatenate([[0], np.cumsum(generator.integers(_FEWEST, _MOST + 1, number))])
+    lengths = generator.integers(1, _LONGEST_RUN + 1, offsets[-1])
+    starts = np.repeat(generator.integers(0, len(words) - _LONGEST_RUN, len(lengths)), lengths)
+    within = np.arange(len(starts)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    places = (starts + within)[: offsets[-1]]
     runs = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), words.take(pa.array(places)))
     return pc.binary_join(runs, " ")
 
