@@ -71,7 +71,8 @@ class EvaluationIndex:
         self._queries, self._wholes = queries, wholes
         self._known = forms
         self._forms: list[str] = forms.to_pylist()
-        self._tokens = [tokens_of(form) for form in self._forms]
+        once: dict[str, str] = {}  # the same word in many queries is one string
+        self._tokens = [[once.setdefault(token, token) for token in tokens_of(form)] for form in self._forms]
         common = max(params.min_common, params.common_share * len(queries))
         uses = Counter(token for tokens in self._tokens for token in set(tokens))
         frequent = frozenset(token for token, number in uses.items() if number > common)

@@ -30,6 +30,9 @@ _BITS_FOR_GRAM = 4
 _BLOCK = 256
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
+#: Numbers of queries: there are tens of millions of pairs where all of mteb's sets are kept out.
+Numbers = npt.NDArray[np.int32]
+
 #: A text and a query that it may be or hold, by number, with the share of the query's n-grams that the text has.
 Candidate = tuple[int, int, float]
 
@@ -94,12 +97,12 @@ def gram_sets(forms: pa.Array) -> tuple[Hashes, Offsets]:
 #: Which queries hold an n-gram: (grams, ends, queries, buckets, shift, sizes). ``grams[i]`` stands in the queries
 #: ``queries[ends[i]:ends[i + 1]]``; n-grams whose leading ``64 - shift`` bits are b begin at ``buckets[b]``; ``sizes``
 #: are the numbers of n-grams of each query. A plain tuple: cached machine code must not depend on where a class is.
-Postings = tuple[Hashes, Offsets, npt.NDArray[np.int64], Offsets, int, npt.NDArray[np.int64]]
+Postings = tuple[Hashes, Offsets, Numbers, Offsets, int, npt.NDArray[np.int64]]
 
 #: Postings of the n-grams that the sieve knows, but with ``needs`` for the sizes: how many of them a text must hold,
 #: for each query. The last are bits that save most looks into the buckets: bit b is set if the leading bits of any
 #: n-gram are b, ``_BITS_FOR_GRAM`` more bits than for the buckets.
-Sieve = tuple[Hashes, Offsets, npt.NDArray[np.int64], Offsets, int, npt.NDArray[np.int64], Hashes]
+Sieve = tuple[Hashes, Offsets, Numbers, Offsets, int, npt.NDArray[np.int64], Hashes]
 
 
 def build_postings(pairs: "_Pairs", num_queries: int) -> Postings:
@@ -158,8 +161,8 @@ class _Pairs(NamedTuple):
     """Pairs (n-gram, query that holds it), each once, in order; with the number of queries that have the n-gram."""
 
     values: Hashes
-    owners: npt.NDArray[np.int64]
-    uses: npt.NDArray[np.int64]
+    owners: Numbers
+    uses: npt.NDArray[np.int32]
 
     def of(self, chosen: npt.NDArray[Any]) -> "_Pairs":
         """Some of them."""
@@ -168,25 +171,27 @@ class _Pairs(NamedTuple):
     def with_others(self, others: "_Pairs", shift: int) -> "_Pairs":
         """Both, in order, the others with queries that are numbered from ``shift`` on."""
         values = np.concatenate([self.values, others.values])
-        owners = np.concatenate([self.owners, others.owners + shift])
+        owners = np.concatenate([self.owners, others.owners + np.int32(shift)])
         uses = np.concatenate([self.uses, others.uses])
         return _Pairs(values, owners, uses).of(np.argsort(values, kind="stable"))
 
-    def ranks(self, num_queries: int) -> npt.NDArray[np.int64]:
+    def ranks(self, num_queries: int) -> npt.NDArray[np.int32]:
         """The place of each pair among those of its query, the rarest n-gram first."""
-        ranks = np.empty(len(self.owners), np.int64)
-        ranks[np.lexsort((self.uses, self.owners))] = np.arange(len(self.owners))
-        return ranks - offsets_of(np.bincount(self.owners, minlength=num_queries))[self.owners]
+        order = np.lexsort((self.uses, self.owners))
+        sizes = np.bincount(self.owners, minlength=num_queries)
+        ranks = np.empty(len(order), np.int32)
+        ranks[order] = np.arange(len(order)) - np.repeat(offsets_of(sizes)[:-1], sizes)
+        return ranks
 
 
 def _pairs(values: Hashes, offsets: Offsets, max_queries: int) -> _Pairs:
     """Pairs without the n-grams that more than ``max_queries`` queries have."""
     order = np.argsort(values, kind="stable")  # queries stand in order already
-    values, owners = values[order], np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[order]
+    values, owners = values[order], np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))[order]
     once = _is_new(values) | _is_new(owners)
     values, owners = values[once], owners[once]
-    numbers = np.cumsum(_is_new(values)) - 1
-    uses = np.bincount(numbers)[numbers]
+    numbers = np.cumsum(_is_new(values), dtype=np.int32) - np.int32(1)
+    uses = np.bincount(numbers).astype(np.int32)[numbers]
     return _Pairs(values, owners, uses).of(uses <= max_queries)
 
 
