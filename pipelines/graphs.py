@@ -13,6 +13,7 @@ from pipelines import embed, mine, pack, prepare
 from pipelines.jobs import Run, scopes_of
 from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
+from schemas.vectors import num_store_partitions
 from transforms.duplicates.exact import RemoveExactDuplicates
 from transforms.duplicates.near import FindNearDuplicates, NearSpec
 from transforms.examples.read_rows import ReadSpec
@@ -27,7 +28,6 @@ from transforms.text.texts_at import PartTexts
 from transforms.vectors.embedding import TextSpec, part_element
 from transforms.vectors.mining_input import PoolSpec
 from transforms.vectors.near_passages import NearPassageSpec
-from transforms.vectors.vector_store import num_store_partitions
 
 Manifest = Mapping[str, Any]
 Build = Callable[[beam.Pipeline], None]
