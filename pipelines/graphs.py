@@ -117,18 +117,17 @@ def _rows(unit: Unit) -> int:
 
 
 def texts_of(run: Run, prepared: StageFolder, manifest: Manifest, folder: StageFolder) -> TextSpec:
-    """How the texts of a prepared run reach the teacher. Both sides of a symmetric task are queries."""
-    queries = {name: run.teacher.prompt_for_query(entry.instruction) for name, entry in run.entries.items()}
-    passages = {
-        name: queries[name] if entry.symmetric else run.teacher.prompt_for_passage()
-        for name, entry in run.entries.items()
-    }
+    """How the texts of a prepared run reach the teacher."""
+    prompts = {name: run.prompts(name) for name in run.entries}
     rows = sum(record["rows"] for kind in ("kept", "corpus") for record in manifest["files"].get(kind, []))
     return TextSpec(
         kept=f"{prepared.path}/kept",
         corpus=f"{prepared.path}/corpus",
         mined=run.mined,
-        prompts=Prompts(queries=queries, passages=passages),
+        prompts=Prompts(
+            queries={name: query for name, (query, _) in prompts.items()},
+            passages={name: passage for name, (_, passage) in prompts.items()},
+        ),
         store=run.store,
         dims=run.teacher.dims,
         num_store_partitions=num_store_partitions(2 * rows),
