@@ -28,7 +28,7 @@ KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
 .PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-ablation \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
@@ -174,6 +174,9 @@ bench-encoder: $(READY)  ## Measure the encoder beside sentence-transformers
 
 bench-training: $(READY)  ## Measure a training step on OUT's shards beside sentence-transformers' (MODEL=minilm)
 	$(strip $(PY) -m benchmarks.training --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,model,MODEL) $(REST))
+
+bench-training-memory: $(READY)  ## Measure the memory of 5 million rows in training, and of a step of Qwen2-0.5B on a CPU
+	$(PY) -m benchmarks.training_memory $(REST)
 
 bench-ablation: $(READY)  ## Measure what each step of curation is worth to a student (SOURCE, EVALUATION, TEACHER, LIMIT)
 	$(strip $(PY) -m benchmarks.ablation $(call flag,source,SOURCE) $(call flag,evaluation,EVALUATION) \

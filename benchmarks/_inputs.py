@@ -21,10 +21,10 @@ from pipelines.jobs import Run, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.catalog import Adapter
+from schemas.vectors import unique_by
 from transforms.examples.adapters.source import source_columns
 from transforms.text.part_texts import AS_PASSAGE, POSITIVES
 from transforms.vectors.embedding import read_texts
-from transforms.vectors.vector_store import unique_by
 
 
 def source_rows(run: Run, folder: Path, wanted: int) -> dict[str, Any]:

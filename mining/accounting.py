@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from mining.candidates import flat
 from mining.choosing import CROSS_ENCODER
-from mining.fixed_point import SCALE
 from mining.labels import labels_alike
 from mining.policies import GIVEN_RANK
 from mining.scan import ABOVE_CEILING, BELOW_FLOOR, EQUAL_VECTOR, GIVEN, NEAR_DUPLICATE, SHARED_LABEL
+from schemas.vectors import SCALE
 
 #: How rules are named in counts.
 RULES: Mapping[int, str] = {

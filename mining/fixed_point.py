@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from schemas.vectors import SCALE
+
 Fixed = npt.NDArray[np.int16]
 Scores = npt.NDArray[np.int64]
 
-SCALE = 32767
 MAX_DIMS = 1 << 23
 #: How far from 1 a vector's length may be before it is refused: float32 rounding, and no more.
 UNIT_TOLERANCE = 1e-3

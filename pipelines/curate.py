@@ -36,6 +36,7 @@ from schemas.manifest import (
     Manifest,
     StageCounts,
     TeacherRecord,
+    VectorsRecord,
 )
 from transforms.flow import progress
 from transforms.flow.files import exists
@@ -239,6 +240,7 @@ def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> lis
             alarms=alarms.get(name, []),
             about=_about(entry),
             cross_encoder=_cross_encoder(run, name),
+            vectors=_vectors(run, name),
             readmit=told(run.readmit.get(name, [])),
         )
         for name, entry in run.entries.items()
@@ -248,6 +250,13 @@ def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> lis
 def _cross_encoder(run: Run, name: str) -> CrossEncoderRecord | None:
     scorer = run.cross_scorers.get(name)
     return None if scorer is None else CrossEncoderRecord(name=scorer.model.name, digest=scorer.model.digest)
+
+
+def _vectors(run: Run, name: str) -> VectorsRecord | None:
+    if name not in run.mined:
+        return None
+    query, passage = run.prompts(name)
+    return VectorsRecord(store=run.teacher.key, dims=run.teacher.dims, query_prompt=query, passage_prompt=passage)
 
 
 def _about(entry: CatalogEntry) -> AboutRecord:

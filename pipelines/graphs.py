@@ -13,6 +13,7 @@ from pipelines import embed, mine, pack, prepare
 from pipelines.jobs import Run, scopes_of
 from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
+from schemas.vectors import num_store_partitions
 from transforms.duplicates.exact import RemoveExactDuplicates
 from transforms.duplicates.near import FindNearDuplicates, NearSpec
 from transforms.examples.read_rows import ReadSpec
@@ -27,7 +28,6 @@ from transforms.text.texts_at import PartTexts
 from transforms.vectors.embedding import TextSpec, part_element
 from transforms.vectors.mining_input import PoolSpec
 from transforms.vectors.near_passages import NearPassageSpec
-from transforms.vectors.vector_store import num_store_partitions
 
 Manifest = Mapping[str, Any]
 Build = Callable[[beam.Pipeline], None]
@@ -117,18 +117,17 @@ def _rows(unit: Unit) -> int:
 
 
 def texts_of(run: Run, prepared: StageFolder, manifest: Manifest, folder: StageFolder) -> TextSpec:
-    """How the texts of a prepared run reach the teacher. Both sides of a symmetric task are queries."""
-    queries = {name: run.teacher.prompt_for_query(entry.instruction) for name, entry in run.entries.items()}
-    passages = {
-        name: queries[name] if entry.symmetric else run.teacher.prompt_for_passage()
-        for name, entry in run.entries.items()
-    }
+    """How the texts of a prepared run reach the teacher."""
+    prompts = {name: run.prompts(name) for name in run.entries}
     rows = sum(record["rows"] for kind in ("kept", "corpus") for record in manifest["files"].get(kind, []))
     return TextSpec(
         kept=f"{prepared.path}/kept",
         corpus=f"{prepared.path}/corpus",
         mined=run.mined,
-        prompts=Prompts(queries=queries, passages=passages),
+        prompts=Prompts(
+            queries={name: query for name, (query, _) in prompts.items()},
+            passages={name: passage for name, (_, passage) in prompts.items()},
+        ),
         store=run.store,
         dims=run.teacher.dims,
         num_store_partitions=num_store_partitions(2 * rows),

@@ -95,6 +95,14 @@ class Run:
         """The rows that a person wants kept, as workers know them."""
         return Readmission.of(row_id for ids in self.readmit.values() for row_id in ids)
 
+    def prompts(self, name: str) -> tuple[str, str]:
+        """What the teacher sees before a query of a dataset, and before its other texts: of a symmetric task all are
+        queries.
+        """
+        entry = self.entries[name]
+        query = self.teacher.prompt_for_query(entry.instruction)
+        return query, query if entry.symmetric else self.teacher.prompt_for_passage()
+
     @property
     def store(self) -> str:
         """The vector store of the teacher."""

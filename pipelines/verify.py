@@ -18,9 +18,10 @@ from pipelines.publish import REJECTIONS, STAGES, faults_of, open_manifest, read
 from pipelines.reporting import report_errors
 from pipelines.verb_parser import add_out
 from pipelines.workplace import absolute, shown_some
+from schemas.content_names import is_named_by_content
 from schemas.errors import DamageError
 from schemas.manifest import DatasetRecord, Manifest
-from transforms.flow.content import Fault, KnownFile, find_faults, is_named_by_content
+from transforms.flow.content import Fault, KnownFile, find_faults
 from transforms.flow.files import read_parquet
 from transforms.flow.manifests import MANIFEST
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from schemas.catalog import Compare
+from schemas.names import Name
 from schemas.prompt import TEMPLATE
 
 VERSION = 1
@@ -136,6 +137,20 @@ class TeacherRecord(_Record):
     dims: int
 
 
+class VectorsRecord(_Record):
+    """Where the teacher's vectors of a dataset's texts stand, and under which keys (``schemas.vectors``).
+
+    ``store``: the folder below ``store/`` of the work folder, whose name begins with the teacher's digest and says how
+    it was asked; ``dims``: components of a vector. ``query_prompt``, ``passage_prompt``: what the teacher saw before
+    the text of a query, and before that of a positive or a negative.
+    """
+
+    store: Name
+    dims: int
+    query_prompt: str
+    passage_prompt: str
+
+
 class CrossEncoderRecord(_Record):
     """Which model refused negatives of a dataset that it takes for answers: its name and the digest of its files."""
 
@@ -215,7 +230,8 @@ class DatasetRecord(_Record):
     ``training_datasets``: mteb's names of what it is. ``alarms``: alarming losses of its rows, which were allowed.
     ``config``: what held for it, as a configuration says it. ``readmit``: how many rows were to be kept whatever is
     decided about them, and a digest of their ids. ``about``: what its catalog entry says to users. ``cross_encoder``:
-    the model that negatives were checked by, if any.
+    the model that negatives were checked by, if any. ``vectors``: where the teacher's vectors of its texts are; None
+    for pre-training data, which has none.
     """
 
     name: str
@@ -238,6 +254,7 @@ class DatasetRecord(_Record):
     readmit: str | None = None
     about: AboutRecord | None = None
     cross_encoder: CrossEncoderRecord | None = None
+    vectors: VectorsRecord | None = None
 
     @property
     def num_rows(self) -> int:

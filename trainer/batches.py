@@ -20,6 +20,7 @@ from trainer.config import MASKS
 from trainer.losses import Candidates
 from trainer.order import Order, OrderParams, drawn_positives, epoch_order, num_batches
 from trainer.rows import Row, Rows
+from trainer.teacher_vectors import TeacherVectors
 
 Features = dict[str, Any]
 
@@ -50,12 +51,14 @@ class Layout:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, as a data loader carries it; ``from_tensors`` undoes it."""
-        return {"queries_Q": self.queries_Q, "passages_P": self.passages_P} | dict(vars(self.candidates))
+        candidates = {name: value for name, value in vars(self.candidates).items() if value is not None}
+        return {"queries_Q": self.queries_Q, "passages_P": self.passages_P} | candidates
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Layout":
         """A layout from its tensors by name."""
-        candidates = Candidates(**{field.name: tensors[field.name] for field in fields(Candidates)})
+        named = {field.name: tensors[field.name] for field in fields(Candidates) if field.name in tensors}
+        candidates = Candidates(**named)
         return cls(queries_Q=tensors["queries_Q"], passages_P=tensors["passages_P"], candidates=candidates)
 
 
@@ -64,6 +67,7 @@ class Batches(Dataset[dict[str, Any]]):
 
     A step's batch depends on nothing but the arguments and the number, so that any step can be the first. Of several
     processes (``rank`` of ``world``) each has the layout of the whole batch and encodes its share of the texts.
+    ``teacher``: where every query is to have the teacher's cosine with every passage of the batch.
     """
 
     def __init__(
@@ -74,9 +78,10 @@ class Batches(Dataset[dict[str, Any]]):
         params: BatchParams,
         rank: int = 0,
         world: int = 1,
+        teacher: TeacherVectors | None = None,
     ) -> None:
         self.rows, self._preprocess, self._order, self._params = rows, preprocess, order, params
-        self._rank, self._world = rank, world
+        self._rank, self._world, self._teacher = rank, world, teacher
         self._epoch: tuple[int, Order] | None = None
 
     @property
@@ -99,11 +104,15 @@ class Batches(Dataset[dict[str, Any]]):
         drawn = drawn_positives(offsets, self._order.seed, step // self.per_epoch, np.asarray(numbers))
         chosen = (drawn - offsets[numbers].astype(np.int64)).tolist()
         random = np.random.default_rng([self._order.seed, step, 0])
-        texts, layout = lay_out(self.rows, self.rows.take(numbers), chosen, self._params, random)
+        batch = self.rows.take(numbers)
+        texts, layout = lay_out(self.rows, batch, chosen, self._params, random)
         own, place_T = shared_out(texts, self._rank, self._world)
         order, passes = passes_of(self._preprocess(own), len(own), self._params.tokens_per_pass)
         own_places = torch.argsort(order)
         tensors = layout.tensors()
+        if self._teacher is not None:
+            columns = tensors["positive_Q"].tolist(), tensors["negatives_QN"].tolist()
+            tensors["teacher_QP"] = torch.from_numpy(self._teacher.soft_labels(batch, chosen, *columns))
         if self._world > 1:
             tensors[OWN] = own_places
         else:

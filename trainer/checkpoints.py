@@ -26,12 +26,14 @@ class Checkpoint:
 
 
 class Checkpoints(TrainerCallback):
-    """The checkpoints of one run, beside its model. ``digest``: of the shards it trains on."""
+    """The checkpoints of one run, beside its model. ``digest``: of the shards it trains on; ``vectors``: the store that
+    soft labels come from, if any.
+    """
 
-    def __init__(self, config: TrainConfig, digest: str) -> None:
+    def __init__(self, config: TrainConfig, digest: str, vectors: str | None = None) -> None:
         self.folder = config.checkpoints_folder
         self._config = config
-        self._run: dict[str, Any] = config.effective() | {"shards": digest}
+        self._run: dict[str, Any] = config.effective() | {"shards": digest, "vectors": vectors}
 
     def last(self) -> Checkpoint | None:
         """The checkpoint to go on from, or None to begin at the beginning.

@@ -146,6 +146,12 @@ class TrainConfig(BaseModel):
     kl_share: _Share = Field(
         0.7, description="weight of the teacher's scores in distill; the contrastive loss has 1 less it"
     )
+    soft_labels: Literal["auto", "batch", "row"] = Field(
+        "auto",
+        description="passages that the teacher's scores of distill are over: all of the batch, by the vectors that "
+        "curation left in its work folder (batch), a row's own positive and hard negatives (row), or auto: batch where "
+        "these vectors are there",
+    )
     kl_temperature: _PositiveFloat = Field(0.05, description="temperature of the teacher's and the student's scores")
     max_seq_length: int = Field(512, ge=8, description="tokens of a text that are read, at most")
     num_negatives: int | None = Field(
@@ -207,6 +213,11 @@ class TrainConfig(BaseModel):
                 "STAGE=finetune), or name one (MODEL=<folder>, --model=<folder>)"
             )
         return TINY
+
+    @property
+    def distils(self) -> bool:
+        """Whether the loss has a term of the teacher's scores."""
+        return self.stage is Stage.DISTILL and self.kl_share > 0
 
     @property
     def most_negatives(self) -> int:

@@ -19,26 +19,33 @@ from schemas.errors import ConfigError
 from trainer import processes
 from trainer.batches import Batches, BatchParams
 from trainer.checkpoints import Checkpoints
-from trainer.config import Stage, TrainConfig
+from trainer.config import TrainConfig
 from trainer.losses import LossParams, matryoshka_weights
 from trainer.objective import Objective
 from trainer.order import OrderParams
 from trainer.progress import tensorboard
 from trainer.rows import Rows
+from trainer.teacher_vectors import TeacherVectors
 
 
 def fit(
-    model: SentenceTransformer, rows: Rows, config: TrainConfig, folder: Path, callback: TrainerCallback
+    model: SentenceTransformer,
+    rows: Rows,
+    config: TrainConfig,
+    folder: Path,
+    callback: TrainerCallback,
+    teacher: TeacherVectors | None = None,
 ) -> list[tuple[int, float]]:
-    """Train ``model`` in place; gives the losses that were logged, by step. ``folder``: the trainer's own.
+    """Train ``model`` in place; gives the losses that were logged, by step. ``folder``: the trainer's own; ``teacher``:
+    where soft labels are for whole batches.
 
     Goes on from the last checkpoint where there is one and the configuration says so. Raises ConfigError where a
     dimension of the loss is larger than the model's, where the loss or the weights do not stay finite, and where a
     checkpoint is of another configuration.
     """
-    batches = batches_of(model, rows, config)
+    batches = batches_of(model, rows, config, teacher)
     total = config.max_steps or max(1, round(config.epochs * batches.per_epoch))
-    checkpoints = Checkpoints(config, rows.digest)
+    checkpoints = Checkpoints(config, rows.digest, teacher.store if teacher else None)
     last = checkpoints.last()
     start = last.step if last else 0
     first = processes.rank() == 0
@@ -63,7 +70,9 @@ def fit(
     return [(int(entry["step"]), entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
-def batches_of(model: SentenceTransformer, rows: Rows, config: TrainConfig) -> Batches:
+def batches_of(
+    model: SentenceTransformer, rows: Rows, config: TrainConfig, teacher: TeacherVectors | None = None
+) -> Batches:
     """The batches of a run, as its configuration says."""
     order = OrderParams(
         batch_size=config.batch_size,
@@ -74,7 +83,7 @@ def batches_of(model: SentenceTransformer, rows: Rows, config: TrainConfig) -> B
     params = BatchParams(
         num_negatives=config.most_negatives, masks=config.masks, tokens_per_pass=config.tokens_per_pass
     )
-    return Batches(rows, model.preprocess, order, params, processes.rank(), processes.world())
+    return Batches(rows, model.preprocess, order, params, processes.rank(), processes.world(), teacher)
 
 
 def loss_params(model: SentenceTransformer, config: TrainConfig) -> LossParams:
@@ -93,7 +102,7 @@ def loss_params(model: SentenceTransformer, config: TrainConfig) -> LossParams:
         temperature=config.contrastive_temperature,
         gamma=config.focal_gamma,
         mix=config.mix,
-        kl_share=config.kl_share if config.stage is Stage.DISTILL else 0.0,
+        kl_share=config.kl_share if config.distils else 0.0,
         kl_temperature=config.kl_temperature,
     )
 

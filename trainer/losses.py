@@ -60,8 +60,9 @@ class Candidates:
     ``positive_Q``: int64, the column of a query's own positive. ``negatives_QN``: int64, those of its hard negatives,
     -1 where it has fewer. ``log_counts_QP``: float32, the logarithm of how many times a passage stands in a query's
     denominator; 0 is once, ``-inf`` never; never ``-inf`` for its own positive. ``teacher_QM``: float32 cosines of the
-    teacher, NaN where unknown. ``pair_Q2``, ``lambda_Q``: places (below N) of the two negatives that are mixed
-    pair-wise, and the share of the first; rows with fewer than two negatives are not mixed.
+    teacher with its own candidates, NaN where unknown; ``teacher_QP``: those with every passage of the batch, or None.
+    ``pair_Q2``, ``lambda_Q``: places (below N) of the two negatives that are mixed pair-wise, and the share of the
+    first; rows with fewer than two negatives are not mixed.
     """
 
     positive_Q: Tensor
@@ -70,6 +71,7 @@ class Candidates:
     teacher_QM: Tensor
     pair_Q2: Tensor
     lambda_Q: Tensor
+    teacher_QP: Tensor | None = None
 
     @property
     def present_QN(self) -> Tensor:
@@ -170,19 +172,24 @@ def mixed_negatives(
 
 
 def kl_divergences(cosines_QP: Tensor, candidates: Candidates, temperature: float) -> Tensor:
-    """KL(teacher || student) ``[Q]`` between softmaxes at ``temperature`` over a query's own positive and negatives.
+    """KL(teacher || student) ``[Q]`` between softmaxes at ``temperature`` over passages.
 
-    Only candidates with a teacher's score count; 0 for a query whose positive has none, or which has no negative with
-    one: scores are never invented. No factor of temperature squared (KaLM-Embedding-V2.5, contrastive distillation; the
-    set of candidates is not published).
+    With ``teacher_QP`` over all passages of the batch, each as often as ``log_counts_QP`` says, so that what a mask
+    takes from the denominator is in neither softmax. Otherwise over a query's own positive and negatives; then only
+    candidates with a teacher's score count, and it is 0 for a query whose positive has none, or which has no negative
+    with one: scores are never invented. No factor of temperature squared (KaLM-Embedding-V2.5, contrastive
+    distillation; the set of candidates is not published).
     """
+    if candidates.teacher_QP is not None:
+        counted_QP = candidates.log_counts_QP.isfinite()
+        times_QP = candidates.log_counts_QP.masked_fill(~counted_QP, 0.0)
+        student_QP = cosines_QP / temperature + times_QP
+        return _divergence(candidates.teacher_QP / temperature + times_QP, student_QP, counted_QP)
     there_QM = torch.cat([torch.ones_like(candidates.positive_Q, dtype=torch.bool)[:, None], candidates.present_QN], 1)
     known_QM = there_QM & candidates.teacher_QM.isfinite()
     scored_Q = known_QM[:, 0] & known_QM[:, 1:].any(1)
-    student_QM = (cosines_QP.gather(1, candidates.own_QM) / temperature).masked_fill(~known_QM, _NEVER).log_softmax(1)
-    scores_QM = candidates.teacher_QM.nan_to_num() / temperature
-    teacher_QM = scores_QM.masked_fill(~known_QM, _NEVER).log_softmax(1)
-    return (teacher_QM.exp() * (teacher_QM - student_QM)).sum(1) * scored_Q
+    student_QM = cosines_QP.gather(1, candidates.own_QM) / temperature
+    return _divergence(candidates.teacher_QM.nan_to_num() / temperature, student_QM, known_QM) * scored_Q
 
 
 def matryoshka_weights(width: int, dims: Sequence[int] | None = None) -> dict[int, float]:
@@ -213,6 +220,14 @@ def _mixed(
         queries, both = normalize(queries_QD[:, :dim], dim=-1), normalize(both_Q2D[:, :, :dim], dim=-1)
         found[dim] = torch.einsum("qd,qxd->qx", queries, both).masked_fill(few_Q1, -math.inf)
     return found
+
+
+def _divergence(teacher_QX: Tensor, student_QX: Tensor, known_QX: Tensor) -> Tensor:
+    """KL(teacher || student) ``[Q]`` between the softmaxes of logits, over what is known."""
+    teacher_QX, student_QX = (
+        logits_QX.masked_fill(~known_QX, _NEVER).log_softmax(1) for logits_QX in (teacher_QX, student_QX)
+    )
+    return (teacher_QX.exp() * (teacher_QX - student_QX)).sum(1)
 
 
 def _chosen(negatives_QND: Tensor, place_Q: Tensor) -> Tensor:

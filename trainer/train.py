@@ -12,14 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from schemas.errors import ConfigError, CurationError, tell
+from schemas.errors import ConfigError, CurationError, SourceError, tell
 from schemas.manifest import Manifest
 from trainer import processes
 from trainer.card import card, write_card
 from trainer.config import TrainConfig, parse
 from trainer.curve import write_curve
 from trainer.saving import save_model
+
+if TYPE_CHECKING:
+    from trainer.rows import Rows
+    from trainer.teacher_vectors import TeacherVectors
 
 _VOCABULARY_ROWS = 1000  # of each dataset, to learn the tiny model's vocabulary from
 
@@ -66,11 +71,14 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     rows = open_rows(manifest, config.manifest_file.parent, folder, config.data_stage)
     model = open_model(student, rows.sample_texts(_VOCABULARY_ROWS), config.max_seq_length, config.seed)
     check_memory_options(model, config)
+    teacher = _soft_labels(config, manifest, folder, rows)
+    if config.distils:
+        config = config.model_copy(update={"soft_labels": "batch" if teacher else "row"})
     records = manifest.with_rows(config.data_stage)
     rows = replace(rows, prompted=takes_prompts(model, config.prompts))
     model.prompts = {**prompts(records)} if rows.prompted else {"query": "", "document": ""}
     with ShowProgress(config.quiet or processes.rank() > 0) as progress:
-        losses = fit(model, rows, config, folder / "trainer", progress)
+        losses = fit(model, rows, config, folder / "trainer", progress, teacher)
     shutil.rmtree(folder / "trainer", ignore_errors=True)
     trained = Trained(student=student, num_examples=len(rows), num_datasets=len(records), losses=losses)
     if processes.rank() > 0:
@@ -80,6 +88,22 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     write_card(folder, card(config, trained, manifest))
     write_curve(folder, losses)
     return trained
+
+
+def _soft_labels(config: TrainConfig, manifest: Manifest, folder: Path, rows: "Rows") -> "TeacherVectors | None":
+    """The teacher's vectors, where soft labels are for whole batches; says once where ``auto`` has to do without."""
+    from trainer.teacher_vectors import open_teacher
+
+    if not config.distils or config.soft_labels == "row":
+        return None
+    try:
+        return open_teacher(manifest, config.manifest_file.parent, folder, rows, config.most_negatives)
+    except SourceError as error:
+        if config.soft_labels == "batch":
+            raise
+        if not config.quiet and processes.rank() == 0:
+            print(f"soft labels are over a row's own candidates alone, since {error.message}", file=sys.stderr)
+        return None
 
 
 def _need_libraries() -> None:

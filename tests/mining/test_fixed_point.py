@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from mining.encoder import normalise
 from mining.fixed_point import (
-    SCALE,
     exact_pair_scores,
     exact_scores,
     from_cosine,
@@ -15,6 +14,7 @@ from mining.fixed_point import (
     to_cosine,
     unpack_vectors,
 )
+from schemas.vectors import SCALE
 
 
 def unit_vectors(num, dims, seed=0):

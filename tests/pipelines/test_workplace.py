@@ -14,8 +14,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines import workplace
 from pipelines.workplace import StageFolder, Workplace, absolute, clear_temporary, code_digest, digest
+from schemas.content_names import content_name
 from schemas.errors import OutputError
-from transforms.flow.content import content_name
 from transforms.flow.files import sha256
 from transforms.flow.manifests import sealed
 from transforms.flow.parts import write_part

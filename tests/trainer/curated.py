@@ -5,15 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.manifest import DatasetRecord, Manifest, ShardRecord
+from mining.fixed_point import Fixed, pack_vectors, quantise
+from schemas.manifest import DatasetRecord, Manifest, ShardRecord, VectorsRecord
 from schemas.rows import SHARD
+from schemas.vectors import key_range, vector_key, vector_schema
+from transforms.vectors.vector_store import write_vectors
 
 Row = dict[str, Any]
 
 INSTRUCTION = "Given a question, find its answer"
+#: The store that ``embed`` fills, and the width of its vectors.
+STORE, DIMS = "teacher-t512-d16", 16
 PROMPT = "Instruct: Given a question, find its answer \n Query: "
 
 
@@ -61,6 +67,39 @@ def curate(folder: Path, datasets: Mapping[str, Sequence[Row]], symmetric: Seque
     path = folder / "manifest.json"
     path.write_text(manifest_of(*records).model_dump_json())
     return path
+
+
+def vector_of(key: bytes) -> Fixed:
+    """The made-up vector of the text with this key: int16 ``[DIMS]``, the same each time."""
+    drawn = np.random.default_rng(list(key)).normal(size=(1, DIMS)).astype(np.float32)
+    return quantise(drawn / np.linalg.norm(drawn))[0]
+
+
+def embed(path: Path, partitions: int = 2, store: str = STORE) -> Path:
+    """Give a curated folder a vector store with all of its texts, which its manifest names; gives the store."""
+    manifest = Manifest.model_validate_json(path.read_text())
+    keys: set[bytes] = set()
+    for each in manifest.datasets:
+        before = {"query_prompt": "Q: ", "passage_prompt": "Q: " if each.symmetric else ""}
+        each.vectors = VectorsRecord(store=store, dims=DIMS, **before)
+        for row in (row for shard in each.shards for row in pq.read_table(path.parent / shard.path).to_pylist()):
+            keys.add(vector_key("Q: ", row["query"]))
+            texts = [*row["positives"], *row["negatives"]]
+            keys.update(vector_key(before["passage_prompt"], text) for text in texts)
+    folder = path.parent / ".work" / "store" / store
+    fill_store(folder, sorted(keys), partitions)
+    path.write_text(manifest.model_dump_json())
+    return folder
+
+
+def fill_store(folder: Path, keys: Sequence[bytes], partitions: int) -> None:
+    """Write the vectors of these keys as embed does."""
+    for partition in range(partitions):
+        low, high = key_range(partition, partitions)
+        own = [key for key in keys if low <= key[0] <= high]
+        if own:
+            columns = [pa.array(own, pa.binary(16)), pack_vectors(np.stack([vector_of(key) for key in own]))]
+            write_vectors(str(folder), partition, partitions, pa.table(columns, schema=vector_schema(DIMS)))
 
 
 def mixed(folder: Path) -> Path:

@@ -64,6 +64,10 @@ def brute(queries: Tensor, passages: Tensor, candidates: Candidates, params: Los
             mixed = [math.exp(cosine(query[:dim], each[:dim]) / params.temperature) for each in mixtures]
             probability = terms[own] / (sum(t * c for t, c in zip(terms, counts[i], strict=True)) + sum(mixed))
             loss = -((1 - probability) ** params.gamma) * math.log(probability)
+            if candidates.teacher_QP is not None:
+                total += weight * (1 - params.kl_share) * loss / len(q)
+                total += weight * params.kl_share * brute_soft_labels(query, p, i, dim, candidates, params) / len(q)
+                continue
             candidate_scores = list(zip([own, *negatives], candidates.teacher_QM[i].tolist(), strict=False))
             known = [(n, score) for n, score in candidate_scores if not math.isnan(score)]
             kl = 0.0
@@ -73,6 +77,23 @@ def brute(queries: Tensor, passages: Tensor, candidates: Candidates, params: Los
                 kl = sum(t * math.log(t / s) for t, s in zip(teacher, student, strict=True))
             total += weight * ((1 - params.kl_share) * loss + params.kl_share * kl) / len(q)
     return total
+
+
+def brute_soft_labels(
+    query: Vector, passages: list[Vector], i: int, dim: int, candidates: Candidates, params: LossParams
+) -> float:
+    """KL of one query over the batch's passages, a passage that counts twice as two columns of their own."""
+    counts = candidates.log_counts_QP[i].exp().round().int().tolist()
+    columns = [column for column, count in enumerate(counts) for _ in range(count)]
+    teacher = softmax([candidates.teacher_QP[i, column].item() / params.kl_temperature for column in columns])
+    student = softmax([cosine(query[:dim], passages[column][:dim]) / params.kl_temperature for column in columns])
+    return sum(t * math.log(t / s) for t, s in zip(teacher, student, strict=True))
+
+
+def with_soft_labels(candidates: Candidates) -> Candidates:
+    """The same with a teacher's cosines of every query with every passage."""
+    cosines = torch.rand(candidates.log_counts_QP.shape, generator=torch.Generator().manual_seed(7)) * 2 - 1
+    return Candidates(**{**vars(candidates), "teacher_QP": cosines})
 
 
 def drawn(seed: int, num_queries: int, num_negatives: int, missing: bool = True):
@@ -106,19 +127,22 @@ PAPER = {24: 1.0, 12: 0.3, 5: 0.2}
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 10**6), st.integers(1, 6), st.integers(0, 5), st.sampled_from([0.02, 0.1, 1.0]),
-    st.sampled_from([0.0, 0.5, 2.0]), st.booleans(), st.sampled_from([0.0, 0.7, 1.0]),
+    st.sampled_from([0.0, 0.5, 2.0]), st.booleans(), st.sampled_from([0.0, 0.7, 1.0]), st.booleans(),
 )  # fmt: skip
-def test_the_objective_is_what_loops_say(seed, num_queries, num_negatives, temperature, gamma, mix, share):
+def test_the_objective_is_what_loops_say(seed, num_queries, num_negatives, temperature, gamma, mix, share, soft):
     queries, passages, candidates = drawn(seed, num_queries, num_negatives)
+    candidates = with_soft_labels(candidates) if soft else candidates
     params = LossParams(dims=PAPER, temperature=temperature, gamma=gamma, mix=mix, kl_share=share)
     contrastive, distilled = objective(queries, passages, candidates, params)
     expected = brute(queries.double(), passages.double(), candidates, params)
     assert (contrastive + distilled).item() == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.parametrize("soft", [True, False])
 @pytest.mark.parametrize("detach", [True, False])
-def test_gradients_are_finite_where_negatives_scores_and_doubt_are_missing(detach):
+def test_gradients_are_finite_where_negatives_scores_and_doubt_are_missing(detach, soft):
     queries, passages, candidates = drawn(3, 6, 5)
+    candidates = with_soft_labels(candidates) if soft else candidates
     passages[0] = queries[0]  # probability exactly 1 at this temperature
     for tensor in (queries, passages):
         tensor.requires_grad_()
@@ -172,6 +196,36 @@ def test_a_student_that_agrees_with_its_teacher_has_no_divergence():
     cosines = queries @ passages.T
     agreed = Candidates(**{**vars(candidates), "teacher_QM": cosines.gather(1, candidates.own_QM)})
     assert torch.allclose(kl_divergences(cosines, agreed, 0.05), torch.zeros(3), atol=1e-5)
+
+
+def test_soft_labels_of_a_batch_are_not_scaled_by_the_temperature_and_zero_where_both_agree():
+    queries, passages, candidates = drawn(5, 3, 2, missing=False)
+    cosines, soft = queries @ passages.T, with_soft_labels(candidates)
+    log_teacher, log_student = (torch.log_softmax(each / 0.05, 1) for each in (soft.teacher_QP, cosines))
+    expected = torch.nn.functional.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(1)
+    assert torch.allclose(kl_divergences(cosines, soft, 0.05), expected, rtol=1e-3, atol=1e-5)
+    agreed = Candidates(**{**vars(candidates), "teacher_QP": cosines})
+    assert torch.allclose(kl_divergences(cosines, agreed, 0.05), torch.zeros(3), atol=1e-5)
+
+
+def test_a_masked_passage_is_in_neither_softmax():
+    queries, passages, candidates = drawn(5, 4, 2, missing=False)
+    soft = with_soft_labels(candidates)
+    soft.log_counts_QP[1, [2, 6]] = -math.inf
+    kept = [column for column in range(len(passages)) if column not in (2, 6)]
+    without = Candidates(
+        **{
+            **vars(soft),
+            "log_counts_QP": soft.log_counts_QP[:, kept],
+            "teacher_QP": soft.teacher_QP[:, kept],
+        }
+    )
+    cosines = (queries @ passages.T).requires_grad_()
+    found = kl_divergences(cosines, soft, 0.05)[1]
+    assert found.item() == pytest.approx(kl_divergences(cosines[:, kept], without, 0.05)[1].item(), rel=1e-4)
+    found.backward()
+    assert cosines.grad[1, [2, 6]].tolist() == [0.0, 0.0]
+    assert (cosines.grad[1, kept] != 0).all()
 
 
 def test_mixtures_are_unit_vectors_between_the_negatives():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from tests.trainer.curated import curate, row
+from tests.trainer.curated import curate, embed, row
 from tests.trainer.test_losses import brute
 from trainer.batches import Batches, BatchParams, Layout
 from trainer.config import MASKS
@@ -16,6 +16,7 @@ from trainer.objective import Objective
 from trainer.order import OrderParams
 from trainer.rows import Rows
 from trainer.shards import open_rows, read_manifest
+from trainer.teacher_vectors import TeacherVectors, open_teacher
 
 PARAMS = LossParams(dims={64: 1.0, 32: 0.3, 16: 0.1}, temperature=0.05, kl_share=0.7)
 
@@ -28,19 +29,33 @@ def examples(folder: Path) -> Rows:
     rows[5]["cluster_id"] = rows[6]["cluster_id"] = "c"
     rows[7]["negative_scores"] = []
     path = curate(folder, {"a": rows})
+    embed(path)
     return open_rows(read_manifest(path), folder, folder)
 
 
-def batch_of(rows: Rows, model: SentenceTransformer, tokens_per_pass: int, masks: tuple[str, ...] = MASKS):
-    params = BatchParams(num_negatives=3, masks=frozenset(masks), tokens_per_pass=tokens_per_pass)
-    batch = Batches(rows, model.preprocess, OrderParams(batch_size=8), params)[0]
+def batch_of(rows: Rows, model: SentenceTransformer, tokens_per_pass: int, teacher: TeacherVectors | None = None):
+    params = BatchParams(num_negatives=3, masks=frozenset(MASKS), tokens_per_pass=tokens_per_pass)
+    batch = Batches(rows, model.preprocess, OrderParams(batch_size=8), params, teacher=teacher)[0]
     return batch["passes"], batch["layout"]
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory) -> tuple[SentenceTransformer, Rows]:
-    rows = examples(tmp_path_factory.mktemp("shards"))
+def shards(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("shards")
+
+
+@pytest.fixture(scope="module")
+def student(shards) -> tuple[SentenceTransformer, Rows]:
+    rows = examples(shards)
     return open_model("tiny", rows.sample_texts(100), 32, 0), rows
+
+
+@pytest.fixture(scope="module", params=["row", "batch"])
+def teacher(request, shards, student) -> TeacherVectors | None:
+    """What soft labels come from: the shards' scores of a row's own candidates, or vectors of all texts."""
+    if request.param == "row":
+        return None
+    return open_teacher(read_manifest(shards / "manifest.json"), shards, shards, student[1], 3)
 
 
 def gradients(model: SentenceTransformer, passes, layout, params: LossParams = PARAMS, cached: bool = False):
@@ -60,10 +75,10 @@ def with_dropout(model: SentenceTransformer, rate: float) -> SentenceTransformer
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_gradient_caching_gives_the_same_gradients(student, dropout):
+def test_gradient_caching_gives_the_same_gradients(student, teacher, dropout):
     model, rows = student
     with_dropout(model, dropout)
-    passes, layout = batch_of(rows, model, 60)
+    passes, layout = batch_of(rows, model, 60, teacher)
     assert len(passes) > 3
     plain_loss, plain = gradients(model, passes, layout)
     cached_loss, cached = gradients(model, passes, layout, cached=True)
@@ -75,21 +90,22 @@ def test_gradient_caching_gives_the_same_gradients(student, dropout):
     assert (without != pytest.approx(plain_loss, rel=1e-5)) == bool(dropout)
 
 
-def test_the_size_of_passes_changes_neither_loss_nor_gradients(student):
+def test_the_size_of_passes_changes_neither_loss_nor_gradients(student, teacher):
     model, rows = student
     with_dropout(model, 0.0)
-    few_loss, few = gradients(model, *batch_of(rows, model, 10_000))
-    many_loss, many = gradients(model, *batch_of(rows, model, 30))
+    few_loss, few = gradients(model, *batch_of(rows, model, 10_000, teacher))
+    many_loss, many = gradients(model, *batch_of(rows, model, 30, teacher))
     assert few_loss == pytest.approx(many_loss, rel=1e-4)
     for one, other in zip(few, many, strict=True):
         assert torch.allclose(one, other, rtol=1e-2, atol=1e-4 * float(one.abs().max()) + 1e-8)
 
 
-def test_the_loss_is_that_of_loops_over_what_the_saved_model_gives_for_the_texts(student):
+def test_the_loss_is_that_of_loops_over_what_the_saved_model_gives_for_the_texts(student, teacher):
     model, rows = student
     model.eval()
-    passes, tensors = batch_of(rows, model, 60)
+    passes, tensors = batch_of(rows, model, 60, teacher)
     layout = Layout.from_tensors(tensors)
+    assert (layout.candidates.teacher_QP is None) == (teacher is None)
     numbers = Batches(rows, model.preprocess, OrderParams(batch_size=8), BatchParams(num_negatives=3)).numbers(0)
     queries = [rows.query_text(found) for found in rows.take(numbers)]
     assert torch.allclose(

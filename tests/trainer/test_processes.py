@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.trainer.curated import mixed
+from tests.trainer.curated import embed, mixed
 from trainer.models import open_model
 from trainer.processes import working_folder
 from trainer.shards import open_rows, read_manifest
@@ -19,7 +19,11 @@ from trainer.train import main
 
 ROOT = Path(__file__).parents[2]
 ALL_PARTS = ["--batch_size=6", "--max_seq_length=32", "--max_steps=3", "--dims=64,32", "--tokens_per_pass=200", "-q"]
-RUNS = {"plain": ["--checkpoint_steps=2", "--homogeneous_share=0.5"], "cached": ["--gradient_caching=true"]}
+RUNS = {
+    "plain": ["--checkpoint_steps=2", "--homogeneous_share=0.5"],
+    "cached": ["--gradient_caching=true"],
+    "distilled": ["--gradient_caching=true", "--stage=distill", "--soft_labels=batch"],
+}
 
 
 def together(scripts: Sequence[str]) -> None:
@@ -40,6 +44,7 @@ def together(scripts: Sequence[str]) -> None:
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     path = mixed(tmp_path)
+    embed(path)
     rows = open_rows(read_manifest(path), tmp_path, tmp_path)
     open_model("tiny", rows.sample_texts(20), 32, 0).save_pretrained(str(tmp_path / "start"))
     given = [f"--manifest={path}", f"--model={tmp_path / 'start'}", "--learning_rate=1e-3", *ALL_PARTS]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,9 +16,21 @@ from sentence_transformers.sentence_transformer.modules import Dense
 
 from mining.encoder import load_encoder
 from schemas.prompt import format_query
-from tests.trainer.curated import INSTRUCTION, PROMPT, curate, manifest_of, mixed, record, row, write_shard
+from tests.trainer.curated import (
+    INSTRUCTION,
+    PROMPT,
+    STORE,
+    curate,
+    embed,
+    manifest_of,
+    mixed,
+    record,
+    row,
+    write_shard,
+)
 from trainer import train as train_module
 from trainer.models import open_model
+from trainer.shards import open_rows, read_manifest
 from trainer.train import main
 
 SMALL = ["--max_steps=2", "--batch_size=4", "--max_seq_length=32"]
@@ -25,9 +38,12 @@ SMALL = ["--max_steps=2", "--batch_size=4", "--max_seq_length=32"]
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """Whoever opens a connection fails the test."""
+    """Whoever opens a connection fails the test; loaders' processes of this machine hand over batches by sockets."""
+    connect = socket.socket.connect
 
     def refuse(*args: object) -> None:
+        if isinstance(args[0], socket.socket) and args[0].family == socket.AF_UNIX:
+            return connect(*args)
         pytest.fail(f"a connection was opened: {args}")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
@@ -240,6 +256,73 @@ def test_a_killed_run_goes_on_in_mid_epoch_and_ends_with_the_same_weights(tmp_pa
     assert [digests(tmp_path / "model")[name] for name in names] == [
         digests(tmp_path / "undisturbed")[name] for name in names
     ]
+
+
+def distilling(folder: Path) -> list[str]:
+    """A curated folder with its vector store, and the flags that distil on it with a small start."""
+    path = mixed(folder)
+    embed(path)
+    rows = open_rows(read_manifest(path), folder, folder)
+    open_model("tiny", rows.sample_texts(20), 32, 0).save_pretrained(str(folder / "start"), create_model_card=False)
+    return [f"--manifest={path}", "--stage=distill", f"--model={folder / 'start'}", "--learning_rate=1e-3", *SMALL]
+
+
+def test_distillation_takes_soft_labels_for_the_batch_where_the_vectors_are_and_says_where_not(tmp_path, capfd):
+    flags = distilling(tmp_path)
+    for name, own in (("auto", []), ("batch", ["--soft_labels=batch"]), ("row", ["--soft_labels=row"])):
+        assert main([*flags, *own, f"--output={tmp_path / name}"]) == 0
+        assert "soft labels" not in capfd.readouterr().err
+    shutil.rmtree(tmp_path / ".work")
+    assert main([*flags, f"--output={tmp_path / 'none'}"]) == 0
+    told = [line for line in capfd.readouterr().err.splitlines() if "soft labels" in line]
+    assert len(told) == 1
+    assert told[0].startswith("soft labels are over a row's own candidates alone, since the teacher's vectors are not")
+    weights = {name: digests(tmp_path / name)["model.safetensors"] for name in ("auto", "batch", "row", "none")}
+    assert weights["auto"] == weights["batch"] != weights["row"] == weights["none"]
+    for name in ("batch", "row"):
+        assert f'"soft_labels": "{name}"' in (tmp_path / name / "README.md").read_text()
+    assert main([*flags, f"--output={tmp_path / 'none'}", "-q"]) == 0
+    assert capfd.readouterr().err == ""
+    assert main([*flags, "--soft_labels=batch", f"--output={tmp_path / 'gone'}"]) == 4
+    assert capfd.readouterr().err.startswith("error: the teacher's vectors are not in ")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_no_share_of_the_teacher_wants_no_vectors(tmp_path, capfd):
+    flags = distilling(tmp_path)
+    shutil.rmtree(tmp_path / ".work")
+    assert main([*flags, "--kl_share=0"]) == 0
+    assert "soft labels" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_distillation_on_soft_labels_goes_on_with_the_same_weights(tmp_path, capfd, workers):
+    flags = [*distilling(tmp_path), "-q", "--max_steps=6", f"--workers={workers}"]
+    assert main([*flags, f"--output={tmp_path / 'undisturbed'}"]) == 0
+    stopped = [*flags, "--checkpoint_steps=4", f"--output={tmp_path / 'model'}"]
+    code = (
+        "import sys, torch\n"
+        "from trainer.fit import StepTrainer\n"
+        "step = StepTrainer.training_step\n"
+        "def stop(self, *args, **kwargs):\n"
+        "    if self.state.global_step == 5:\n"
+        "        raise KeyboardInterrupt\n"
+        "    return step(self, *args, **kwargs)\n"
+        "StepTrainer.training_step = stop\n"
+        "torch.set_num_threads(1)\n"
+        "from trainer.train import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, *stopped], check=False).returncode == 130
+    (tmp_path / ".work").rename(tmp_path / "aside")
+    assert main([*stopped, "--resume=true"]) == 2
+    told = capfd.readouterr().err
+    assert "soft_labels=batch (now row)" in told
+    assert f"vectors={STORE} (now None)" in told
+    (tmp_path / "aside").rename(tmp_path / ".work")
+    assert main([*stopped, "--resume=true"]) == 0
+    weights = [digests(tmp_path / name)["model.safetensors"] for name in ("undisturbed", "model")]
+    assert weights[0] == weights[1]
 
 
 def test_the_card_says_what_the_model_was_trained_on(trained):

@@ -5,7 +5,6 @@ other bytes than it should, is a fault with its place; whoever finds one makes t
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ import xxhash
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.content_names import NAMED, content_name, is_named_by_content
 from transforms.flow.files import parquet_bytes, publish
 
-#: A name that says what the content is: 16 hexadecimal digits at the end of the stem.
-_NAMED = re.compile(r"(?:.*-)?([0-9a-f]{16})\.parquet")
 _CHUNK_BYTES = 4 << 20
 _THREADS = 8
 #: Below so many files threads cost more than they save.
@@ -30,19 +28,9 @@ _FEW = 4
 _AT_ONCE = 16
 
 
-def content_name(data: bytes | pa.Buffer) -> str:
-    """The stem of a file that is named by its content: 16 hexadecimal digits of xxh3-64."""
-    return xxhash.xxh3_64_hexdigest(memoryview(data))
-
-
 def part_number(data: bytes | pa.Buffer) -> int:
     """The number of a part, 63 bits of xxh3-64, so that it is a key below 2^63; 16 digits of it name the file."""
     return xxhash.xxh3_64_intdigest(memoryview(data)) >> 1
-
-
-def is_named_by_content(name: str) -> bool:
-    """Whether a file's name is one of those that say what the content is; others in our folders are somebody else's."""
-    return _NAMED.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +114,7 @@ def _local_fault(path: Path, sha256: str) -> str | None:
 
 def _says(name: str, digest: int) -> bool:
     """Whether a name says this digest, whole or as the number of a part, or says nothing of the content."""
-    match = _NAMED.fullmatch(name)
+    match = NAMED.fullmatch(name)
     return match is None or match[1] in (f"{digest:016x}", f"{digest >> 1:016x}")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.content_names import content_name
 from schemas.rows import REJECTIONS
-from transforms.flow.content import content_name
 from transforms.flow.counts import REJECTED, Count, count
 from transforms.flow.files import parquet_bytes, publish
 from transforms.flow.manifests import FileRecord

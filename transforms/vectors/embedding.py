@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ConfigError
+from schemas.vectors import unique_by, vector_schema
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import DISTINCT, KEPT, READ, TRUNCATED, count
@@ -17,7 +18,7 @@ from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import read_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
-from transforms.vectors.vector_store import read_vectors, stored_files, unique_by, vector_schema, write_vectors
+from transforms.vectors.vector_store import read_vectors, stored_files, write_vectors
 
 #: A text to be encoded: its key in the store, the dataset that counts it, and what the teacher sees (prompt and text).
 TO_ENCODE = pa.schema(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.rows import ID, MINED, TEXTS, text_hash
+from schemas.vectors import vector_schema
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import KEPT, READ, count
@@ -24,7 +25,7 @@ from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts
 from transforms.vectors.near_passages import NEAR
-from transforms.vectors.vector_store import read_vectors, vector_schema
+from transforms.vectors.vector_store import read_vectors
 
 _HASHES = pa.list_(ID)
 

@@ -10,12 +10,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.content_names import content_name, is_named_by_content
 from transforms.flow import content
 from transforms.flow.content import (
     KnownFile,
-    content_name,
     find_faults,
-    is_named_by_content,
     made_once,
     part_number,
 )

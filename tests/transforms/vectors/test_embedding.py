@@ -11,6 +11,7 @@ import xxhash
 
 from schemas.errors import ConfigError
 from schemas.rows import ID, text_hash
+from schemas.vectors import vector_schema
 from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, outputs, records, rows_of, shuffle, tally, together
 from transforms.examples.read_rows import CORPUS
@@ -27,7 +28,7 @@ from transforms.vectors.embedding import (
     read_texts,
     to_encode,
 )
-from transforms.vectors.vector_store import read_vectors, vector_schema, write_vectors
+from transforms.vectors.vector_store import read_vectors, write_vectors
 
 DIMS = 4
 PARTITIONS = 4

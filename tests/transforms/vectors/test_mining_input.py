@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.rows import MINED, row_ids, text_hash
+from schemas.vectors import vector_schema
 from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, in_order, outputs, records, rows_of, shuffle, tally, together
 from transforms.examples.read_rows import CORPUS
@@ -33,7 +34,7 @@ from transforms.vectors.mining_input import (
     unmined,
 )
 from transforms.vectors.near_passages import NEAR
-from transforms.vectors.vector_store import vector_schema, write_vectors
+from transforms.vectors.vector_store import write_vectors
 
 DIMS = 2
 PARTITIONS = 4
