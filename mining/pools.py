@@ -25,7 +25,9 @@ from mining.candidates import (
 )
 from mining.cell_scan import scan_cells
 from mining.cells import Cells, is_approximate, make_cells, measure
+from mining.fills import draw_fills
 from mining.fixed_point import Fixed, from_cosine, unpack_vectors
+from mining.index import id_words
 from mining.labels import Coder, label_sets, language_codes
 from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_of
 from mining.params import MiningParams
@@ -117,8 +119,22 @@ class Shard:
         if asked.by_class.any():
             sizes += [depths.classes, depths.classes]
         if self._cells is None:
-            return lists_of_scan(*scan(vectors, self.vectors, asked, searched, tuple(sizes)), depths)
-        return lists_of_scan(*self._scan_some(vectors, asked, searched, tuple(sizes), depths), depths)
+            out, found = scan(vectors, self.vectors, asked, searched, tuple(sizes))
+        else:
+            out, found = self._scan_some(vectors, asked, searched, tuple(sizes), depths)
+        fills = self._fills(queries["id"], vectors, asked, searched, found, depths) if self.params.random_fill else ()
+        return lists_of_scan(out, found, depths, fills)
+
+    def _fills(
+        self, ids: pa.ChunkedArray, vectors: Fixed, asked: Asked, searched: Searched, found: Rows, depths: Depths
+    ) -> list[tuple[Rows, Rows]]:
+        """What may fill rows up that this shard has too few negatives for: a row that lacks some lacks them in every
+        shard. A cross-encoder may refuse any number, so with one no row is left out.
+        """
+        short = np.ones(len(ids), dtype=bool) if self.params.cross_encoder else found[:, 0] < self.params.num_negatives
+        rows, texts = np.flatnonzero(short), id_words(self.texts["text_hash"]).byteswap()
+        words = id_words(ids).byteswap()
+        return [draw_fills(rows, words, texts, vectors, self.vectors, asked, searched, depths.more, self.params.seed)]
 
     def prepare(self, queries: pa.Table) -> str | None:
         """Make cells, if the parameters ask for them, probed as a sample of the queries that will come (``SCORED`` and
