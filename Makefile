@@ -28,7 +28,7 @@ KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
 .PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
 	flink-up flink-down prism clean distclean
 
 help:  ## Show this list
@@ -165,6 +165,9 @@ bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and fou
 
 bench-mining: $(READY)  ## Measure mining from given vectors beside FAISS and other miners
 	$(PY) -m benchmarks.mining $(REST)
+
+bench-mining-memory: $(READY)  ## Measure the memory of mining on corpora of one and four million passages
+	$(PY) -m benchmarks.mining_memory $(REST)
 
 bench-false-negatives: $(READY)  ## Measure the false negatives of each preset on judged collections (EVALUATION)
 	$(strip $(PY) -m benchmarks.false_negatives $(call flag,evaluation,EVALUATION) $(REST))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from mining.candidates import flat
 from mining.choosing import CROSS_ENCODER
 from mining.labels import labels_alike
-from mining.policies import GIVEN_RANK
+from mining.policies import GIVEN_RANK, RANDOM_RANK
 from mining.scan import ABOVE_CEILING, BELOW_FLOOR, EQUAL_VECTOR, GIVEN, NEAR_DUPLICATE, SHARED_LABEL
 from schemas.vectors import SCALE
 
@@ -34,7 +34,8 @@ def account(mined: pa.Table) -> dict[str, int]:
     """The numbers of some ``MINED`` rows of one dataset, of those that were kept but for ``dropped``.
 
     ``rows``; ``short`` and ``none``: rows that lack negatives, and that have none; ``missing``: negatives that lack;
-    ``given`` and ``mined``: negatives by where they come from; ``given_over``: given ones left out for their number;
+    ``given``, ``mined`` and ``random``: negatives by where they come from; ``filled``: rows that got random ones;
+    ``given_over``: given ones left out for their number;
     ``dropped``: positives that the filter took; ``refused:...``: passages of the pools, up to the ends of the
     windows, by the rule that kept them from being negatives; ``positive_score``, ``negative_score``: sums of integer
     scores of the first positives, and of mined negatives; ``labelled``, ``doubtful``, ``nearer``: labelled rows,
@@ -42,7 +43,8 @@ def account(mined: pa.Table) -> dict[str, int]:
     ``labelled_mined``: how many these have.
     """
     kept = mined.filter(pc.is_null(mined["reason"]))
-    ranks = flat(kept["negative_ranks"])[1].to_numpy()
+    owners, flat_ranks = flat(kept["negative_ranks"])
+    ranks = flat_ranks.to_numpy()
     scores = _integers(flat(kept["negative_scores"])[1])
     refused = np.array(kept["refused"].combine_chunks().flatten()).reshape(len(kept), -1).sum(axis=0)
     missing = kept["missing"].to_numpy()
@@ -57,15 +59,17 @@ def account(mined: pa.Table) -> dict[str, int]:
         "none": np.count_nonzero((numbers == 0) & (missing > 0)),
         "missing": missing.sum(),
         "given": np.count_nonzero(ranks == GIVEN_RANK),
-        "mined": np.count_nonzero(ranks != GIVEN_RANK),
+        "mined": np.count_nonzero(ranks >= 0),
+        "random": np.count_nonzero(ranks == RANDOM_RANK),
+        "filled": len(np.unique(owners[ranks == RANDOM_RANK])),
         "given_over": kept["given_over"].to_numpy().sum(),
         "dropped": mined["dropped"].to_numpy().sum(),
         "positive_score": _integers(first).sum(),
-        "negative_score": scores[ranks != GIVEN_RANK].sum(),
+        "negative_score": scores[ranks >= 0].sum(),
         "labelled": np.count_nonzero(labelled),
         "doubtful": np.count_nonzero(doubtful),
         "nearer": kept["nearer"].to_numpy()[labelled].sum(),
-        "labelled_mined": np.count_nonzero(of_labelled & (ranks != GIVEN_RANK)),
+        "labelled_mined": np.count_nonzero(of_labelled & (ranks >= 0)),
     }
     counts |= {name: refused[rule] for rule, name in RULES.items()}
     return {name: int(number) for name, number in counts.items() if number}

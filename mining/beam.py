@@ -133,7 +133,7 @@ class SearchShard(beam.DoFn):
         ranges = query_ranges(queries["id"], self._spec.num_ranges[dataset])
         for named in np.unique(ranges).tolist():
             rows = np.flatnonzero(ranges == named)
-            for table in _tables(shard, number, queries["id"].take(pa.array(rows)), lists.take(rows)):
+            for table in shard_tables(shard, number, queries["id"].take(pa.array(rows)), lists.take(rows)):
                 for batch in small_batches(table):
                     yield f"{dataset}\t{named}", batch
 
@@ -153,7 +153,7 @@ _NOBODY = relate(
 )
 
 
-def _tables(shard: Shard, number: int, ids: pa.ChunkedArray, lists: Lists) -> Iterator[pa.Table]:
+def shard_tables(shard: Shard, number: int, ids: pa.ChunkedArray, lists: Lists) -> Iterator[pa.Table]:
     """The lists of some rows, and the passages that they name."""
     keys = pa.ListArray.from_arrays(pa.array(lists.bounds, pa.int32()), pa.array(lists.keys))
     numbers = pa.array(np.full(len(ids), number), pa.int32())

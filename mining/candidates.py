@@ -105,10 +105,18 @@ def _first_places(passages: pa.Table) -> Rows:
     return places
 
 
-def vector_hashes(vectors: Fixed) -> pa.Array:
-    """xxh3-128 of each vector, ``binary(16)``: equal vectors have equal ones."""
-    rows = np.ascontiguousarray(vectors, dtype="<i2")
-    return pa.array([xxhash.xxh3_128_digest(row) for row in rows], ID)
+def vector_hashes(vectors: Fixed, rows: Rows | None = None) -> pa.Array:
+    """xxh3-128 of each vector, or of those of some ``rows``, ``binary(16)``: equal vectors have equal ones.
+
+    Vectors are read where they lie, one after the other: they may be a memory map.
+    """
+    wide = np.ascontiguousarray(vectors, dtype="<i2")
+    places = np.arange(len(wide)) if rows is None else rows
+    digests = bytearray(ID.byte_width * len(places))
+    for number, place in enumerate(places):
+        start = ID.byte_width * number
+        digests[start : start + ID.byte_width] = xxhash.xxh3_128_digest(wide[place])
+    return pa.FixedSizeBinaryArray.from_buffers(ID, len(places), [None, pa.py_buffer(digests)])
 
 
 def score_named(queries: pa.Table, texts: pa.Table) -> pa.Table:

@@ -10,7 +10,8 @@ from mining.draws import draw_key
 from mining.fixed_point import Scores
 from mining.lists import Ints, Lists
 from mining.params import MiningParams
-from mining.scan import CLASS_COPY, FREE, MAX_PASSAGES, SAME_LABELS, shared
+from mining.policies import RANDOM_RANK
+from mining.scan import CLASS_COPY, FREE, MAX_PASSAGES, OUTSIDE, RANDOM, SAME_LABELS, shared
 from transforms.flow.kernels import kernel
 
 Words = npt.NDArray[np.uint64]
@@ -135,6 +136,8 @@ def _choose(rows, bounds, keys, passages, numbers, out):  # type: ignore[no-unty
     for row in range(len(rows.wanted)):
         first, last = bounds[row], bounds[row + 1]
         run = keys[first:last]
+        fills = run[(run & _RULES) == RANDOM]
+        run = run[((run & _RULES) != RANDOM) & ((run & _RULES) != OUTSIDE)]
         pool = run[(run & _RULES) < SAME_LABELS]
         out.pool[row] = len(pool)
         if rows.by_class[row]:
@@ -143,6 +146,7 @@ def _choose(rows, bounds, keys, passages, numbers, out):  # type: ignore[no-unty
         elif rows.judged[row] and 0 <= numbers.consistency < len(pool):
             out.least[row] = pool[numbers.consistency] >> 32
         _negatives(row, pool, rows, passages, numbers, out)
+        _fill(row, fills, rows, passages, numbers, out)
 
 
 @kernel
@@ -228,6 +232,26 @@ def _negatives(row, pool, rows, passages, numbers, out):  # type: ignore[no-unty
         if taken[rank]:
             out.negatives[row, at], out.ranks[row, at] = pool[rank], rank
             at += 1
+    out.num_negatives[row] = at
+
+
+@kernel
+def _fill(row, fills, rows, passages, numbers, out):  # type: ignore[no-untyped-def]
+    """``policies.choose_random`` of what is not chosen already, behind what is."""
+    at = out.num_negatives[row]
+    if at >= rows.wanted[row] or not len(fills):
+        return
+    draws, ranks = np.empty(len(fills), np.uint64), np.zeros(len(fills), np.int64)
+    free = 0
+    for i in range(len(fills)):
+        draws[i] = _key_of(row, fills[i], rows, passages, numbers)
+        for key in out.negatives[row, :at]:
+            if _position(key) == _position(fills[i]):
+                ranks[i] = _TAKEN
+        free += ranks[i] != _TAKEN
+    for place in _least(ranks, draws, min(free, rows.wanted[row] - at)):
+        out.negatives[row, at], out.ranks[row, at] = fills[place], RANDOM_RANK
+        at += 1
     out.num_negatives[row] = at
 
 

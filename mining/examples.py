@@ -16,7 +16,7 @@ from mining.index import id_words
 from mining.labels import Coder, label_sets, sets_of_lists
 from mining.lists import Lists, positions_of
 from mining.params import MiningParams
-from mining.policies import GIVEN_RANK
+from mining.policies import GIVEN_RANK, RANDOM_RANK
 from mining.pools import by_class
 from mining.rescoring import CrossCheck, choose_checked
 from schemas.readmission import NOBODY, Readmission
@@ -286,7 +286,7 @@ def _nearer(positives: Side, mined: Side, num: int) -> Rows:
     first = np.full(num, np.iinfo(np.int64).max, np.int64)
     rows, places = np.unique(positives.rows, return_index=True)
     first[rows] = positives.scores[places]
-    above = mined.rows[mined.scores > first[mined.rows]]
+    above = mined.rows[(mined.scores > first[mined.rows]) & (mined.ranks != RANDOM_RANK)]
     return np.bincount(above, minlength=num).astype(np.int64)
 
 

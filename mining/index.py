@@ -11,6 +11,7 @@ from mining.fixed_point import Fixed, Scores
 from mining.lists import positions_of
 from mining.policies import NO_CEILING
 from mining.scan import Asked, Searched, scan
+from transforms.flow.kernels import kernel
 
 Rows = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -116,3 +117,48 @@ def _check_ids(ordered: Words, num_vectors: int) -> None:
             f"id {high:016x}{low:016x} stands twice in the index, where each passage may stand once; "
             "make the corpus distinct by its text hash first"
         )
+
+
+def sorted_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[Words, npt.NDArray[np.int64]]:
+    """``id_words`` of ids in their order, and the row of each; equal ones in the order of rows.
+
+    To look ids up by these (``find_ids``) takes less memory than Arrow's hash tables, which are made anew at each call.
+    """
+    words = id_words(ids)
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    return words[order], order
+
+
+def run_starts_of(words: Words) -> npt.NDArray[np.int64]:
+    """Where each distinct one of sorted ids stands first."""
+    first = np.ones(len(words), dtype=bool)
+    first[1:] = (words[1:] != words[:-1]).any(axis=1)
+    return np.flatnonzero(first)
+
+
+def find_ids(words: Words, wanted: Words, past: bool = False) -> npt.NDArray[np.int64]:
+    """Where each wanted id stands first among sorted ones (``past``: where those equal to it end); -1 where it does
+    not.
+    """
+    found: npt.NDArray[np.int64] = _find_ids(words, wanted, past)
+    return found
+
+
+@kernel
+def _find_ids(words, wanted, past):  # type: ignore[no-untyped-def]
+    found = np.full(len(wanted), -1)
+    for number in range(len(wanted)):
+        high, low = wanted[number, 0], wanted[number, 1]
+        left, right, there = 0, len(words), False
+        while left < right:
+            middle = (left + right) // 2
+            equal = words[middle, 0] == high and words[middle, 1] == low
+            there |= equal
+            before = words[middle, 0] < high or (words[middle, 0] == high and words[middle, 1] < low)
+            if before or (past and equal):
+                left = middle + 1
+            else:
+                right = middle
+        if there:
+            found[number] = left
+    return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mining.scan import FREE, MAX_PASSAGES, SAME_LABELS
+from mining.scan import FREE, MAX_PASSAGES, RANDOM, SAME_LABELS
 from transforms.flow.kernels import kernel
 
 Ints = npt.NDArray[np.int64]
@@ -56,19 +56,20 @@ def at_positions(keys: Ints, positions: Ints) -> Ints:
     return moved
 
 
-def lists_of_scan(out: Ints, found: Ints, depths: Depths) -> Lists:
-    """What a scan kept, as one list for each row."""
+def lists_of_scan(out: Ints, found: Ints, depths: Depths, more: Sequence[tuple[Ints, Ints]] = ()) -> Lists:
+    """What a scan kept, and any ``more`` parts, as one list for each row."""
     kept = np.arange(out.shape[2]) < found.T[:, :, None]
     rows = np.broadcast_to(np.arange(out.shape[1])[None, :, None], out.shape)
-    return together([(rows[kept], out[kept])], out.shape[1], depths)
+    return together([(rows[kept], out[kept]), *more], out.shape[1], depths)
 
 
 def together(parts: Sequence[tuple[Ints, Ints]], num_rows: int, depths: Depths) -> Lists:
     """The lists of rows from any number of parts, each ``(row of each key, keys)``: best first and no longer than
     needed.
 
-    Of a pool that is the first ``depths.pool`` entries and what follows up to ``depths.more`` passages that may be
-    negatives; entries that rules refuse count up to ``depths.refused``. So the lists of shards give those of the whole.
+    What may fill a row up (``RANDOM``) stays. Of a pool that is the first ``depths.pool`` entries and what follows up
+    to ``depths.more`` passages that may be negatives; entries that rules refuse count up to ``depths.refused``. So the
+    lists of shards give those of the whole.
     """
     rows, keys = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
     order = np.argsort(rows, kind="stable")
@@ -89,7 +90,9 @@ def _trim(keys, bounds, depths, more, refused, classes, sizes):  # type: ignore[
         for key in run:
             rule = key & _RULES
             complete = rank >= depths[row] and beyond >= more
-            if rule == SAME_LABELS:
+            if rule == RANDOM:
+                wanted = True
+            elif rule == SAME_LABELS:
                 same += 1
                 wanted = same <= classes
             elif rule > SAME_LABELS:

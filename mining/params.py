@@ -27,6 +27,8 @@ class MiningParams:
     ``min_margin``: a negative scores at least this much less (cosine) than that positive. None: off.
     ``max_score``: a negative scores at most this (cosine); labelled rows know it too. None: off.
     ``min_score``: a negative scores at least this (cosine); labelled rows know it too. None: off.
+    ``random_fill``: whether a row that lacks negatives gets passages of its dataset by a seeded draw, whatever they
+    score, marked by a rank of their own; never what another rule than one about scores refuses (ours).
     ``max_given``: given negatives of a row that are kept; None: as many as ``num_negatives``.
     ``given_choice``: which ones: the ``first``, the ``hardest``, or a seeded ``draw``.
     ``within_language``: positives and negatives are of the row's language, where both are known (ours).
@@ -62,6 +64,7 @@ class MiningParams:
     min_margin: float | None = None
     max_score: float | None = None
     min_score: float | None = None
+    random_fill: bool = False
     max_given: int | None = None
     given_choice: Literal["first", "hardest", "draw"] = "first"
     within_language: bool = True

@@ -21,6 +21,8 @@ Codes = npt.NDArray[np.int64]
 
 #: The rank of a negative that came with the row.
 GIVEN_RANK = -1
+#: The rank of a negative that was drawn at random to fill a row up.
+RANDOM_RANK = -2
 #: A ceiling or floor that is none: beyond every score.
 NO_CEILING = 1 << 40
 
@@ -87,6 +89,18 @@ def choose_negatives(eligible: Mask, rank_range: tuple[int, int], num: int, keys
     deeper = np.flatnonzero(eligible[end:])[: num - len(inside)]
     above = np.flatnonzero(eligible[:start])[::-1][: num - len(inside) - len(deeper)]
     return np.sort(np.concatenate([above, start + inside, end + deeper])).astype(np.int64)
+
+
+def choose_random(allowed: Mask, num: int, keys: npt.NDArray[np.uint64]) -> Codes:
+    """Places of up to ``num`` passages that fill a row up: of those that are ``allowed`` the ones with the smallest
+    ``keys``, the smallest first.
+
+    ``allowed`` are passages of the row's language that are neither relevant to its question, nor a near-duplicate or
+    the vector of something relevant, nor of its labels, nor given or chosen already. What a passage scores is not
+    asked: a row is short since ceilings and floors left nothing else.
+    """
+    places = np.flatnonzero(allowed)
+    return places[np.argsort(keys[places], kind="stable")[:num]].astype(np.int64)
 
 
 def balanced(classes: Codes, num: int) -> Codes:

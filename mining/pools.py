@@ -25,7 +25,9 @@ from mining.candidates import (
 )
 from mining.cell_scan import scan_cells
 from mining.cells import Cells, is_approximate, make_cells, measure
+from mining.fills import draw_fills
 from mining.fixed_point import Fixed, from_cosine, unpack_vectors
+from mining.index import find_ids, id_words, run_starts_of, sorted_ids
 from mining.labels import Coder, label_sets, language_codes
 from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_of
 from mining.params import MiningParams
@@ -69,30 +71,30 @@ class Shard:
         corpus = corpus.select(PASSAGES.names).append_column("source", pa.array(np.arange(len(corpus))))
         texts = distinct_texts(corpus)
         first = _first_of_each(texts["near"])
-        self.texts = texts.take(pa.array(first)).combine_chunks()
+        self.texts = texts if len(first) == len(texts) else texts.take(pa.array(first)).combine_chunks()
         self.vectors, self._sources = vectors, self.texts["source"].to_numpy().astype(np.int64)
-        self._find(texts.take(pa.array(_first_of_each(texts["cluster"]))).combine_chunks())
+        self._find(texts.select(["cluster", "near"]))
+        del texts  # the shard keeps what it searches
         self._describe(corpus)
-        digests = vector_hashes(vectors[self._sources]).dictionary_encode()
-        codes = digests.indices.to_numpy().astype(np.int64)
-        self._digests, self._by_digest = digests.dictionary, np.argsort(codes, kind="stable")
-        self._digest_bounds = bounds_of(np.sort(codes), len(self._digests))
+        self._digests, self._by_digest = sorted_ids(vector_hashes(vectors, self._sources))
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def _find(self, clusters: pa.Table) -> None:
+    def _find(self, texts: pa.Table) -> None:
         """Which text is searched for each cluster, and whether that is a spelling of it or a near-duplicate."""
-        self._clusters = clusters["cluster"].combine_chunks()
-        places = pc.index_in(clusters["near"], value_set=self.texts["near"].combine_chunks())
-        self._places: Rows = places.to_numpy().astype(np.int64)
-        searched = self.texts["cluster"].take(pa.array(self._places))
-        self._is_copy: npt.NDArray[np.bool_] = pc.not_equal(searched, clusters["cluster"]).to_numpy()
+        clusters, first = sorted_ids(texts["cluster"])
+        kept = run_starts_of(clusters)
+        self._clusters = clusters[kept]
+        nears, order = sorted_ids(self.texts["near"])
+        self._places: Rows = order[find_ids(nears, id_words(texts["near"])[first[kept]])]
+        searched = id_words(self.texts["cluster"])[self._places]
+        self._is_copy: npt.NDArray[np.bool_] = (searched != self._clusters).any(axis=1)
 
     def _describe(self, corpus: pa.Table) -> None:
         """Labels and languages of each passage: those of all its spellings, wherever they stand."""
         clusters = pc.coalesce(corpus["cluster"], corpus["text_hash"]).combine_chunks()
-        places = self._places[pc.index_in(clusters, value_set=self._clusters).to_numpy(zero_copy_only=False)]
+        places = self._places[find_ids(self._clusters, id_words(clusters))]
         names = pa.concat_arrays([corpus["label"].combine_chunks(), flat(corpus["other_labels"])[1]])
         self._labels = Coder(names, folded=self.params.fold_labels)
         self._languages = Coder(corpus["language"].combine_chunks())
@@ -117,8 +119,22 @@ class Shard:
         if asked.by_class.any():
             sizes += [depths.classes, depths.classes]
         if self._cells is None:
-            return lists_of_scan(*scan(vectors, self.vectors, asked, searched, tuple(sizes)), depths)
-        return lists_of_scan(*self._scan_some(vectors, asked, searched, tuple(sizes), depths), depths)
+            out, found = scan(vectors, self.vectors, asked, searched, tuple(sizes))
+        else:
+            out, found = self._scan_some(vectors, asked, searched, tuple(sizes), depths)
+        fills = self._fills(queries["id"], vectors, asked, searched, found, depths) if self.params.random_fill else ()
+        return lists_of_scan(out, found, depths, fills)
+
+    def _fills(
+        self, ids: pa.ChunkedArray, vectors: Fixed, asked: Asked, searched: Searched, found: Rows, depths: Depths
+    ) -> list[tuple[Rows, Rows]]:
+        """What may fill rows up that this shard has too few negatives for: a row that lacks some lacks them in every
+        shard. A cross-encoder may refuse any number, so with one no row is left out.
+        """
+        short = np.ones(len(ids), dtype=bool) if self.params.cross_encoder else found[:, 0] < self.params.num_negatives
+        rows, texts = np.flatnonzero(short), id_words(self.texts["text_hash"]).byteswap()
+        words = id_words(ids).byteswap()
+        return [draw_fills(rows, words, texts, vectors, self.vectors, asked, searched, depths.more, self.params.seed)]
 
     def prepare(self, queries: pa.Table) -> str | None:
         """Make cells, if the parameters ask for them, probed as a sample of the queries that will come (``SCORED`` and
@@ -193,15 +209,15 @@ class Shard:
         """Those that are here: the owner of each, the position of the text that is searched for it, whether that is a
         near-duplicate.
         """
-        found = pc.index_in(clusters, value_set=self._clusters)
-        here = found.drop_null().to_numpy().astype(np.int64)
-        return owners[found.is_valid().to_numpy(zero_copy_only=False)], self._places[here], self._is_copy[here]
+        found = find_ids(self._clusters, id_words(clusters))
+        here = found[found >= 0]
+        return owners[found >= 0], self._places[here], self._is_copy[here]
 
     def _of_vectors(self, owners: Rows, vectors: pa.Array) -> tuple[Rows, Rows]:
-        found = pc.index_in(vectors, value_set=self._digests)
-        owners = owners[found.is_valid().to_numpy(zero_copy_only=False)]
-        codes = found.drop_null().to_numpy().astype(np.int64)
-        starts, lengths = self._digest_bounds[codes], np.diff(self._digest_bounds)[codes]
+        words = id_words(vectors)
+        starts = find_ids(self._digests, words)
+        owners, words, starts = owners[starts >= 0], words[starts >= 0], starts[starts >= 0]
+        lengths = find_ids(self._digests, words, past=True) - starts
         steps = np.arange(lengths.sum()) - np.repeat(np.append(0, np.cumsum(lengths))[:-1], lengths)
         return np.repeat(owners, lengths), self._by_digest[np.repeat(starts, lengths) + steps]
 
@@ -221,10 +237,9 @@ class Shard:
 
 
 def _first_of_each(values: pa.ChunkedArray) -> Rows:
-    """The row where each distinct value stands first, ascending."""
-    codes = values.combine_chunks().dictionary_encode().indices.to_numpy()
-    rows: Rows = np.sort(np.unique(codes, return_index=True)[1]).astype(np.int64)
-    return rows
+    """The row where each distinct id stands first, ascending."""
+    words, rows = sorted_ids(values)
+    return np.sort(rows[run_starts_of(words)])
 
 
 def _marks(owners: Rows, positions: Rows, rules: npt.NDArray[np.int64], names: Rows) -> Marks:

@@ -16,6 +16,7 @@ from mining.cross_encoder import Pair, Shares
 from mining.lists import Lists, positions_of
 from mining.params import MiningParams
 from mining.pools import by_class
+from mining.scan import FREE, OUTSIDE, RANDOM
 
 #: The texts at some addresses (``ADDRESS``), in their order.
 Texts = Callable[[pa.StructArray], Sequence[str]]
@@ -49,7 +50,6 @@ def choose_checked(
     keys, refused = lists.keys.copy(), np.zeros(len(queries), np.int64)
     asker = _Asker(queries, found, check)
     codes = _codes(np.repeat(np.arange(len(queries)), np.diff(lists.bounds)), keys)
-    sorter = np.argsort(codes)
     passed = np.empty(0, np.int64)
     limits = np.full(len(queries), np.nan)
     while True:
@@ -63,9 +63,16 @@ def choose_checked(
             counted = chosen.refused.copy()
             counted[:, CROSS_ENCODER] = refused
             return replace(chosen, refused=counted)
-        places = sorter[np.searchsorted(codes, new[above], sorter=sorter)]
-        keys[places] = (keys[places] & ~np.int64(_RULES)) | CROSS_ENCODER
+        _refuse(keys, np.isin(codes, new[above]))
         refused += np.bincount(new[above] >> _BITS, minlength=len(queries))
+
+
+def _refuse(keys: Rows, named: npt.NDArray[np.bool_]) -> None:
+    """Mark keys in place. What may fill a row up stands there under two rules, and neither may bring it back."""
+    rules = keys & _RULES
+    for old, new in ((FREE, CROSS_ENCODER), (RANDOM, OUTSIDE)):
+        places = named & (rules == old)
+        keys[places] = (keys[places] & ~np.int64(_RULES)) | new
 
 
 #: A row and a position in one number.

@@ -35,6 +35,8 @@ NOTES = 128
 FREE, GIVEN, EQUAL_VECTOR, SHARED_LABEL, ABOVE_CEILING, BELOW_FLOOR, NEAR_DUPLICATE = range(7)
 #: Texts for a positive of a labelled row: of the same labels, sharing one, and those with the query's own vector.
 SAME_LABELS, SHARES_LABEL, CLASS_COPY = 8, 9, 10
+#: One that may fill a row up, whatever it scores (``mining.fills``); a list may hold it under its other rule too.
+RANDOM = 11
 #: The passage is none of the row's pool at all: ranks are counted without it.
 OUTSIDE = 15
 
@@ -137,7 +139,7 @@ def shared(left, i, end, right, j, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _moved(marks, at, end, position):  # type: ignore[no-untyped-def]
+def moved(marks, at, end, position):  # type: ignore[no-untyped-def]
     """Where a run of marks goes on from a position; positions only rise."""
     while at < end and marks[at] >> RULE_BITS < position:
         at += 1
@@ -145,7 +147,7 @@ def _moved(marks, at, end, position):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _marked(marks, at, end, position):  # type: ignore[no-untyped-def]
+def marked_as(marks, at, end, position):  # type: ignore[no-untyped-def]
     """The rule that the mark at this place names for a position."""
     return marks[at] & OUTSIDE if at < end and marks[at] >> RULE_BITS == position else FREE
 
@@ -221,8 +223,8 @@ def sort_notes(query, row, asked, searched, state):  # type: ignore[no-untyped-d
     for number in range(state.numbers[query]):
         note = state.waiting[query, number]
         score, position = note >> 32, MAX_PASSAGES - 1 - ((note >> RULE_BITS) & (MAX_PASSAGES - 1))
-        at_group, at_own = _moved(group, at_group, group_end, position), _moved(own, at_own, own_end, position)
-        marked = max(_marked(group, at_group, group_end, position), _marked(own, at_own, own_end, position))
+        at_group, at_own = moved(group, at_group, group_end, position), moved(own, at_own, own_end, position)
+        marked = max(marked_as(group, at_group, group_end, position), marked_as(own, at_own, own_end, position))
         other, common, alike = searched.language[position], 0, False
         if first < end:
             start, stop = searched.label_bounds[position], searched.label_bounds[position + 1]

@@ -10,7 +10,8 @@ from mining.beam import MiningSpec
 from mining.rescoring import CrossCheck
 from mining.teacher import BUNDLED
 from pipelines import embed, mine, pack, prepare
-from pipelines.jobs import Run, scopes_of
+from pipelines.jobs import Run, removed_of, scopes_of
+from pipelines.publish import REJECTIONS
 from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
 from schemas.vectors import num_store_partitions
@@ -27,7 +28,7 @@ from transforms.text.part_texts import Prompts
 from transforms.text.texts_at import PartTexts
 from transforms.vectors.embedding import TextSpec, part_element
 from transforms.vectors.mining_input import PoolSpec
-from transforms.vectors.near_passages import NearPassageSpec
+from transforms.vectors.near_passages import NearPassageSpec, removed_element
 
 Manifest = Mapping[str, Any]
 Build = Callable[[beam.Pipeline], None]
@@ -180,10 +181,17 @@ def mine_graph(
     pools = PoolSpec(texts=texts, num_shards=_pool_shards(run, manifest), folder=folder.path)
     job = mine.MineJob(
         parts=parts_of(manifest, datasets),
+        removed=[
+            removed_element(path) for name in datasets if name in run.mined for path in removed_of(manifest, name)
+        ],
         datasets=datasets,
         pools=pools,
         near=NearPassageSpec(
-            texts=texts, params=run.params.near, symmetric=run.symmetric, passages=sum(_passages_of(manifest).values())
+            texts=texts,
+            params=run.params.near,
+            symmetric=run.symmetric,
+            passages=sum(_passages_of(manifest).values()),
+            rejections=f"{prepared.path}/{REJECTIONS}",
         ),
         mining=MiningSpec(
             num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},

@@ -13,12 +13,14 @@ from mining.teacher import BUNDLED, Teacher
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from pipelines.configuration.show import parts
 from pipelines.evaluation import EvaluationSets
+from pipelines.publish import REJECTIONS
 from pipelines.readmission import Wanted, by_dataset
 from pipelines.reuse import Reused, dataset_key
 from pipelines.workplace import StageFolder, Workplace
 from schemas.catalog import CatalogEntry, LocatedEntry, Stage
 from schemas.config import RunConfig
 from schemas.readmission import Readmission
+from schemas.reasons import RejectReason
 from transforms.duplicates.scopes import DedupScope
 from transforms.sources.opening import Plan
 from transforms.sources.units import Unit
@@ -213,6 +215,7 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
             "mine",
             {
                 "parts": parts_of.get(name, []),
+                "removed": removed_of(manifest, name) if name in run.mined else [],
                 "teacher": run.teacher.key,
                 "prompts": [run.teacher.prompt_for_query(entry.instruction), run.teacher.prompt_for_passage()],
                 "symmetric": entry.symmetric,
@@ -243,6 +246,14 @@ def _parts_by_dataset(manifest: Manifest) -> dict[str, list[str]]:
         for record in manifest["files"].get(kind, []):
             found.setdefault(record["dataset"], []).append(record["path"])
     return {name: sorted(paths) for name, paths in found.items()}
+
+
+def removed_of(manifest: Manifest, dataset: str) -> list[str]:
+    """The files of a dataset's rejected rows, if any is a near-duplicate: mining compares the passages of these."""
+    if not manifest["counts"][dataset].get("rejected", {}).get(RejectReason.NEAR_DUPLICATE):
+        return []
+    files = [record["path"] for record in manifest["files"].get(REJECTIONS, []) if record["dataset"] == dataset]
+    return sorted(path for path in files if path.count("/") == 1)  # deeper ones hold what is no rejected row
 
 
 def pack_job(run: Run, prepared: StageJob, mined: StageJob, manifest: Manifest) -> StageJob:

@@ -21,11 +21,12 @@ from transforms.vectors.near_passages import FindNearPassages, NearPassageSpec
 
 @dataclass(frozen=True, kw_only=True)
 class MineJob:
-    """Everything that the mine pipeline is built from. ``near``: how near-duplicates among passages are found;
-    ``mining``: parameters and facts of each dataset.
+    """Everything that the mine pipeline is built from. ``removed``: files of rows that prepare rejected, as elements;
+    ``near``: how near-duplicates among passages are found; ``mining``: parameters and facts of each dataset.
     """
 
     parts: Sequence[str]
+    removed: Sequence[str]
     datasets: Sequence[str]
     pools: PoolSpec
     near: NearPassageSpec
@@ -36,7 +37,8 @@ class MineJob:
 def build(pipeline: beam.Pipeline, job: MineJob) -> None:
     """Add the whole mine stage to a pipeline."""
     parts = pipeline | "Parts" >> beam.Create(job.parts).with_output_types(str) | "Spread parts" >> beam.Reshuffle()
-    near = parts | "Near passages" >> FindNearPassages(job.near)
+    removed = pipeline | "Removed" >> beam.Create(job.removed).with_output_types(str) | "Spread" >> beam.Reshuffle()
+    near = (parts, removed) | "Compared" >> beam.Flatten() | "Near passages" >> FindNearPassages(job.near)
     gathered = parts | "Gather pools" >> beam.ParDo(GatherPools(job.pools)).with_outputs(
         COUNTS_TAG, FILES_TAG, main="pools"
     )

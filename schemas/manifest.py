@@ -27,9 +27,10 @@ class MiningCounts(_Record):
     """What mining did to a dataset's rows: whole numbers, all of them sums over rows.
 
     ``rows``: mined rows that were kept; ``short``, ``none``: those that lack negatives, and that have none though they
-    want some; ``missing``: negatives that lack; ``given``, ``mined``: negatives by where they come from;
-    ``given_over``: given ones that were left out for their number; ``dropped``: positives that the consistency filter
-    took. ``refused``: passages that ranked up to the end of a row's window and were kept from being negatives, by rule.
+    want some; ``missing``: negatives that lack; ``given``, ``mined``, ``random``: negatives by where they come from;
+    ``filled``: rows that random ones were drawn for; ``given_over``: given ones that were left out for their number;
+    ``dropped``: positives that the consistency filter took. ``refused``: passages that ranked up to the end of a row's
+    window and were kept from being negatives, by rule.
     ``near_duplicates``: passages, not rows, that are near-duplicates of another, which alone is searched.
 
     ``positive_score``, ``negative_score``: sums, at 32767^2 to a cosine of 1, over the rows' first positives and over
@@ -47,6 +48,8 @@ class MiningCounts(_Record):
     missing: NonNegativeInt = 0
     given: NonNegativeInt = 0
     mined: NonNegativeInt = 0
+    random: NonNegativeInt = 0
+    filled: NonNegativeInt = 0
     given_over: NonNegativeInt = 0
     dropped: NonNegativeInt = 0
     near_duplicates: NonNegativeInt = 0

@@ -209,7 +209,8 @@ _ADDRESSED = [
 ]
 
 #: What mine found for a row: its own address, and the addresses, scores and ranks of its positives and negatives.
-#: The score is the teacher's cosine (NaN where no teacher was asked), the rank 0-based (-1 for what was given).
+#: The score is the teacher's cosine (NaN where no teacher was asked), the rank 0-based (-1 for what was given, -2 for
+#: what was drawn at random to fill the row up).
 MINED = pa.schema(
     [
         pa.field("dataset", pa.string(), nullable=False),

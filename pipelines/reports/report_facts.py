@@ -101,6 +101,7 @@ def _mining(counts: MiningCounts | None) -> Mapping[str, Any] | None:
         "rows": counts.rows,
         "given": counts.given,
         "mined": counts.mined,
+        "random": counts.random,
         "short": counts.short,
         "none": counts.none,
         "dropped": counts.dropped,

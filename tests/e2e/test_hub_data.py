@@ -18,7 +18,8 @@ from pipelines.options import parse
 from pipelines.workplace import Workplace
 from schemas.manifest import StageCounts
 from schemas.reasons import RejectReason
-from tests.e2e.running import ROOT, curate, flags, rejected_by_reason, shard_digests, shard_rows
+from tests.e2e.negatives import check_negatives, stored_vectors
+from tests.e2e.running import ROOT, curate, flags, manifest_of, rejected_by_reason, shard_digests, shard_rows
 from transforms.sources.opening import DATASETS
 
 pytestmark = pytest.mark.slow
@@ -172,8 +173,23 @@ def renamed(root: Path, names: str) -> Path:
     return root
 
 
-def test_a_limit_reads_so_many_rows_and_the_same_whatever_the_files(teacher: Path, tmp_path: Path) -> None:
-    first = curate(tmp_path / "a", teacher, LIMITED, source=HUB, limit=LIMIT)
+@pytest.fixture(scope="module")
+def limited_out(tmp_path_factory: pytest.TempPathFactory, teacher: Path) -> Path:
+    """OUT of a run over some rows of each dataset of ``LIMITED``. Tests read it and leave it as it is."""
+    out = tmp_path_factory.mktemp("limited") / "out"
+    curate(out, teacher, LIMITED, source=HUB, limit=LIMIT)
+    return out
+
+
+@pytest.mark.parametrize("name", LIMITED.split(","))
+def test_no_mined_negative_is_relevant_to_its_question_or_another_spelling_of_one(limited_out: Path, name: str) -> None:
+    check_negatives(shard_rows(limited_out, name), stored_vectors(limited_out))
+
+
+def test_a_limit_reads_so_many_rows_and_the_same_whatever_the_files(
+    teacher: Path, tmp_path: Path, limited_out: Path
+) -> None:
+    first = manifest_of(limited_out)
     second = curate(tmp_path / "b", teacher, LIMITED, source=renamed(tmp_path / "files", LIMITED), limit=LIMIT)
     reads = {record.name: record.stages["prepare"].read for record in first.datasets}
     assert LIMIT <= reads.pop("scifact") < 2 * LIMIT  # the judgments of so many queries
@@ -182,7 +198,7 @@ def test_a_limit_reads_so_many_rows_and_the_same_whatever_the_files(teacher: Pat
     assert set(reads.values()) == {LIMIT}
     assert [record.stages for record in first.datasets] == [record.stages for record in second.datasets]
     assert first.unbalanced() == []
-    assert shard_digests(tmp_path / "a") == shard_digests(tmp_path / "b")
+    assert shard_digests(limited_out) == shard_digests(tmp_path / "b")
     for record in first.datasets:
         rejected = {stage: c.rejected for stage, c in record.stages.items() if c.rejected}
-        assert rejected_by_reason(tmp_path / "a", record.name) == rejected
+        assert rejected_by_reason(limited_out, record.name) == rejected

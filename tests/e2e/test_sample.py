@@ -1,22 +1,20 @@
 """The whole sample, every kind of task at once, against what was planted in it."""
 
 import hashlib
-import re
 from collections import Counter, defaultdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mining.teacher import files_digest
 from schemas.prompt import TEMPLATE
 from schemas.rows import REJECTIONS, SHARD
+from tests.e2e.negatives import copies
 from tests.e2e.running import (
     SAMPLE,
     STAGES,
@@ -29,9 +27,6 @@ from tests.e2e.running import (
     shard_digests,
     shard_rows,
 )
-from transforms.duplicates.jaccard import jaccard
-from transforms.duplicates.minhash import shingle_sets
-from transforms.duplicates.params import NearDuplicateParams
 from transforms.keeping.alarms import FATAL
 from transforms.text.matching import matching_form
 
@@ -241,24 +236,6 @@ def test_no_mined_negative_is_a_spelling_or_a_copy_of_something_relevant_or_of_a
         assert all(negatives.count(text) == 1 for text in chosen), row
         if row["label"] is None:
             assert copies(chosen, [*relevant[query], *negatives]) == [], row
-
-
-def copies(chosen: list[str], others: list[str]) -> list[tuple[str, str]]:
-    """Pairs of different texts that are long enough, have the same numbers, and are near-duplicates."""
-    params = NearDuplicateParams()
-    texts = [*chosen, *others]
-    values, offsets = shingle_sets(pa.array(texts, pa.large_string()), params.minhash.shingle_size)
-    sets = [values[start:end] for start, end in pairwise(offsets)]
-    numbers = [re.findall(r"\d+", text) for text in texts]
-    return [
-        (texts[one], texts[other])
-        for one in range(len(chosen))
-        for other in range(len(chosen), len(texts))
-        if texts[one] != texts[other]
-        and min(len(sets[one]), len(sets[other])) >= params.minhash.min_shingles
-        and numbers[one] == numbers[other]
-        and jaccard(sets[one], sets[other], params.jaccard) > 0
-    ]
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -60,14 +60,29 @@ def _example(row: Row, texts: dict[bytes, Row], relevant: set[bytes], params: Mi
     if not positives:
         return {"reason": "LONELY_LABEL" if by_class else "INCONSISTENT"}
     given = _given(row, texts, out, params)
-    pool, ranks = _ranks(row, pool, texts, copies, edited, given, own, params)
+    named = {texts[hash_]["near"] for hash_ in row["negatives"]} | edited
+    whole = pool
+    pool, ranks = _ranks(row, pool, texts, copies, named, given, own, params)
+    mined = [pool[rank][1]["text_hash"] for rank in ranks]
+    drawn = []
+    if params.random_fill:
+        unlabelled = [text for _, text in whole if not text["labels"] & own]
+        others = [text for text in unlabelled if text["near"] not in named and text["vector"].tobytes() not in copies]
+        drawn = _random(row, others, mined, params.num_negatives - len(given) - len(mined), params)
     return {
         "reason": None,
         "positive_hashes": positives,
-        "negative_hashes": [*given, *(pool[rank][1]["text_hash"] for rank in ranks)],
-        "negative_ranks": [-1] * len(given) + ranks,
-        "missing": params.num_negatives - len(given) - len(ranks),
+        "negative_hashes": [*given, *mined, *drawn],
+        "negative_ranks": [-1] * len(given) + ranks + [-2] * len(drawn),
+        "missing": params.num_negatives - len(given) - len(ranks) - len(drawn),
     }
+
+
+def _random(row: Row, others: list[Row], mined: list[bytes], num: int, params: MiningParams) -> list[bytes]:
+    hashes = [text["text_hash"] for text in others]
+    allowed = np.array([hash_ not in mined for hash_ in hashes], dtype=bool)
+    keys = policies.draw_keys(row["id"], hashes, params.seed)
+    return [hashes[place] for place in policies.choose_random(allowed, num, keys)]
 
 
 def _scores_of(row: Row, texts: dict[bytes, Row]) -> np.ndarray:
@@ -113,13 +128,12 @@ def _ranks(
     pool: list[tuple[int, Row]],
     texts: dict[bytes, Row],
     copies: set[bytes],
-    edited: set[bytes],
+    named: set[bytes],
     given: list[bytes],
     own: frozenset[str],
     params: MiningParams,
 ) -> tuple[list[tuple[int, Row]], list[int]]:
     """The pool as far as its ranks are counted, and the ranks of mined negatives in it."""
-    named = {texts[hash_]["near"] for hash_ in row["negatives"]} | edited
     ceiling, floor = policies.ceiling(_scores_of(row, texts), params), policies.floor(params)
     allowed = [
         text["near"] not in named

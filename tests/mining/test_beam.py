@@ -87,6 +87,8 @@ def test_dofns_give_what_the_functions_give(num_shards, num_ranges):
         {"sampling": "top", "rank_range": (0, 3), "max_relative_score": 0.5},
         {"consistency_rank": 0},
         {"num_negatives": 5, "max_score": -0.3},
+        {"num_negatives": 5, "max_score": -0.3, "random_fill": True},
+        {"num_negatives": 5, "min_score": 0.3, "random_fill": True},
     ],
 )
 def test_shards_change_nothing_whatever_the_rules(num_shards, changes):

@@ -1,5 +1,6 @@
 """Datasets of the kinds that once went wrong, each with what is right."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from mining.accounting import account, alike_counts
 from mining.mine import mine_dataset
 from mining.params import MiningParams
+from mining.policies import draw_keys
 from schemas.rows import text_hash
 from tests.mining.tables import at_cosines, hashes, make_corpus, make_queries, vectors_of
 
@@ -233,3 +235,40 @@ def test_texts_whose_neighbours_are_all_of_another_class_are_counted_as_doubtful
     corpus = make_corpus(texts, ["own", *["other"] * 20], vectors=vectors)
     numbers = account(mine_dataset(make_queries(["q"], labels=["own"], vectors=query), corpus, MiningParams()))
     assert (numbers["labelled"], numbers["doubtful"], numbers["labelled_mined"], numbers["nearer"]) == (1, 1, 7, 7)
+
+
+def test_a_row_is_filled_up_at_random_only_if_asked_and_by_what_no_mask_refuses():
+    """A positive in two spellings, an edited copy, its vector, another language, and twelve above the ceiling."""
+    positives = ["answer", "ANSWER", "answer edited", "same vector", "fremd"]
+    others = [f"other {number}" for number in range(12)]
+    query, vectors = at_cosines([0.8, 0.8, 0.79, 0.8, 0.1] + [0.79] * 12)
+    vectors[3] = vectors[0]
+    corpus = make_corpus(
+        positives + others,
+        clusters=["answer", "answer", None, None, None] + [None] * 12,
+        nears=["answer", "answer", "answer", None, None] + [None] * 12,
+        languages=["en"] * 4 + ["de"] + ["en"] * 12,
+        vectors=vectors,
+    )
+    queries = make_queries(["question"], [["answer"]], [["other 0"]], languages=["en"], vectors=query)
+    params = MiningParams(num_negatives=6, rank_range=(0, 10))
+    (unfilled,) = mine_dataset(queries, corpus, params).to_pylist()
+    assert (unfilled["negative_ranks"], unfilled["missing"]) == ([-1], 5)
+    table = mine_dataset(queries, corpus, replace(params, random_fill=True))
+    (row,) = table.to_pylist()
+    keys = draw_keys(row["id"], hashes(others[1:]), 0)
+    drawn = [others[1 + place] for place in np.argsort(keys)[:5]]
+    assert row["negative_hashes"] == hashes(["other 0", *drawn])
+    assert (row["negative_ranks"], row["missing"]) == ([-1] + [-2] * 5, 0)
+    counts = account(table)
+    assert {name: counts.get(name, 0) for name in ("given", "mined", "random", "filled")} == {
+        "given": 1,
+        "mined": 0,
+        "random": 5,
+        "filled": 1,
+    }
+    assert not counts.keys() & {"short", "missing", "negative_score"}
+    more = replace(params, random_fill=True, num_negatives=20, rank_range=(0, 20))
+    (all_,) = mine_dataset(queries, corpus, more).to_pylist()
+    assert set(all_["negative_hashes"]) == set(hashes(others))
+    assert all_["missing"] == 8

@@ -143,6 +143,14 @@ def test_masks_hold_and_no_row_starves_however_few_cells_are_probed() -> None:
         assert max(row["negative_scores"]) <= 0.3
 
 
+def test_rows_that_lack_negatives_are_filled_up_as_by_the_exact_search() -> None:
+    params = replace(PARAMS, ivf_recall=0.01, max_score=-0.9, consistency_rank=None, random_fill=True)
+    exact, found = (mine_dataset(*tables(), replace(params, index=index)) for index in ("exact", "ivf"))
+    assert found["negative_hashes"] == exact["negative_hashes"]
+    ranks = [rank for row in found["negative_ranks"].to_pylist() for rank in row]
+    assert (set(ranks), len(ranks)) == ({-2}, 60 * PARAMS.num_negatives)
+
+
 def test_labelled_rows_find_a_mate_far_away() -> None:
     num = 600
     texts = [f"passage {number}" for number in range(num)]

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from mining.encoder import normalise
 from mining.fixed_point import exact_scores, quantise
-from mining.index import FlatIndex, id_words, merge_hits
+from mining.index import FlatIndex, find_ids, id_words, merge_hits, run_starts_of, sorted_ids
 from schemas.rows import text_hash
 
 
@@ -101,3 +103,20 @@ def test_unequal_lengths_and_bad_k_are_refused():
         FlatIndex(make_ids(3), make_vectors(3)).search(make_vectors(1), 0)
     with pytest.raises(ValueError, match=r"binary\(16\)"):
         id_words(pa.array([b"ab"]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=20), st.lists(st.integers(0, 9), max_size=20))
+def test_ids_are_found_where_they_stand(there, wanted):
+    """Ids that differ in one half, the other, or both."""
+    names = [bytes([number % 3] * 8 + [number // 3] * 8) for number in range(10)]
+    words, rows = sorted_ids(pa.array([names[number] for number in there], pa.binary(16)))
+    ids = [names[there[row]] for row in rows]
+    assert ids == sorted(ids)
+    assert all(a < b for a, b in pairwise(rows.tolist()) if there[a] == there[b])
+    assert run_starts_of(words).tolist() == [ids.index(name) for name in sorted(set(ids))]
+    asked = id_words(pa.array([names[number] for number in wanted], pa.binary(16)))
+    expected = [ids.index(names[number]) if names[number] in ids else -1 for number in wanted]
+    assert find_ids(words, asked).tolist() == expected
+    ends = [at + ids.count(names[number]) if at >= 0 else -1 for number, at in zip(wanted, expected, strict=True)]
+    assert find_ids(words, asked, past=True).tolist() == ends

@@ -67,6 +67,7 @@ def params(draw: st.DrawFn) -> MiningParams:
         min_margin=draw(st.sampled_from([None, 0.1])),
         max_score=draw(st.sampled_from([None, 0.4])),
         min_score=draw(st.sampled_from([None, -0.2])),
+        random_fill=draw(st.booleans()),
         max_given=draw(st.sampled_from([None, 1])),
         given_choice=draw(st.sampled_from(["first", "hardest", "draw"])),
         balance_classes=draw(st.booleans()),

@@ -15,6 +15,7 @@ from mining.policies import (
     choose_given,
     choose_negatives,
     choose_positives,
+    choose_random,
     consistent,
     draw_keys,
     floor,
@@ -106,6 +107,14 @@ def test_given_negatives_are_the_first_the_hardest_or_drawn():
     assert choose_given(scores, allowed, 2, "hardest").tolist() == [1, 3]
     assert choose_given(scores, allowed, 1, "draw", keys).tolist() == [3]
     assert choose_given(scores, allowed, 9, "first").tolist() == [0, 1, 3]
+
+
+def test_a_row_is_filled_up_by_the_smallest_keys_of_what_is_allowed():
+    keys = np.array([5, 1, 3, 0, 4], np.uint64)
+    allowed = np.array([True, True, True, False, True])
+    assert choose_random(allowed, 3, keys).tolist() == [1, 2, 4]
+    assert choose_random(allowed, 9, keys).tolist() == [1, 2, 4, 0]
+    assert choose_random(allowed, 0, keys).tolist() == []
 
 
 def test_balanced_takes_one_of_each_class_in_turn():

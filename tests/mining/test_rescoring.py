@@ -114,6 +114,21 @@ def test_one_that_refuses_everything_leaves_rows_short_and_says_so() -> None:
     assert counts["refused:cross_encoder"] == 12 * 58
 
 
+def test_what_it_refuses_does_not_come_back_at_random() -> None:
+    rng = np.random.default_rng(2)
+    shares = {(asked, text): float(np.float32(rng.random() > 0.1)) for asked in ASKED for text in TEXTS}
+    shares |= {(ASKED[row], TEXTS[row]): 1.0 for row in range(12)}
+    params = MiningParams(**vars(TOP) | {"random_fill": True, "max_score": -0.1})
+    judge = Judge(shares)
+    found = mined(params, judge)
+    names = {text_hash(text): text for text in TEXTS}
+    for row, hashes in enumerate(chosen(found)):
+        assert all(shares[ASKED[row], names[hash_]] == 0 for hash_ in hashes)
+        assert len(hashes) == len(set(hashes))
+    assert account(found)["random"] > 5
+    assert len(judge.asked) == len(set(judge.asked))
+
+
 def test_labelled_rows_are_not_asked_about() -> None:
     judge = Judge({(asked, text): 0.9 for asked in ASKED for text in TEXTS})
     assert all(len(hashes) == 4 for hashes in chosen(mined(TOP, judge, labels=True)))

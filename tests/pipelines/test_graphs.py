@@ -36,7 +36,7 @@ from transforms.sources.units import Unit
 from transforms.text.part_texts import Prompts
 from transforms.vectors.embedding import TextSpec, part_element
 from transforms.vectors.mining_input import PoolSpec
-from transforms.vectors.near_passages import NearPassageSpec
+from transforms.vectors.near_passages import NearPassageSpec, removed_element
 
 Build = Callable[[beam.Pipeline], None]
 
@@ -117,6 +117,7 @@ def _mine(number: int) -> Build:
     shares = dict.fromkeys(_names(number), 2)
     job = mine.MineJob(
         parts=_parts(number),
+        removed=[removed_element(f"{name}/0.parquet") for name in _names(number)],
         datasets=_names(number),
         pools=PoolSpec(texts=_texts(number), num_shards=shares, folder="/none"),
         near=NearPassageSpec(texts=_texts(number)),

@@ -44,7 +44,7 @@ Nodes = npt.NDArray[np.int64]
 
 
 @kernel
-def _root(parents, node):  # type: ignore[no-untyped-def]
+def root_of(parents, node):  # type: ignore[no-untyped-def]
     while parents[node] != node:
         parents[node] = parents[parents[node]]
         node = parents[node]
@@ -59,7 +59,7 @@ def smallest_labels(num_nodes: int, left: Nodes, right: Nodes) -> Nodes:
     """
     parents = np.arange(num_nodes)
     for edge in range(len(left)):
-        one, other = _root(parents, left[edge]), _root(parents, right[edge])
+        one, other = root_of(parents, left[edge]), root_of(parents, right[edge])
         if one < other:
             parents[other] = one
         elif other < one:

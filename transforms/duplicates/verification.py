@@ -9,13 +9,14 @@ fill a template must besides fill it with the same text (see ``transforms.duplic
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.duplicates.components import root_of
 from transforms.duplicates.jaccard import field_sets, resemblance, shingles_of
 from transforms.duplicates.params import MinHashParams, VerificationParams
 from transforms.duplicates.templates import frame_of, outside, same_filling
@@ -216,12 +217,14 @@ def _rejoin(sets, rows, frames, numbers, floor, representatives, jaccards):  # t
 
 
 @kernel
-def _spare_templates(sets, groups, floor, family_floor, representatives, jaccards):  # type: ignore[no-untyped-def]
+def _spare_templates(sets, groups, floor, family_floor, representatives, jaccards, filling):  # type: ignore[no-untyped-def]
+    """Let rows that fill templates join anew; ``filling`` says which these are."""
     for group in range(len(groups) - 1):
         start, end = groups[group], groups[group + 1]
         if end - start > 2:
             rows, frames, numbers = _template_rows(sets, start, end, family_floor, representatives)
             if len(rows):
+                filling[rows] = True
                 _rejoin(sets, rows, frames, numbers, floor, representatives, jaccards)
 
 
@@ -232,8 +235,50 @@ def verify(
 
     ``fields``: for each field the matching forms of all rows (``large_string``). Only rows of one group are compared.
     """
-    sets = field_sets(fields, shingles)
+    verdicts, _ = _judged(field_sets(fields, shingles), groups, params)
+    return verdicts
+
+
+def _judged(sets: Any, groups: Offsets, params: VerificationParams) -> tuple[Verdicts, npt.NDArray[np.bool_]]:
+    """Verdicts, and which rows fill a template."""
     representatives, jaccards = _join(sets, groups, params.jaccard)
+    filling = np.zeros(len(representatives), np.bool_)
     if params.spare_templates:
-        _spare_templates(sets, groups, params.jaccard, params.family_jaccard, representatives, jaccards)
-    return Verdicts(representatives, jaccards)
+        _spare_templates(sets, groups, params.jaccard, params.family_jaccard, representatives, jaccards, filling)
+    return Verdicts(representatives, jaccards), filling
+
+
+def chains(
+    fields: Sequence[pa.Array], groups: Offsets, params: VerificationParams, shingles: MinHashParams
+) -> npt.NDArray[np.int64]:
+    """For each row the first row of its chain: its representative, and all that are linked with it through rows that
+    resemble two representatives which do not resemble each other.
+
+    Parameters as for ``verify``. Nobody is to be removed by this: it says that texts may mean the same. Rows that fill
+    a template link nothing.
+    """
+    sets = field_sets(fields, shingles)
+    verdicts, filling = _judged(sets, groups, params)
+    roots: npt.NDArray[np.int64] = _chain(sets, groups, params.jaccard, verdicts.representatives, filling)
+    return roots
+
+
+@kernel
+def _chain(sets, groups, floor, representatives, filling):  # type: ignore[no-untyped-def]
+    roots = representatives.copy()
+    for group in range(len(groups) - 1):
+        start, end = groups[group], groups[group + 1]
+        own = representatives[start:end] == np.arange(start, end)
+        if own.all() or np.count_nonzero(own) == 1:
+            continue
+        index, found = _rare_keys(sets, start, end, floor), np.empty(end - start, np.int64)
+        for representative in np.flatnonzero(own & ~filling[start:end]):
+            _enlist(index, representative)
+        for row in np.flatnonzero(~own & ~filling[start:end]):
+            for other in _sharing(index, row, found):
+                if resemblance(sets, start + row, start + other, floor) > 0.0:
+                    one, two = root_of(roots, start + row), root_of(roots, start + other)
+                    roots[max(one, two)] = min(one, two)
+    for at in range(len(roots)):
+        roots[at] = root_of(roots, at)
+    return roots

@@ -6,6 +6,10 @@ proof are those of rows (``transforms.duplicates``), over one text in place of t
 equal numbers, and texts that fill a template with something else stay apart. Prepare compares rows, and keeps two of
 them with different questions however alike their passages are; therefore passages are compared here.
 
+A passage that resembles two representatives links them (``verification.chains``): what resembles a copy of a positive
+is no negative, though it does not resemble the positive itself. So do the passages of rows that prepare removed as
+near-duplicates, which are compared, but found by nobody.
+
 Only passages of one dataset are compared, so that what is mined for it does not depend on the rest of a run. Labelled
 texts take no part: their labels say which of them are no negatives.
 """
@@ -21,6 +25,7 @@ import pyarrow.compute as pc
 import xxhash
 from apache_beam.pvalue import PCollection
 
+from schemas.reasons import RejectReason
 from schemas.rows import ID
 from transforms.duplicates.component_rounds import ComponentsInRounds
 from transforms.duplicates.components import LABELS, ComponentsInOneWorker, address_partitions
@@ -29,18 +34,22 @@ from transforms.duplicates.minhash import band_hashes
 from transforms.duplicates.near import LinkRows, is_question, numbers_in, pack_bands
 from transforms.duplicates.params import NearDuplicateParams
 from transforms.duplicates.scopes import DedupScope, Words, mixed, scope_tags
-from transforms.duplicates.verification import verify
+from transforms.duplicates.verification import chains
 from transforms.flow.batches import by_partition, first_words, partitions_of
 from transforms.flow.counts import MINING, count
+from transforms.flow.files import read_parquet
 from transforms.flow.parts import MAX_PART_ROWS
 from transforms.flow.tagged import COUNTS_TAG, KEYED_BATCHES, typed
 from transforms.text.matching import matching_forms, text_hashes
-from transforms.text.part_texts import AS_PASSAGE, QUERY, cluster_hashes
+from transforms.text.part_texts import AS_PASSAGE, QUERY, cluster_hashes, texts_of_rows
 from transforms.vectors.embedding import TextSpec, read_texts
 
 PIECES_TAG = "pieces"
 #: The count of passages that another one stands for.
 COPIES = "near_duplicates"
+#: The kind of an element that is a file of rejected rows, and what is read of these.
+_REMOVED = "removed"
+_REMOVED_COLUMNS = ["dataset", "query", "positives", "negatives"]
 
 #: The passages of a part are cut into pieces, each with addresses of its own; travels beside the labels of these.
 PIECES = pa.schema([pa.field("element", pa.string(), nullable=False), pa.field("piece", pa.int32(), nullable=False)])
@@ -55,6 +64,7 @@ CANDIDATES = pa.schema(
         pa.field("must_match", pa.uint64(), nullable=False),
         pa.field("length", pa.int64(), nullable=False),
         pa.field("form", pa.large_string(), nullable=False),
+        pa.field("removed", pa.bool_(), nullable=False),
     ]
 )
 #: A passage, by its store key, that is a near-duplicate of another; ``near`` is the cluster of that one.
@@ -70,13 +80,15 @@ NEAR = pa.schema(
 @dataclass(frozen=True, kw_only=True)
 class NearPassageSpec:
     """What the steps need to know. ``symmetric``: datasets whose passages are as their queries, so that short ones must
-    be equal (``VerificationParams.question_width``); ``passages``: how many there are at most, 0 where it is not known.
+    be equal (``VerificationParams.question_width``); ``passages``: how many there are at most, 0 where it is not known;
+    ``rejections``: the folder of the rows that prepare rejected.
     """
 
     texts: TextSpec
     params: NearDuplicateParams = field(default_factory=NearDuplicateParams)
     symmetric: frozenset[str] = frozenset()
     passages: int = 0
+    rejections: str = ""
 
     def components(self) -> beam.PTransform[Any, Any]:
         """How components are found, as among rows."""
@@ -88,6 +100,25 @@ class NearPassageSpec:
     def tags(self, passages: pa.Table) -> Words:
         """A word for the dataset of each passage."""
         return mixed(scope_tags(passages, {name: DedupScope(across=False) for name in self.texts.mined}))
+
+
+def removed_element(path: str) -> str:
+    """A file of rejected rows (its path in the folder of rejections) as it travels to its reader."""
+    return f"{_REMOVED}\t{path}"
+
+
+def _is_removed(element: str) -> bool:
+    return element.startswith(f"{_REMOVED}\t")
+
+
+def read_passages(spec: NearPassageSpec, element: str) -> pa.Table:
+    """The passages (TEXT_ROWS) of a part or of a file of rejected rows that are compared, each once."""
+    if not _is_removed(element):
+        return compared(read_texts(spec.texts, element)[3])
+    path = element.split("\t")[1]
+    rows = read_parquet(f"{spec.rejections}/{path}", [*_REMOVED_COLUMNS, "reason"])
+    rows = rows.filter(pc.equal(rows["reason"], RejectReason.NEAR_DUPLICATE.value)).select(_REMOVED_COLUMNS)
+    return compared(texts_of_rows(rows, 0, spec.texts.prompts))
 
 
 def compared(texts: pa.Table) -> pa.Table:
@@ -122,7 +153,7 @@ def _are_questions(passages: pa.Table, forms: pa.Array, spec: NearPassageSpec) -
     return short
 
 
-def candidate_passages(passages: pa.Table, labels: pa.Table, spec: NearPassageSpec) -> pa.Table:
+def candidate_passages(passages: pa.Table, labels: pa.Table, spec: NearPassageSpec, removed: bool) -> pa.Table:
     """CANDIDATES: the labelled passages of a piece with what verification needs to know about them."""
     chosen = passages.take(labels["row"]).combine_chunks()
     forms = matching_forms(chosen["text"].combine_chunks())
@@ -134,43 +165,58 @@ def candidate_passages(passages: pa.Table, labels: pa.Table, spec: NearPassageSp
         "must_match": pa.array(must_match),
         "length": pc.utf8_length(forms).cast(pa.int64()),
         "form": forms.cast(pa.large_string()),
+        "removed": pa.repeat(removed, len(chosen)),
     } | {name: labels[name] for name in LABELS.names}
     return pa.table([columns[name] for name in CANDIDATES.names], schema=CANDIDATES)
 
 
 def verify_passages(candidates: pa.Table, params: NearDuplicateParams) -> pa.Table:
-    """NEAR of whole components of candidates; the longest text of each cluster of copies stands for it."""
+    """NEAR of whole components of candidates; the longest text of each chain of copies stands for it."""
     groups = ["component_part", "component_row", "must_match"]
-    order = [*((name, "ascending") for name in groups), ("length", "descending"), ("cluster", "ascending")]
-    ordered = candidates.sort_by([*order, ("key", "ascending")]).combine_chunks()
+    order = [(name, "ascending") for name in groups] + [("removed", "ascending"), ("length", "descending")]
+    known = _only_removed(candidates).sort_by([*order, ("cluster", "ascending"), ("key", "ascending")])
+    ordered = known.combine_chunks()
     words = [ordered[name].to_numpy() for name in groups]
     texts = run_starts(*words, first_words(ordered["cluster"]))
     distinct = ordered.take(pa.array(texts))
     starts = run_starts(*(column[texts] for column in words))
-    found = verify([distinct["form"].combine_chunks()], np.append(starts, len(texts)), params, params.minhash)
-    representatives = np.repeat(found.representatives, run_lengths(texts, len(ordered)))
+    found = chains([distinct["form"].combine_chunks()], np.append(starts, len(texts)), params, params.minhash)
+    representatives = np.repeat(found, run_lengths(texts, len(ordered)))
     near = distinct["cluster"].take(pa.array(representatives)).combine_chunks()
     table = pa.table([ordered["dataset"], ordered["key"], near], schema=NEAR)
-    copies = table.filter(pc.not_equal(near, ordered["cluster"].combine_chunks()))
+    stays = pc.invert(ordered["removed"].combine_chunks())
+    copies = table.filter(pc.and_(stays, pc.not_equal(near, ordered["cluster"].combine_chunks())))
     return copies.take(_first_of_each(copies, "key"))  # a text that stands in several parts is told once
+
+
+def _only_removed(candidates: pa.Table) -> pa.Table:
+    """Candidates without the passages of removed rows that stand in rows which stay, too."""
+    pairs = _with_dataset(candidates, "cluster")
+    there = pc.is_in(pairs, value_set=pairs.filter(pc.invert(candidates["removed"])).combine_chunks())
+    return candidates.filter(pc.invert(pc.and_(candidates["removed"], there)))
+
+
+def _with_dataset(rows: pa.Table, column: str) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["dataset"].cast(pa.binary()), rows[column].cast(pa.binary()), b"\t")
 
 
 def _first_of_each(rows: pa.Table, column: str) -> pa.Array:
     """Where each value of a column stands first in its dataset, ascending."""
-    pairs = pc.binary_join_element_wise(rows["dataset"].cast(pa.binary()), rows[column].cast(pa.binary()), b"\t")
-    codes = pairs.combine_chunks().dictionary_encode().indices.to_numpy()
+    codes = _with_dataset(rows, column).combine_chunks().dictionary_encode().indices.to_numpy()
     return pa.array(np.sort(np.unique(codes, return_index=True)[1]))
 
 
 @beam.typehints.with_input_types(str)
 class SignPassages(beam.DoFn):
-    """A part -> BANDS of its passages by range; the pieces that hold them, by address (tagged ``PIECES_TAG``)."""
+    """A part, or a file of rejected rows -> BANDS of its passages by range; the pieces that hold them, by address
+    (tagged ``PIECES_TAG``).
+    """
 
     def __init__(self, spec: NearPassageSpec) -> None:
         self._spec = spec
 
     def process(self, element: str) -> Iterator[Any]:
-        passages = compared(read_texts(self._spec.texts, element)[3])
+        passages = read_passages(self._spec, element)
         for piece in range(-(-len(passages) // MAX_PART_ROWS)):
             told = pa.RecordBatch.from_pylist([{"element": element, "piece": piece}], schema=PIECES)
             yield beam.pvalue.TaggedOutput(PIECES_TAG, (piece_address(element, piece), told))
@@ -191,9 +237,9 @@ class FetchPassages(beam.DoFn):
         if not len(labels):
             return
         (told,) = (batch.to_pylist()[0] for batch in batches if batch.schema.names == PIECES.names)
-        passages = compared(read_texts(self._spec.texts, told["element"])[3])
+        passages = read_passages(self._spec, told["element"])
         piece = passages.slice(told["piece"] * MAX_PART_ROWS, MAX_PART_ROWS)
-        candidates = candidate_passages(piece, labels, self._spec)
+        candidates = candidate_passages(piece, labels, self._spec, _is_removed(told["element"]))
         part, row = (candidates[f"component_{name}"] for name in ("part", "row"))
         yield from by_partition(candidates, address_partitions(part, row, self._spec.texts.num_store_partitions))
 

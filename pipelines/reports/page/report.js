@@ -128,9 +128,9 @@ function tables() {
   const stayed = data.datasets.flatMap((d) => Object.entries(d.readmitted).flatMap(([stage, reasons]) =>
     Object.entries(reasons).map(([reason, rows]) => [d.name, stage, reason, rows, (data.reasons[reason] || ["", ""])[1]])));
   if (stayed.length) section("reasons").append(table("re-admitted rows", [{ name: "dataset" }, { name: "stage" }, { name: "overruled reason" }, { name: "rows", number: true }, { name: "means" }], stayed));
-  const mined = data.datasets.filter((d) => d.mining).map((d) => { const m = d.mining; return [d.name, m.rows, m.given, m.mined, m.short, m.none, m.dropped, m.doubtful, m.positive, m.negative, m.hardness]; });
+  const mined = data.datasets.filter((d) => d.mining).map((d) => { const m = d.mining; return [d.name, m.rows, m.given, m.mined, m.random, m.short, m.none, m.dropped, m.doubtful, m.positive, m.negative, m.hardness]; });
   const of = (name) => ({ name, number: true });
-  section("mining").append(table("mining", [{ name: "dataset" }, ...["rows", "given negatives", "mined negatives", "rows short of negatives", "rows without any", "inconsistent", "doubtful labels", "mean score of positives", "of mined negatives", "hardness"].map(of)], mined));
+  section("mining").append(table("mining", [{ name: "dataset" }, ...["rows", "given negatives", "mined negatives", "random ones", "rows short of negatives", "rows without any", "inconsistent", "doubtful labels", "mean score of positives", "of mined negatives", "hardness"].map(of)], mined));
   const leaks = section("leaks");
   if (!data.checked) leaks.append(make("p", { class: "alarm" }, "No evaluation set was kept out: the data may hold queries of some."));
   else leaks.append(make("p", {}, `${number(data.checked)} sets were looked for. Rows with one of their queries are rejected (reason LEAKED_EVALUATION below); passages are counted and stay.`));

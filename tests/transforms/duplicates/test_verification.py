@@ -2,7 +2,7 @@
 
 import random
 import re
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.duplicates.params import MinHashParams, VerificationParams
-from transforms.duplicates.verification import verify
+from transforms.duplicates.verification import chains, verify
 from transforms.flow.kernels import offsets_of
 from transforms.text.matching import matching_forms
 
@@ -55,6 +55,19 @@ def plain_verify(
     return representatives, similarities
 
 
+def plain_chains(rows: list[list[str]], groups: list[int], params: VerificationParams, min_shingles: int) -> list[int]:
+    """Each row's set, by its first: copies join the sets of all representatives of their group that they resemble."""
+    representatives, _ = plain_verify(rows, groups, params, min_shingles)
+    labels = list(representatives)
+    for start, end in pairwise(groups):
+        for row, other in product(range(start, end), repeat=2):
+            is_link = representatives[row] != row and representatives[other] == other
+            if is_link and plain_resemblance(rows[row], rows[other], params, min_shingles):
+                both = {labels[row], labels[other]}
+                labels = [min(both) if label in both else label for label in labels]
+    return labels
+
+
 def prose(seed: int, words: int = 60) -> str:
     generator = random.Random(seed)
     return " ".join("".join(generator.choices(SYLLABLES, k=generator.randint(1, 4))) for _ in range(words))
@@ -93,6 +106,8 @@ def test_the_same_as_brute_force(grouped: list[list[list[str]]], min_jaccard: fl
     expected, similarities = plain_verify(rows, groups.tolist(), params, min_shingles)
     assert verdicts.representatives.tolist() == expected
     assert verdicts.jaccards.tolist() == pytest.approx(similarities)
+    found = chains(fields, groups, params, MinHashParams(min_shingles=min_shingles))
+    assert found.tolist() == plain_chains(rows, groups.tolist(), params, min_shingles)
 
 
 def test_a_chain_is_not_closed() -> None:
@@ -104,6 +119,28 @@ def test_a_chain_is_not_closed() -> None:
     assert all(jaccard(a, b) >= 0.8 for a, b in pairwise(chain))
     assert jaccard(chain[0], chain[2]) < 0.8
     assert run(chain, params=VerificationParams(spare_templates=False)) == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("others", [0, 30])
+def test_chains_are_closed_over_what_links_representatives(others: int) -> None:
+    chain = [prose(1, 120)]
+    for number, step in enumerate([prose(2)[:50], prose(3)[:50]]):
+        chain.append(with_edit(chain[-1], 100 * number, step))
+    rows = [[text] for text in [chain[0], chain[2], *(prose(100 + number) for number in range(others)), chain[1]]]
+    params, groups = VerificationParams(), np.array([0, len(rows)])
+    forms = [matching_forms(pa.array([row[0] for row in rows]))]
+    assert verify(forms, groups, params, MinHashParams()).representatives.tolist() == [*range(len(rows) - 1), 0]
+    found = chains(forms, groups, params, MinHashParams()).tolist()
+    assert found == [0, 0, *range(2, 2 + others), 0]
+    assert found == plain_chains(rows, [0, len(rows)], params, MinHashParams().min_shingles)
+
+
+def test_templates_are_no_chains() -> None:
+    rows = [FRAMES[0].format(f"{a} {b}") for a, b in combinations(WORDS[:12], 2)]
+    forms = [matching_forms(pa.array(rows))]
+    assert chains(forms, np.array([0, len(rows)]), VerificationParams(), MinHashParams()).tolist() == [
+        *range(len(rows))
+    ]
 
 
 def test_the_same_question_with_another_answer_stays() -> None:

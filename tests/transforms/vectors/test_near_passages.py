@@ -8,13 +8,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from schemas.reasons import RejectReason
 from schemas.rows import text_hash
 from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, outputs, shuffle, tally, together
 from transforms.duplicates.components import LabelRows
 from transforms.duplicates.near import LinkRows
 from transforms.duplicates.params import NearDuplicateParams
+from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import write_part
+from transforms.flow.rejections import reject, write_rejections
 from transforms.text.matching import matching_form
 from transforms.text.part_texts import Prompts
 from transforms.vectors import near_passages
@@ -25,6 +28,7 @@ from transforms.vectors.near_passages import (
     NearPassageSpec,
     SignPassages,
     VerifyPassages,
+    removed_element,
 )
 
 DRAWN = random.Random(0)
@@ -51,16 +55,27 @@ def _spec(folder: Path, symmetric: Sequence[str] = ()) -> NearPassageSpec:
         num_store_partitions=4,
         progress=None,
     )
-    return NearPassageSpec(texts=texts, symmetric=frozenset(symmetric))
+    return NearPassageSpec(texts=texts, symmetric=frozenset(symmetric), rejections=f"{folder}/rejections")
 
 
 def _row(query: str, positives: list[str], negatives: list[str] | None = None, **more: Any) -> dict[str, Any]:
     return {"dataset": "a", "query": query, "positives": positives, "negatives": negatives or []} | more
 
 
-def _found(spec: NearPassageSpec, parts: Sequence[list[dict[str, Any]]], seed: int = 0) -> dict[str, Any]:
-    """``near`` of each copy by its key, and the counts."""
+def _found(
+    spec: NearPassageSpec,
+    parts: Sequence[list[dict[str, Any]]],
+    seed: int = 0,
+    removed: Sequence[dict[str, Any]] = (),
+    reason: RejectReason = RejectReason.NEAR_DUPLICATE,
+) -> dict[str, Any]:
+    """``near`` of each copy by its key, and the counts; ``removed``: rows that prepare rejected."""
     elements = [part_element("kept", write_part(spec.texts.kept, canonical_rows(rows))) for rows in parts]
+    if removed:
+        num = len(removed)
+        rejected = reject(canonical_rows(removed), "prepare", [reason] * num, [""] * num, [None] * num)
+        records = [each for each in write_rejections(spec.rejections, rejected) if isinstance(each, FileRecord)]
+        elements += [removed_element(record.path) for record in records]
     signed = together(*(outputs(SignPassages(spec).process(element)) for element in elements))
     edges = [pair for keyed in shuffle(signed.get(MAIN, []), seed) for pair in LinkRows().work(keyed)]
     labels = [pair for keyed in shuffle(edges, seed) for pair in LabelRows().process(keyed)]
@@ -84,6 +99,48 @@ def test_an_edited_copy_stands_behind_the_longer_text_wherever_both_lie(tmp_path
     found = _found(_spec(tmp_path), [rows[:1], rows[1:]], seed)
     assert found["near"] == {("a", text_hash(text)): _cluster(copy), ("a", text_hash(text.upper())): _cluster(copy)}
     assert found["counts"] == {"a\tmining\tnear_duplicates": 2}
+
+
+def _chain() -> tuple[str, str, str]:
+    """Three texts of which the first and the last resemble the second, but not each other."""
+    words = random.Random(5).sample(WORDS, 80)
+    first, second, third = words[:70], words[5:75], words[10:80]
+    texts = tuple(" ".join(each) for each in (first, second, third))
+    sets = [{form[i : i + 5] for i in range(len(form) - 4)} for form in map(matching_form, texts)]
+    one, two, ends = (len(a & b) / len(a | b) for a, b in ((sets[0], sets[1]), (sets[1], sets[2]), (sets[0], sets[2])))
+    assert min(one, two) > NearDuplicateParams().jaccard > ends
+    return texts
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_resembles_a_copy_of_a_passage_stands_behind_it_too(tmp_path: Path, seed: int) -> None:
+    positive, between, candidate = _chain()
+    rows = [_row("q", [positive]), _row("r", [between]), _row("s", [candidate])]
+    found = _found(_spec(tmp_path), [rows[:2], rows[2:]], seed)
+    longest = max((positive, between, candidate), key=lambda text: (len(matching_form(text)), text))
+    names = {_cluster(text): text for text in (positive, between, candidate)}
+    assert {names[near] for near in found["near"].values()} == {longest}
+    assert found["counts"] == {"a\tmining\tnear_duplicates": 2}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_row_that_prepare_removed_links_what_its_passage_resembles(tmp_path: Path, seed: int) -> None:
+    positive, removed, candidate = _chain()
+    rows = [_row("q", [positive]), _row("s", [candidate])]
+    assert _found(_spec(tmp_path / "none"), [rows], seed)["near"] == {}
+    found = _found(_spec(tmp_path / "some"), [rows], seed, [_row("q?", [removed])])
+    assert len(found["near"]) == 1
+    ((_, key), near) = next(iter(found["near"].items()))
+    assert {key, near} <= {text_hash(positive), text_hash(candidate), _cluster(positive), _cluster(candidate)}
+    assert found["counts"] == {"a\tmining\tnear_duplicates": 1}
+    other = _found(_spec(tmp_path / "other"), [rows], seed, [_row("q?", [removed])], RejectReason.TOO_SHORT)
+    assert other["near"] == {}
+
+
+def test_a_removed_row_s_passage_that_others_have_too_is_one_of_theirs(tmp_path: Path) -> None:
+    text, copy = _text(1), _edited(_text(1))
+    found = _found(_spec(tmp_path), [[_row("q", [text]), _row("r", [copy])]], removed=[_row("q?", [copy])])
+    assert found["near"] == {("a", text_hash(text)): _cluster(copy)}
 
 
 def test_other_numbers_make_another_passage(tmp_path: Path) -> None:
