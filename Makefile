@@ -13,7 +13,8 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
-INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO ARGS
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
+	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -29,10 +30,10 @@ REST = $(value ARGS)
 
 .PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
-	flink-up flink-down prism clean distclean
+	flink-up flink-down prism image dataflow clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [PROJECT=..] [REGION=..] [BUCKET=..] [IMAGE=..] [ACCELERATOR=gpu] [TARGET=cpu|gpu|dataflow] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -193,6 +194,18 @@ flink-down: $(READY)  ## Stop the local Flink cluster
 
 prism: $(READY)  ## Install the Prism runner (needs Go)
 	$(KALM) prism install
+
+image:  ## Build the worker image by docker or buildah (TARGET=cpu|gpu|dataflow, IMAGE=name:tag, ARGS='--build-arg BASE=..')
+	@builder=$$({ docker info > /dev/null 2>&1 && echo docker; } || command -v buildah) || { \
+		echo "make image: no docker daemon answers and there is no buildah: start one or install the other" >&2; exit 1; }; \
+	exec $$builder build --file Dockerfile --target "$${KALM_TARGET:-cpu}" \
+		--tag "$${KALM_IMAGE:-localhost/kalm-curation:$${KALM_TARGET:-cpu}}" $(REST) .
+
+dataflow: $(READY)  ## Curate on Google Cloud Dataflow (CATEGORY, SOURCE, PROJECT, REGION, BUCKET, IMAGE, ACCELERATOR=nvidia-l4)
+	$(strip $(KALM) curate $(RUN) --runner=dataflow $(call flag,project,PROJECT) $(call flag,region,REGION) \
+		$(if $(value BUCKET),--temp_location="gs://$$KALM_BUCKET/tmp") $(call flag,sdk_container_image,IMAGE) \
+		$(call flag,accelerator,ACCELERATOR) $(if $(value OUT),$(call flag,out,OUT),$(if $(value \
+		BUCKET),--out="gs://$$KALM_BUCKET/out")) $(if $(value DRY_RUN),--dry_run))
 
 clean:  ## Remove builds, caches and work folders; a run's OUT stays
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

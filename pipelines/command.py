@@ -35,6 +35,7 @@ VERBS: Mapping[str, Verb] = {
     "publish": Verb("pipelines.reports.hub_upload:main", "upload OUT's shards, card and report to the hub"),
     "regenerate": Verb("pipelines.regenerate:main", "rebuild the bundled sample's shards and compare them"),
     "flink": Verb("pipelines.engines.flink:main", "start, stop or look at a local Flink cluster"),
+    "dataflow": Verb("pipelines.engines.dataflow:main", "print the Flex Template that starts runs on Dataflow"),
     "prism": Verb("pipelines.engines.prism:main", "install the Prism runner"),
     "warm-up": Verb("pipelines.warm_up:main", "compile all loops ahead of the first run"),
     "sample": Verb("catalog.sample_writer.build:main", "write the bundled sample anew"),

@@ -61,8 +61,15 @@ _LIBRARIES = (
 )
 
 
+class StageReached(Exception):
+    """The stage that a command was to go no further than is there."""
+
+
 def curate(command: Command) -> Manifest:
-    """Make what a command asks for and publish it below OUT; gives OUT's manifest."""
+    """Make what a command asks for and publish it below OUT; gives OUT's manifest.
+
+    Raises StageReached in place of going further than the stage ``until``.
+    """
     quieten()
     display = Display(command.quiet)
     workplace = Workplace(command.config.out, command.config.work)
@@ -124,6 +131,7 @@ def plan(
         teacher=find_teacher(config.teacher, command.configuration.config.teacher.params),
         workplace=workplace,
         wanted=wanted,
+        accelerator=command.accelerator,
     )
     run.cross_scorers  # noqa: B018  one that cannot be used is told before any row is read
     return run, [*absent, *evaluation.absent]
@@ -179,7 +187,7 @@ def _teacher(run: Run, workers: int) -> Iterator[None]:
 
 
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:
-    """Run one stage unless its output is there; gives its manifest."""
+    """Run one stage unless its output is there; gives its manifest, unless the command is to go no further."""
     started = time.monotonic()
     found, damage = run.workplace.sound_manifest(job.folder, run.store)
     for line in damage:
@@ -194,6 +202,8 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
         raise RuntimeError(f"stage {job.folder.name} ended without a manifest in {job.folder.path}")
     counts = {name: StageCounts.model_validate(value) for name, value in manifest["counts"].items()}
     display.stage_done(job.folder.name, counts, time.monotonic() - started, skipped=found is not None)
+    if job.folder.name == command.until:
+        raise StageReached
     return manifest
 
 

@@ -1,5 +1,6 @@
 """The verb ``curate``: its command line is read before anything is imported that only a run needs."""
 
+import sys
 from collections.abc import Sequence
 
 from pipelines.options import Command, parse
@@ -18,6 +19,14 @@ def run_command(command: Command) -> None:
 
         dry_run(command)
     else:
-        from pipelines.curate import curate
+        from pipelines.curate import StageReached, curate
 
-        curate(command)
+        if command.runner == "dataflow":
+            from pipelines.engines.dataflow import check_dataflow
+
+            check_dataflow(command)
+        try:
+            curate(command)
+        except StageReached:
+            if not command.quiet:
+                print(f"{command.until} is there; the same command without --until goes on from it", file=sys.stderr)

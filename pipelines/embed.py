@@ -13,7 +13,7 @@ from mining.encoder import Encoder, load_encoder
 from mining.encoder_process import EncoderProcess, ProcessLostError
 from mining.fixed_point import pack_vectors, quantise
 from mining.teacher import BUNDLED, TeacherParams
-from pipelines.wiring import batches, write_manifest
+from pipelines.wiring import batches, on_accelerator, write_manifest
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
@@ -89,7 +89,7 @@ def try_teacher(encode: Encode) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedJob:
-    """Everything that the embed pipeline is built from."""
+    """Everything that the embed pipeline is built from. ``accelerator``: the resource hint of the step that encodes."""
 
     parts: Sequence[str]
     datasets: Sequence[str]
@@ -97,6 +97,7 @@ class EmbedJob:
     encode: Encode
     folder: str
     facts: dict[str, Any]
+    accelerator: str | None = None
 
 
 def build(pipeline: beam.Pipeline, job: EmbedJob) -> None:
@@ -111,6 +112,8 @@ def build(pipeline: beam.Pipeline, job: EmbedJob) -> None:
         batches(gathered["texts"])
         | "By key range" >> beam.GroupByKey()
         | "Encode"
-        >> beam.ParDo(EncodePartition(job.texts, job.encode)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
+        >> on_accelerator(beam.ParDo(EncodePartition(job.texts, job.encode)), job.accelerator).with_outputs(
+            COUNTS_TAG, FILES_TAG, main="none"
+        )
     )
     write_manifest([gathered, encoded], [encoded], job.folder, job.datasets, job.facts)

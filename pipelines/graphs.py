@@ -10,6 +10,7 @@ from mining.beam import MiningSpec
 from mining.rescoring import CrossCheck
 from mining.teacher import BUNDLED
 from pipelines import embed, mine, pack, prepare
+from pipelines.engines.dataflow import accelerator_hint
 from pipelines.jobs import Run, removed_of, scopes_of
 from pipelines.publish import REJECTIONS
 from pipelines.reuse import Reused
@@ -161,6 +162,7 @@ def embed_graph(
         encode=encode_of(run),
         folder=folder.path,
         facts=facts,
+        accelerator=accelerator_hint(run.accelerator),
     )
     return partial(embed.build, job=job)
 
@@ -179,6 +181,7 @@ def mine_graph(
     datasets = reused.rest(run.entries)
     texts = texts_of(run, prepared, manifest, folder)
     pools = PoolSpec(texts=texts, num_shards=_pool_shards(run, manifest), folder=folder.path)
+    checks = _cross_checks(run, texts)
     job = mine.MineJob(
         parts=parts_of(manifest, datasets),
         removed=[
@@ -199,10 +202,11 @@ def mine_graph(
             params={name: config.mining for name, config in run.datasets.items()},
             symmetric=run.symmetric,
             languages=run.teacher_languages,
-            checks=_cross_checks(run, texts),
+            checks=checks,
             readmission=run.readmission,
         ),
         facts=facts | reused.facts(),
+        accelerator=accelerator_hint(run.accelerator) if checks else None,
     )
     return partial(mine.build, job=job)
 

@@ -35,7 +35,8 @@ BUNDLED_LANGUAGES = frozenset({"en"})
 class Run:
     """What a run knows before its first stage: its configuration, its entries and what their source holds.
 
-    ``wanted``: rows that a person wants kept, of whatever dataset.
+    ``wanted``: rows that a person wants kept, of whatever dataset; ``accelerator``: the GPU of steps that run a model,
+    where the runner fetches machines for each step.
     """
 
     config: RunConfig
@@ -48,6 +49,7 @@ class Run:
     teacher: Teacher
     workplace: Workplace
     wanted: Sequence[Wanted] = ()
+    accelerator: str | None = None
 
     @property
     def entries(self) -> dict[str, CatalogEntry]:

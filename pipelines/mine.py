@@ -12,7 +12,7 @@ import pyarrow as pa
 from mining.accounting import account
 from mining.beam import ChooseExamples, MiningSpec, SearchShard
 from mining.candidates import score_named
-from pipelines.wiring import batches, write_manifest
+from pipelines.wiring import batches, on_accelerator, write_manifest
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.mining_input import ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
 from transforms.vectors.mining_output import RejectMined, WriteMined
@@ -22,7 +22,8 @@ from transforms.vectors.near_passages import FindNearPassages, NearPassageSpec
 @dataclass(frozen=True, kw_only=True)
 class MineJob:
     """Everything that the mine pipeline is built from. ``removed``: files of rows that prepare rejected, as elements;
-    ``near``: how near-duplicates among passages are found; ``mining``: parameters and facts of each dataset.
+    ``near``: how near-duplicates among passages are found; ``mining``: parameters and facts of each dataset;
+    ``accelerator``: the resource hint of the step that asks cross-encoders.
     """
 
     parts: Sequence[str]
@@ -32,6 +33,7 @@ class MineJob:
     near: NearPassageSpec
     mining: MiningSpec
     facts: dict[str, Any]
+    accelerator: str | None = None
 
 
 def build(pipeline: beam.Pipeline, job: MineJob) -> None:
@@ -62,7 +64,10 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
     written = (
         batches(searched["lists"], str)
         | "By range of queries" >> beam.GroupByKey()
-        | "Choose" >> beam.ParDo(ChooseExamples(job.mining)).with_output_types(tuple[str, pa.RecordBatch])
+        | "Choose"
+        >> on_accelerator(beam.ParDo(ChooseExamples(job.mining)), job.accelerator).with_output_types(
+            tuple[str, pa.RecordBatch]
+        )
         | "Write" >> beam.ParDo(WriteMined(job.pools, account)).with_outputs(COUNTS_TAG, FILES_TAG, main="refused")
     )
     rejected = (

@@ -15,6 +15,7 @@ from pipelines.configuration.layers import Configuration, load
 from schemas.config import RunConfig, Selection
 from schemas.errors import ConfigError
 
+STAGES = ("prepare", "embed", "mine")
 RUNNERS = ("direct", "flink", "prism", "dataflow")
 #: Names of the flags that Beam and its runners take, for the version that is named there.
 BEAM_FLAGS = Path(__file__).with_name("beam_flags.json")
@@ -30,6 +31,8 @@ class Command:
     configuration: Configuration
     runner: str
     workers: int
+    accelerator: str | None
+    until: str | None
     quiet: bool
     allow_alarms: bool
     dry_run: bool
@@ -64,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers", type=int, default=1, help="worker processes; one uses all cores by threads (default: 1)"
     )
+    parser.add_argument("--accelerator", metavar="GPU", help="GPU of Dataflow's machines that run a model (nvidia-l4)")
+    parser.add_argument("--until", choices=STAGES, help="go no further than this stage, and publish nothing")
     parser.add_argument("--allow_alarms", action="store_true", help="go on although a dataset raised an alarm")
     parser.add_argument("--dry_run", action="store_true", help="say what would be read, then read and write nothing")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
@@ -78,11 +83,18 @@ def parse(argv: Sequence[str] | None) -> Command:
     configuration = configuration_of(known)
     if known.workers < 1:
         raise ConfigError(f"--workers={known.workers}: at least one worker is needed")
+    if known.accelerator and known.runner != "dataflow":
+        raise ConfigError(
+            f"--accelerator={known.accelerator}: only --runner=dataflow fetches GPUs; elsewhere a model uses those of "
+            "the machine that it runs on"
+        )
     return Command(
         config=run_config(configuration, known),
         configuration=configuration,
         runner=known.runner,
         workers=known.workers,
+        accelerator=known.accelerator,
+        until=known.until,
         quiet=known.quiet,
         allow_alarms=known.allow_alarms,
         dry_run=known.dry_run,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
 
@@ -22,6 +22,10 @@ from pipelines.reporting import worker_error
 from schemas.errors import ConfigError
 
 Build = Callable[[beam.Pipeline], None]
+
+
+class StageDescribed(Exception):
+    """A stage's job was described to Dataflow and not started, as the launcher of a Flex Template asks."""
 
 
 @functools.cache
@@ -38,18 +42,23 @@ def _freeze_imports() -> None:
 def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: None) -> None:
     """Build and run one stage's graph to its end; ``on_step`` hears what is in work, on the direct runner.
 
-    Raises the worker's own error, in its own words, when it fails.
+    Raises the worker's own error, in its own words, when it fails, and StageDescribed where the user's flags ask for a
+    template and not for a run.
     """
     _freeze_imports()
     check_beam_flags(command.beam_flags)
     options = PipelineOptions(flags_of(command))
     if command.runner == "direct":
         _refuse_threads(options)
-    pipeline = beam.Pipeline(runner=_runner(command, options, on_step), options=options)
+    pipeline = _pipeline(command, options, on_step)
     build(pipeline)
     try:
         result = pipeline.run()
+        if options.view_as(GoogleCloudOptions).template_location:
+            raise StageDescribed  # to Dataflow, which starts it when this program has ended
         state = result.wait_until_finish()
+    except StageDescribed:
+        raise
     except Exception as error:
         known = worker_error(error)
         if known is None:
@@ -57,6 +66,15 @@ def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: Non
         raise known from error
     if state not in (PipelineState.DONE, None):
         raise RuntimeError(f"the {command.runner} runner ended in state {state}; its log says why")
+
+
+def _pipeline(command: Command, options: PipelineOptions, on_step: OnStep) -> beam.Pipeline:
+    """An empty pipeline. Raises ConfigError for flags whose values Beam refuses."""
+    runner = _runner(command, options, on_step)
+    try:
+        return beam.Pipeline(runner=runner, options=options)
+    except ValueError as error:
+        raise ConfigError(f"Beam refuses the flags {' '.join(flags_of(command))}: {error}") from error
 
 
 def check_beam_flags(flags: Sequence[str]) -> None:
@@ -116,9 +134,13 @@ def _direct(command: Command) -> list[str]:
 
 
 def _flink(command: Command) -> list[str]:
-    """The local cluster's flags, or those of the cluster that ``--flink_master`` names among the user's own."""
+    """The local cluster's flags, or those of a cluster that the user's own flags name: its job server by
+    ``--job_endpoint``, or itself by ``--flink_master``.
+    """
     from pipelines.engines import flink
 
+    if any(flag.startswith("--job_endpoint=") for flag in command.beam_flags):
+        return flink.endpoint_options()
     masters = [flag.partition("=")[2] for flag in command.beam_flags if flag.startswith("--flink_master=")]
     if masters:
         return list(flink.flink_options(flink_master=masters[-1]))
@@ -132,11 +154,10 @@ def _prism(command: Command) -> list[str]:
 
 
 def _dataflow(command: Command) -> list[str]:
-    if not command.config.out.startswith("gs://"):
-        raise ConfigError(
-            f"--runner=dataflow writes to Cloud Storage: give OUT=gs://bucket/folder, not {command.config.out!r}"
-        )
-    return ["--runner=DataflowRunner"]
+    from pipelines.engines import dataflow
+
+    dataflow.check_dataflow(command)
+    return dataflow.dataflow_options()
 
 
 _DEFAULTS: dict[str, Callable[[Command], list[str]]] = {

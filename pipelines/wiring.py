@@ -18,6 +18,15 @@ def batches(tagged: PCollection[Any], key: type = int) -> Keyed:
     return typed(tagged, beam.typehints.KV[key, pa.RecordBatch])
 
 
+def on_accelerator(step: beam.ParDo, hint: str | None) -> Any:
+    """The same ParDo, asking for machines with a GPU by Beam's resource hint where there is one.
+
+    Only the runner that fetches machines is given hints: to others a step with a hint is one of another environment,
+    which starts workers of its own.
+    """
+    return step.with_resource_hints(accelerator=hint) if hint else step
+
+
 def write_manifest(
     counted: Sequence[Any], filed: Sequence[Any], folder: str, datasets: Iterable[str], facts: dict[str, Any]
 ) -> None:

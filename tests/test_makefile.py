@@ -12,9 +12,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def make(*arguments: str) -> str:
+def make(*arguments: str, path: str = "") -> str:
     """What `make` prints, with none of the interface's variables set from outside."""
     outside = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG")}
+    outside |= {"PATH": path} if path else {}
     run = subprocess.run(["make", *arguments], cwd=ROOT, env=outside, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -43,6 +44,17 @@ def test_make_alone_explains_every_target() -> None:
         (
             ["curate", "CATEGORY=all", "LICENSES=permissive,other", "LANGUAGES=zh", "DRY_RUN=1"],
             ["curate", "--category=all", "--licenses=permissive,other", "--languages=zh", "--dry_run"],
+        ),
+        (
+            ["dataflow", "CATEGORY=sts", "SOURCE=hub", "PROJECT=p", "REGION=r", "BUCKET=b", "IMAGE=i:1"],
+            [
+                *("curate", "--category=sts", "--source=hub", "--runner=dataflow", "--project=p", "--region=r"),
+                *("--temp_location=gs://b/tmp", "--sdk_container_image=i:1", "--out=gs://b/out"),
+            ],
+        ),
+        (
+            ["dataflow", "OUT=gs://c/o", "ACCELERATOR=nvidia-l4"],
+            ["curate", "--runner=dataflow", "--accelerator=nvidia-l4", "--out=gs://c/o"],
         ),
         (["catalog"], ["catalog"]),
         (["catalog", "LANGUAGES=ja", "CATALOG=c"], ["catalog", "--languages=ja", "--catalog=c"]),
@@ -77,6 +89,32 @@ def test_make_alone_explains_every_target() -> None:
 )
 def test_make_passes_only_what_is_set(arguments: list[str], words: list[str], venv: Path) -> None:
     assert given(venv, *arguments) == words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--target", "cpu", "--tag", "localhost/kalm-curation:cpu", "."]),
+        (
+            ["TARGET=gpu", "IMAGE=r/i:1", "ARGS=--build-arg BASE=b"],
+            ["--target", "gpu", "--tag", "r/i:1", "--build-arg", "BASE=b", "."],
+        ),
+    ],
+)
+@pytest.mark.parametrize("daemon", [True, False])
+def test_an_image_is_built_by_docker_or_else_by_buildah(
+    arguments: list[str], words: list[str], daemon: bool, tmp_path: Path
+) -> None:
+    """Builders that only write down the words that they were given; docker answers where its daemon does."""
+    for name in ("docker", "buildah"):
+        script = tmp_path / name
+        code = int(name == "docker" and not daemon)
+        lines = ["import sys", f"if sys.argv[1] == 'info': sys.exit({code})", f"print('{name}', sys.argv[1:])"]
+        script.write_text("\n".join([f"#!{sys.executable}", *lines]))
+        script.chmod(0o755)
+    said = make("--silent", "image", *arguments, path=f"{tmp_path}:{os.environ['PATH']}")
+    given = ["build", "--file", "Dockerfile", *words]
+    assert said.splitlines()[-1] == f"{'docker' if daemon else 'buildah'} {given}"
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,24 @@ def test_wheel_names_python_licence_and_command(wheel: zipfile.Path) -> None:
 def test_the_image_runs_commands_that_the_wheel_has(wheel: zipfile.Path) -> None:
     (points,) = (name for name in files_in(wheel) if name.endswith("entry_points.txt"))
     commands = set(re.findall(r"^(\S+) = ", wheel.root.read(points).decode(), re.MULTILINE))
-    run = set(re.findall(r"&& (kalm\S*)", (ROOT / "Dockerfile").read_text("utf-8")))
+    run = set(re.findall(r"^ +(kalm\S*)", (ROOT / "deploy" / "image" / "install").read_text("utf-8"), re.MULTILINE))
     assert run
     assert run <= commands
+
+
+def test_both_devices_of_the_image_are_made_the_same_way() -> None:
+    stages = re.split(r"^FROM .* AS (\w+)\n", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)
+    steps = {
+        name: [line for line in text.splitlines() if line.startswith(("RUN", "COPY", "USER", "WORKDIR", "ENTRYPOINT"))]
+        for name, text in zip(stages[1::2], stages[2::2], strict=True)
+    }
+    assert steps["cpu"] == steps["gpu"]
+    assert steps["cpu"][-2:] == ["USER 1000", 'ENTRYPOINT ["/opt/apache/beam/boot"]']
+
+
+def test_the_image_holds_the_beam_of_the_pins() -> None:
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    assert re.findall(r"^ARG BEAM_VERSION=(.+)$", text, re.MULTILINE) == [PINS["apache-beam"]]
 
 
 def test_wheel_has_the_extras_that_setup_and_image_name(wheel: zipfile.Path) -> None:

@@ -88,11 +88,18 @@ def local_options(params: FlinkParams, parallelism: int | None = None) -> list[s
             "workers, or start it with more: `make flink-down`, then `make flink-up ARGS='--slots=N'`."
         )
     return [
-        "--runner=PortableRunner",
+        *endpoint_options(pool=f"{HOST}:{params.ports.pool}"),
         f"--job_endpoint={HOST}:{params.ports.job}",
-        "--environment_type=EXTERNAL",
-        f"--environment_config={HOST}:{params.ports.pool}",
         f"--parallelism={parallelism}",
+    ]
+
+
+def endpoint_options(pool: str = "localhost:50000") -> list[str]:
+    """Beam's flags for a job server that runs already, whose TaskManagers each reach a worker pool at ``pool``."""
+    return [
+        "--runner=PortableRunner",
+        "--environment_type=EXTERNAL",
+        f"--environment_config={pool}",
         f"--environment_cache_millis={WORKER_REST_MS}",
     ]
 

@@ -101,7 +101,7 @@ def _parts(number: int) -> list[str]:
     return [part_element("kept", part) for part in range(number)]
 
 
-def _embed(number: int) -> Build:
+def _embed(number: int, accelerator: str | None = None) -> Build:
     job = embed.EmbedJob(
         parts=_parts(number),
         datasets=_names(number),
@@ -109,11 +109,12 @@ def _embed(number: int) -> Build:
         encode=embed.Encode(name="minilm", path="minilm", params=TeacherParams(), digest="0"),
         folder="/none",
         facts={"stage": "embed"},
+        accelerator=accelerator,
     )
     return lambda pipeline: embed.build(pipeline, job)
 
 
-def _mine(number: int) -> Build:
+def _mine(number: int, accelerator: str | None = None) -> Build:
     shares = dict.fromkeys(_names(number), 2)
     job = mine.MineJob(
         parts=_parts(number),
@@ -123,6 +124,7 @@ def _mine(number: int) -> Build:
         near=NearPassageSpec(texts=_texts(number)),
         mining=MiningSpec(num_ranges=shares),
         facts={"stage": "mine"},
+        accelerator=accelerator,
     )
     return lambda pipeline: mine.build(pipeline, job)
 
@@ -170,7 +172,7 @@ def _inside(components: beam_runner_api_pb2.Components) -> set[str]:
     return found
 
 
-def _crossings(components: beam_runner_api_pb2.Components) -> Iterator[tuple[str, str]]:
+def crossings(components: beam_runner_api_pb2.Components) -> Iterator[tuple[str, str]]:
     """``(label of the transform, PCollection)`` of everything that is consumed across a boundary."""
     inside = _inside(components)
     for name, transform in components.transforms.items():
@@ -183,25 +185,25 @@ def _crossings(components: beam_runner_api_pb2.Components) -> Iterator[tuple[str
             yield from ((transform.unique_name, transform.inputs[side]) for side in payload.side_inputs)
 
 
-def _is_plain(coder: coders.Coder) -> bool:
+def is_plain(coder: coders.Coder) -> bool:
     """Whether nothing is pickled: numbers, texts, bytes and batches, alone or in tuples."""
     if isinstance(coder, coders.TupleCoder):
-        return all(_is_plain(part) for part in coder.coders())
+        return all(is_plain(part) for part in coder.coders())
     return isinstance(coder, _PLAIN)
 
 
 def pickled(build: Build) -> list[str]:
     """``transform: coder`` of each boundary that something crosses in pickled form."""
     components, context = _graph(build)
-    crossings = [(label, components.pcollections[name].coder_id) for label, name in _crossings(components)]
-    decoded = [(label, context.coders.get_by_id(coder)) for label, coder in crossings]
+    crossing = [(label, components.pcollections[name].coder_id) for label, name in crossings(components)]
+    decoded = [(label, context.coders.get_by_id(coder)) for label, coder in crossing]
     assert decoded, "the walk must find the boundaries of a graph"
-    return [f"{label}: {coder}" for label, coder in decoded if not _is_plain(coder)]
+    return [f"{label}: {coder}" for label, coder in decoded if not is_plain(coder)]
 
 
 def _num_keyed_batches(build: Build) -> int:
     components, context = _graph(build)
-    found = [context.coders.get_by_id(components.pcollections[name].coder_id) for _, name in _crossings(components)]
+    found = [context.coders.get_by_id(components.pcollections[name].coder_id) for _, name in crossings(components)]
     return sum(isinstance(c, coders.TupleCoder) and isinstance(c.coders()[-1], RecordBatchCoder) for c in found)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions
 
 from pipelines.engines.errors import EngineError
 from pipelines.engines.home import HOME_VARIABLE
@@ -44,14 +44,6 @@ def test_threads_of_the_direct_runner_are_refused() -> None:
         run_pipeline(lambda pipeline: None, parse(flags))
 
 
-def test_dataflow_writes_to_cloud_storage_alone() -> None:
-    command = parse(["--runner=dataflow", "--out=gs://bucket/out", "--region=europe-west1"])
-    assert PipelineOptions(flags_of(command)).view_as(StandardOptions).runner == "DataflowRunner"
-    assert flags_of(command)[-1] == "--region=europe-west1"
-    with pytest.raises(ConfigError, match=r"--runner=dataflow writes to Cloud Storage: give OUT=gs://.*not 'out'"):
-        flags_of(parse(["--runner=dataflow"]))
-
-
 @pytest.mark.parametrize("runner", ["flink", "prism"])
 def test_an_engine_that_is_not_there_is_named_with_the_remedy(
     runner: str, tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
@@ -66,6 +58,15 @@ def test_a_flink_cluster_of_the_users_own_is_taken_as_it_is() -> None:
     assert "--runner=FlinkRunner" in flags
     assert flags.count("--flink_master=host:8081") == 2
     assert flags[-1] == "--environment_type=EXTERNAL"
+
+
+def test_a_job_server_of_the_users_own_is_sent_jobs_for_workers_beside_its_taskmanagers() -> None:
+    flags = flags_of(parse(["--runner=flink", "--job_endpoint=server:8099", "--parallelism=16"]))
+    options = PipelineOptions(flags).view_as(PortableOptions)
+    assert (options.job_endpoint, options.environment_type) == ("server:8099", "EXTERNAL")
+    assert options.environment_config == "localhost:50000"
+    assert "--runner=PortableRunner" in flags
+    assert flags[-1] == "--parallelism=16"
 
 
 def _raised(fail: Callable[[], None]) -> BaseException:
