@@ -1,4 +1,4 @@
-"""The documents' pictures of a report: ``python -m docs.screenshots OUT`` (``make screenshots``) writes docs/report-*.png.
+"""The documents' pictures of a report, docs/report-*.png: ``python -m docs.screenshots OUT`` (``make screenshots``).
 
 It needs Chromium on the PATH. The report is opened as a person would open it; nothing of it is changed.
 """
@@ -33,9 +33,8 @@ def take(report: Path, to: Path) -> None:
         for name, width, height, is_dark, place in PICTURES:
             scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
             page.send("Emulation.setEmulatedMedia", features=[scheme])
-            page.send(
-                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
-            )
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+            page.send("Emulation.setDeviceMetricsOverride", **size)
             page.open(report)
             page.run(_CHOOSE)
             page.run(f"document.querySelector({place!r}).scrollIntoView()")

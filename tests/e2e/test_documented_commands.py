@@ -1,8 +1,8 @@
 """Commands in the README and the documents do what is said there.
 
-A line whose comment says what it ``needs`` is left out. Each page's lines run one after the other in a folder that has
-what they name: a mirror, collections, ``curation.yaml`` and the result of a small run. What takes minutes is cut
-short: curate only looks (``DRY_RUN=1``), train takes two steps.
+A line whose comment says what it ``needs`` is left out, and a block that begins with such a comment. Each page's lines
+run one after the other in a folder that has what they name: a mirror, collections, ``curation.yaml`` and the result of
+a small run. What takes minutes is cut short: curate only looks (``DRY_RUN=1``), train takes two steps.
 """
 
 import os
@@ -29,7 +29,8 @@ _SHORT = {
 def commands(page: Path) -> list[str]:
     """The lines of a page's blocks of shell, in order, without those whose comment says what they need."""
     blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+    runnable = [block for block in blocks if not block.startswith("# needs")]
+    lines = [line for block in runnable for line in block.splitlines() if line and not line.startswith("#")]
     return [line for line in lines if "needs" not in line.partition("  #")[2]]
 
 
@@ -106,7 +107,9 @@ def _with_globs(line: str) -> str:
 def test_a_line_that_does_not_run_is_told(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "```sh\nmake curate CATEGORY=x  # all of it\nmake evaluate MTEB=y  # needs the hub\nkalm soup\n```\n", "utf-8"
+        "```sh\nmake curate CATEGORY=x  # all of it\nmake evaluate MTEB=y  # needs the hub\nkalm soup\n```\n"
+        "```sh\n# needs a cluster\nkubectl apply\n```\n",
+        "utf-8",
     )
     assert commands(page) == ["make curate CATEGORY=x  # all of it", "kalm soup"]
     with pytest.raises(AssertionError, match="neither make nor kalm: ls"):
