@@ -49,7 +49,7 @@ sets:
 """
 _TEXT = pa.schema([("text", pa.string())])
 _FEWEST, _MOST = 4, 20
-_LONGEST_RUN = 3
+_LONGEST_RUN, _LONGEST_WORD = 3, 24
 _AT_ONCE = 250_000
 
 
@@ -57,6 +57,7 @@ def stand_ins(texts: pa.Array, number: int, seed: int) -> pa.Array:
     """``number`` texts of 4 to 20 words: runs of up to three words from anywhere in ``texts``, one behind the other."""
     generator = np.random.default_rng(seed)
     words = pc.list_flatten(pc.utf8_split_whitespace(texts))
+    words = words.filter(pc.less_equal(pc.utf8_length(words), _LONGEST_WORD))  # Chinese sentences are single words here
     offsets = np.concatenate([[0], np.cumsum(generator.integers(_FEWEST, _MOST + 1, number))])
     lengths = generator.integers(1, _LONGEST_RUN + 1, offsets[-1])
     starts = np.repeat(generator.integers(0, len(words) - _LONGEST_RUN, len(lengths)), lengths)

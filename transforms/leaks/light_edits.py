@@ -8,6 +8,7 @@ unrelated one costs a whole word, however short the words are.
 import math
 import re
 from collections.abc import Collection, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
@@ -93,22 +94,54 @@ def edit_distance(one: Sequence[str], other: Sequence[str], vocabulary: Vocabula
     if len(one) > len(other):
         one, other = other, one
     weights = [token_weight(token, vocabulary) for token in other]
-    rows = [[sum(weights[:j]) for j in range(len(other) + 1)]]
-    for i, a in enumerate(one, 1):
-        row = [math.inf]
-        for j, b in enumerate(other, 1):
-            costs = [row[j - 1] + weights[j - 1], rows[-1][j - 1] + substitution_cost(a, b, vocabulary)]
-            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
-                costs.append(rows[-2][j - 2] + SLIP)
-            if i > 1 and _makes(one[i - 2], a, b):
-                costs.append(rows[-2][j - 1] + SLIP)
-            if j > 1 and _makes(other[j - 2], b, a):
-                costs.append(rows[-1][j - 2] + SLIP)
-            row.append(min(costs))
-        rows = [rows[-1], row]
-        if min(row) > limit and min(rows[-2]) > limit:
-            return math.inf
-    return rows[-1][-1]
+    before: _Row = {}
+    last = {j: cost for j, cost in enumerate(accumulate(weights, initial=0.0)) if cost <= limit}
+    for i in range(1, len(one) + 1):
+        row = _next_row(one[max(i - 2, 0) : i], other, weights, (before, last), vocabulary, limit)
+        before, last = last, row
+        if not (before or last):
+            break
+    return last.get(len(other), math.inf)
+
+
+#: The distances of some tokens to the first j of others, by j, without those beyond the limit.
+_Row = dict[int, float]
+
+
+def _next_row(
+    ending: Sequence[str],
+    other: Sequence[str],
+    weights: Sequence[float],
+    rows: tuple[_Row, _Row],
+    vocabulary: Vocabulary,
+    limit: float,
+) -> _Row:
+    """The row of one token more, from the two rows before it. ``ending``: that token, behind the one before it, if any.
+
+    Costs are positive, so nothing within the limit leads through what is beyond it, and of two long texts few cells are
+    looked at.
+    """
+    before, last = rows
+    a, previous = ending[-1], ending[0] if len(ending) > 1 else None
+    reached = before.keys() | last.keys()
+    row, left, furthest = _Row(), math.inf, max(reached)
+    for j in range(min(reached) + 1, len(other) + 1):
+        if j > furthest + 2 and left == math.inf:
+            break
+        b, cost = other[j - 1], left + weights[j - 1]
+        if last.get(j - 1, math.inf) < cost:
+            cost = min(cost, last[j - 1] + substitution_cost(a, b, vocabulary))
+        if previous is not None:
+            if before.get(j - 2, math.inf) + SLIP < cost and a == other[j - 2] and previous == b:
+                cost = before[j - 2] + SLIP
+            if before.get(j - 1, math.inf) + SLIP < cost and _makes(previous, a, b):
+                cost = before[j - 1] + SLIP
+        if last.get(j - 2, math.inf) + SLIP < cost and _makes(other[j - 2], b, a):
+            cost = last[j - 2] + SLIP
+        left = cost if cost <= limit else math.inf
+        if cost <= limit:
+            row[j] = cost
+    return row
 
 
 def _makes(first: str, second: str, whole: str) -> bool:

@@ -13,10 +13,11 @@ from transforms.leaks.light_edits import (
     is_light_edit,
     is_misspelt,
     size_of,
+    substitution_cost,
     tokens_of,
     weight_of,
 )
-from transforms.leaks.params import LightEditParams
+from transforms.leaks.params import SLIP, LightEditParams
 from transforms.text.matching import matching_form
 
 COMMON = Vocabulary(frozenset(["what", "which", "的", "是"]), frozenset(["increases", "decreases", "manchester"]))
@@ -131,6 +132,46 @@ def test_distance_is_symmetric_and_zero_for_equals_only(one: list[str], other: l
     assert (distance == 0) == (one == other)
     assert edit_distance(one, other, COMMON, limit=distance) == pytest.approx(distance)
     assert edit_distance(one, other, COMMON, limit=distance / 2) in (pytest.approx(distance), math.inf)
+
+
+WORDS = st.lists(st.sampled_from(["rail", "way", "railway", "ways", "in", "the", "7", "北", "京"]), max_size=9)
+
+
+@given(WORDS, WORDS, st.sampled_from([0.34, 0.68, 1.0, 2.0, 5.0, math.inf]))
+def test_within_its_limit_the_distance_is_that_of_the_whole_table(
+    one: list[str], other: list[str], limit: float
+) -> None:
+    whole = _whole_table(one, other)
+    assert edit_distance(one, other, COMMON, limit) == (pytest.approx(whole) if whole <= limit else math.inf)
+
+
+def test_a_distance_of_nothing_is_known_whatever_the_limit() -> None:
+    assert edit_distance(["rail", "way"], ["rail", "way"], COMMON, 0.0) == 0
+
+
+def _whole_table(one: list[str], other: list[str]) -> float:
+    """The definition, cell by cell: optimal string alignment, with words split and joined."""
+    if sorted(one) == sorted(other):
+        return 0.0 if one == other else SLIP
+    if len(one) > len(other):
+        one, other = other, one
+    table = {(0, 0): 0.0}
+    for i in range(len(one) + 1):
+        for j in range(len(other) + 1):
+            ways = [
+                (i, j - 1, weight_of(other[j - 1 : j], COMMON), True),
+                (i - 1, j - 1, substitution_cost(one[i - 1], other[j - 1], COMMON) if i and j else 0.0, True),
+                (i - 2, j - 2, SLIP, one[i - 2 : i] == other[j - 2 : j][::-1]),
+                (i - 2, j - 1, SLIP, i > 1 and j > 0 and _is_split(one[i - 2 : i], other[j - 1])),
+                (i - 1, j - 2, SLIP, i > 0 and j > 1 and _is_split(other[j - 2 : j], one[i - 1])),
+            ]
+            costs = [table[x, y] + cost for x, y, cost, may in ways if may and x >= 0 and y >= 0]
+            table[i, j] = min([table.get((i, j), math.inf), *costs])
+    return table[len(one), len(other)]
+
+
+def _is_split(two: list[str], whole: str) -> bool:
+    return "".join(two) == whole and not (two[0][-1].isdigit() and two[1][0].isdigit())
 
 
 def _letter_edits(one: str, other: str) -> int:
