@@ -50,9 +50,10 @@ _PLAIN: dict[str, Any] = {"masks": "", "focal_gamma": 0.0, "mix": False}
 _MASKED = _PLAIN | {"masks": "text,positives,label"}
 _FOCAL = _MASKED | {"focal_gamma": 0.5}
 _MIXED = _FOCAL | {"mix": True}
-_DISTILLED = _MIXED | {"stage": "distill"}
+_DISTILLED = _MIXED | {"stage": "distill", "soft_labels": "row"}
+_SOFT = _DISTILLED | {"soft_labels": "batch"}
 
-RAW, MIXED, DISTILLED = "raw rows", "+ mixing", "+ distillation"
+RAW, MIXED, DISTILLED = "raw rows", "+ mixing", "+ soft labels of the batch"
 LEAKY = "+ mixing, without decontamination"
 #: Each arm has all that the one before has, and one step more; the last one has not.
 ARMS = (
@@ -72,7 +73,8 @@ ARMS = (
     Arm(name="+ examples for label names", loss=_MASKED),
     Arm(name="+ focal weight", loss=_FOCAL),
     Arm(name=MIXED, loss=_MIXED),
-    Arm(name=DISTILLED, loss=_DISTILLED),
+    Arm(name="+ distillation", loss=_DISTILLED),
+    Arm(name=DISTILLED, loss=_SOFT),
     Arm(name=LEAKY, put_back=LEAKS, loss=_MIXED),
 )
 

@@ -78,17 +78,21 @@ def train_and_score(task: tuple[int, int, argparse.Namespace, Path]) -> tuple[st
     from trainer.models import open_model
     from trainer.progress import ShowProgress
     from trainer.shards import read_manifest
+    from trainer.teacher_vectors import open_teacher
 
     model = open_model(STUDENT, [], 512, seed)
     if number < 0:
         return UNTRAINED, 0, _scores(arguments.evaluation)(model)
     arm = ARMS[number]
-    rows = arm_rows(arm, read_manifest(folder / "manifest.json"), folder)
+    manifest = read_manifest(folder / "manifest.json")
+    rows = arm_rows(arm, manifest, folder)
     told: dict[str, Any] = {"manifest": folder, "model": STUDENT, "seed": seed}
     told |= {"max_steps": arguments.steps, "num_negatives": arguments.negatives}
     config = TrainConfig(**(told | dict(arm.loss)))
     with tempfile.TemporaryDirectory() as scratch, ShowProgress(quiet=True) as progress:
-        fit(model, rows, config, Path(scratch), progress)
+        in_batch = config.distils and config.soft_labels == "batch"
+        teacher = open_teacher(manifest, folder, Path(scratch), rows, config.most_negatives) if in_batch else None
+        fit(model, rows, config, Path(scratch), progress, teacher)
     return arm.name, len(rows), _scores(arguments.evaluation)(model)
 
 

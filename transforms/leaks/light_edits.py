@@ -8,6 +8,7 @@ unrelated one costs a whole word, however short the words are.
 import math
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ def tokens_of(form: str) -> list[str]:
     return _TOKEN.findall(form)
 
 
+@lru_cache(maxsize=1 << 16)
 def token_weight(token: str, vocabulary: Vocabulary) -> float:
     """What a token weighs; numbers weigh 1 however short."""
     if _UNSPACED.match(token):
