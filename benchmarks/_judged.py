@@ -146,6 +146,7 @@ def near_clusters(texts: Sequence[str], hashes: Sequence[bytes], params: NearDup
         "must_match": text_hashes(numbers_in(forms))[:, 0],
         "length": pc.utf8_length(forms),
         "form": forms,
+        "removed": pa.repeat(False, len(chosen)),
     }
     found = verify_passages(pa.table(columns).select(CANDIDATES.names).cast(CANDIDATES), params)
     return found["near"].combine_chunks().take(pc.index_in(known, value_set=found["key"].combine_chunks()))

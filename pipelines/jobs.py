@@ -252,7 +252,7 @@ def _parts_by_dataset(manifest: Manifest) -> dict[str, list[str]]:
 
 def removed_of(manifest: Manifest, dataset: str) -> list[str]:
     """The files of a dataset's rejected rows, if any is a near-duplicate: mining compares the passages of these."""
-    if not manifest["counts"][dataset].get("rejected", {}).get(RejectReason.NEAR_DUPLICATE):
+    if not manifest["counts"].get(dataset, {}).get("rejected", {}).get(RejectReason.NEAR_DUPLICATE):
         return []
     files = [record["path"] for record in manifest["files"].get(REJECTIONS, []) if record["dataset"] == dataset]
     return sorted(path for path in files if path.count("/") == 1)  # deeper ones hold what is no rejected row
