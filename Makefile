@@ -158,7 +158,7 @@ bench-leaks: $(READY)  ## Measure which copies of EVALUATION's queries are found
 	$(strip $(PY) -m benchmarks.leaks $(call flag,evaluation,EVALUATION) $(call flag,source,SOURCE) \
 		$(call flag,category,CATEGORY) $(REST))
 
-bench-leak-share: $(READY)  ## Measure what the check for leaks costs with sets of the size of mteb's (SOURCE, 10 GiB)
+bench-leak-share: $(READY)  ## Measure what the check for leaks costs with sets of the size of mteb's (SOURCE, 6 GiB of memory)
 	$(strip $(PY) -m benchmarks.leak_share $(call flag,source,SOURCE) $(REST))
 
 bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and four million passages
