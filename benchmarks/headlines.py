@@ -27,18 +27,22 @@ def curation(measured: str) -> str:
 
     Raises ValueError for a block that is not there or has other columns.
     """
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block(measured, "ablation").splitlines()]
-    header, arms = rows[0], rows[2 : next((at for at, row in enumerate(rows) if row == [""]), None)]
+    header, _, *arms = _rows(block(measured, "ablation").split("\n\n")[0])
     if missing := [column for column in _OF_ARMS if column not in header]:
         raise ValueError(f"the block ablation has no column {missing[0]!r}: measure again, or mend this script")
     columns = [header.index(column) for column in _OF_ARMS]
     return table(_OF_ARMS, [[row[column] for column in columns] for row in arms])
 
 
+def _rows(text: str) -> list[list[str]]:
+    """The cells of all rows of the tables of a text."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
 def _cells(text: str, *first: str) -> list[str]:
     """The cells of the last row of a table that begins with these cells."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-    found = [row for row in rows if tuple(row[: len(first)]) == first]
+    found = [row for row in _rows(text) if tuple(row[: len(first)]) == first]
     if not found:
         raise ValueError(f"no row of the tables begins with {' | '.join(first)}: measure again, or mend this script")
     return found[-1]

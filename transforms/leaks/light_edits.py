@@ -126,11 +126,11 @@ def _next_row(
     before, last = rows
     a, previous = ending[-1], ending[0] if len(ending) > 1 else None
     reached = before.keys() | last.keys()
-    row, left, furthest = _Row(), math.inf, max(reached)
+    row, furthest = _Row(), max(reached)
     for j in range(min(reached) + 1, len(other) + 1):
-        if j > furthest + 2 and left == math.inf:
+        if j > furthest + 2 and j - 1 not in row:
             break
-        b, cost = other[j - 1], left + weights[j - 1]
+        b, cost = other[j - 1], row.get(j - 1, math.inf) + weights[j - 1]
         if last.get(j - 1, math.inf) < cost:
             cost = min(cost, last[j - 1] + substitution_cost(a, b, vocabulary))
         if previous is not None:
@@ -140,7 +140,6 @@ def _next_row(
                 cost = before[j - 1] + SLIP
         if last.get(j - 2, math.inf) + SLIP < cost and _makes(other[j - 2], b, a):
             cost = last[j - 2] + SLIP
-        left = cost if cost <= limit else math.inf
         if cost <= limit:
             row[j] = cost
     return row
