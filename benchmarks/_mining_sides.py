@@ -2,23 +2,27 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import apache_beam as beam
 import datasets
 import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from sentence_transformers.util import mine_hard_negatives
 
+from mining.beam import ChooseExamples, KeyedBatch, MiningSpec, SearchShard, small_batches
 from mining.candidates import score_named
 from mining.fixed_point import pack_vectors, quantise, unpack_vectors
 from mining.index import FlatIndex
 from mining.mine import mine_dataset
 from mining.params import MiningParams
 from schemas.rows import ID, text_hash
+from transforms.flow import batches as _coder  # noqa: F401  (registers the coder of batches)
 
 Vectors = npt.NDArray[np.float32]
 
@@ -69,12 +73,57 @@ def ours(queries: Vectors, passages: Vectors) -> Callable[[], str]:
     asking, corpus = tables(queries, passages)
 
     def work() -> str:
-        mined = mine_dataset(asking, corpus, MiningParams())
-        ranks = np.array(mined["negative_ranks"].combine_chunks().flatten())
-        scores = mined["negative_scores"].combine_chunks().flatten().to_numpy()
-        return hashlib.sha256(ranks.tobytes() + scores.tobytes()).hexdigest()
+        return digest_of(mine_dataset(asking, corpus, MiningParams()))
 
     return work
+
+
+def digest_of(mined: pa.Table) -> str:
+    """What tells one result from another, whatever the order of its rows."""
+    mined = mined.sort_by("id")
+    ranks = np.array(mined["negative_ranks"].combine_chunks().flatten())
+    scores = mined["negative_scores"].combine_chunks().flatten().to_numpy()
+    return hashlib.sha256(ranks.tobytes() + scores.tobytes()).hexdigest()
+
+
+#: Tables of the side on Beam: its first step makes elements of them, so that they are no part of the graph.
+_TABLES: list[tuple[pa.Table, pa.Table]] = []
+#: What its last step was given.
+_MINED: list[pa.RecordBatch] = []
+
+
+def on_beam(queries: Vectors, passages: Vectors) -> Callable[[], str]:
+    """The same by the DoFns of the mine stage, through Beam's in-process runner, in one shard and one range."""
+    _TABLES[:] = [tables(queries, passages)]
+    spec = MiningSpec(num_ranges={"given": 1})
+
+    def work() -> str:
+        _MINED.clear()
+        with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+            chosen = (
+                pipeline
+                | beam.Create([0], reshuffle=False)
+                | "Given" >> beam.FlatMap(_elements).with_output_types(KeyedBatch)
+                | "By shard" >> beam.GroupByKey()
+                | "Search" >> beam.ParDo(SearchShard(spec)).with_output_types(KeyedBatch)
+                | "By range" >> beam.GroupByKey()
+                | "Choose" >> beam.ParDo(ChooseExamples(spec)).with_output_types(KeyedBatch)
+            )
+            chosen | "Keep" >> beam.Map(_keep)
+        return digest_of(pa.Table.from_batches(_MINED))
+
+    return work
+
+
+def _keep(element: KeyedBatch) -> None:
+    _MINED.append(element[1])
+
+
+def _elements(_: int) -> Iterator[KeyedBatch]:
+    asking, corpus = _TABLES[0]
+    for rows in (score_named(asking, corpus), corpus):
+        for batch in small_batches(rows):
+            yield "given\t0", batch
 
 
 def search_alone(queries: Vectors, passages: Vectors) -> Callable[[], str]:
@@ -175,8 +224,11 @@ def batches_of_64(queries: Vectors, passages: Vectors) -> Callable[[], str]:
     return work
 
 
+#: Sides that give the same result.
+OURS = ("mine_dataset", "the same on Beam")
 SIDES: Mapping[str, Callable[[Vectors, Vectors], Callable[[], str]]] = {
     "mine_dataset": ours,
+    "the same on Beam": on_beam,
     "its search alone": search_alone,
     "FAISS IndexFlatIP": faiss_flat,
     "sentence-transformers": sentence_transformers,

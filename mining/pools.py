@@ -74,8 +74,10 @@ class Shard:
         self.texts = texts if len(first) == len(texts) else texts.take(pa.array(first)).combine_chunks()
         self.vectors, self._sources = vectors, self.texts["source"].to_numpy().astype(np.int64)
         self._find(texts.select(["cluster", "near"]))
-        del texts  # the shard keeps what it searches
+        self.texts = self.texts.select([name for name in FOUND.names if name != "labels"])
+        del texts  # the shard keeps what it searches, and of that what it tells
         self._describe(corpus)
+        del corpus
         self._digests, self._by_digest = sorted_ids(vector_hashes(vectors, self._sources))
 
     def __len__(self) -> int:
