@@ -138,6 +138,7 @@ class Display:
         card = summary.card_line(records, out)
         for line in [
             *summary.readmitted_lines(records),
+            *summary.mining_lines(records),
             *summary.evaluation_lines(records),
             *summary.absent_lines(manifest, out),
             *([card] if card else []),

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.manifest import EVALUATION_PREFIX, AbsentRecord, DatasetRecord, Manifest, rejected_by_set
+from schemas.manifest import EVALUATION_PREFIX, AbsentRecord, DatasetRecord, Manifest, MiningCounts, rejected_by_set
 from schemas.reasons import words_of
 from transforms.keeping.alarm_words import alarm_lines
 
 MOST_DATASETS = 10
+#: What is summed over datasets.
+_OF_MINING = ("rows", "mined", "given", "random", "filled", "short", "none")
 _MOST_ALARMS, _MOST_REASONS, _MOST_NAMES, _MOST_DETAILS, _MOST_SETS = 3, 3, 6, 3, 5
 
 
@@ -114,6 +116,48 @@ def rest_line(records: Sequence[DatasetRecord], shown: int, out: str) -> str:
         if more
         else where
     )
+
+
+def mining_lines(records: Sequence[DatasetRecord]) -> Iterator[str]:
+    """Where negatives come from, which rows lack some, how hard they are, and what the teacher read in part."""
+    mined = {record.name: record.stages["mine"].mining for record in records if "mine" in record.stages}
+    counts = {name: count for name, count in mined.items() if count is not None and count.rows}
+    if counts:
+        totals = {field: sum(getattr(count, field) for count in counts.values()) for field in _OF_MINING}
+        hardness = {name: count.hardness for name, count in counts.items() if count.hardness is not None}
+        yield "; ".join(filter(None, ["negatives: " + _sources(totals), _starved(totals, counts), _hardness(hardness)]))
+    truncated = {record.name: record.stages["embed"].truncated_texts or 0 for record in records}
+    if texts := sum(truncated.values()):
+        ranked = [
+            f"{name} {number:,}" for name, number in sorted(truncated.items(), key=lambda i: (-i[1], i[0])) if number
+        ]
+        yield f"{_number(texts, 'text')} longer than the teacher reads{_some(ranked, _MOST_NAMES)}"
+
+
+def _sources(totals: Mapping[str, int]) -> str:
+    told = [f"{totals[name]:,} {name}" for name in ("mined", "given") if totals[name]]
+    if totals["random"]:
+        told.append(f"{totals['random']:,} random in {_number(totals['filled'], 'row')}")
+    return ", ".join(told) or "none"
+
+
+def _starved(totals: Mapping[str, int], counts: Mapping[str, MiningCounts]) -> str:
+    if not totals["short"]:
+        return ""
+    ranked = sorted((name for name in counts if counts[name].short), key=lambda name: (-counts[name].short, name))
+    told = _some([f"{name} {counts[name].short:,}" for name in ranked], _MOST_DETAILS)
+    none = f", {totals['none']:,} of them all" if totals["none"] else ""
+    return f"{totals['short']:,} of {_number(totals['rows'], 'row')} lack some{told}{none}"
+
+
+def _hardness(found: Mapping[str, float]) -> str:
+    """The mean score of mined negatives over that of positives, of the datasets at both ends."""
+    if not found:
+        return ""
+    easy, hard = (pick(found, key=lambda name: (found[name], name)) for pick in (min, max))
+    if easy == hard:
+        return f"they score {found[easy]:.2f} of what positives do"
+    return f"they score {found[easy]:.2f} ({easy}) to {found[hard]:.2f} ({hard}) of what positives do"
 
 
 def evaluation_lines(records: Sequence[DatasetRecord]) -> Iterator[str]:

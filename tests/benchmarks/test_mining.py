@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("faiss", reason="the sides to compare with need faiss")
-from benchmarks._mining_sides import OURS, SIDES, given  # noqa: E402
+from benchmarks._mining_sides import OURS, SIDES, given
 
 
 def test_mining_on_beam_chooses_what_the_function_chooses() -> None:

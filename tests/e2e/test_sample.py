@@ -14,7 +14,7 @@ import pytest
 from mining.teacher import files_digest
 from schemas.prompt import TEMPLATE
 from schemas.rows import REJECTIONS, SHARD
-from tests.e2e.negatives import copies
+from tests.e2e.negatives import Vectors, check_negatives, stored_vectors
 from tests.e2e.running import (
     SAMPLE,
     STAGES,
@@ -220,22 +220,17 @@ def test_no_negative_is_a_positive(sample_out: Path, name: str) -> None:
             assert all(row["label"] not in labels[text] for text in negatives), row
 
 
+@pytest.fixture(scope="module")
+def vectors(sample_out: Path) -> Vectors:
+    """What the teacher gave for each text of the sample."""
+    return stored_vectors(sample_out)
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_no_mined_negative_is_a_spelling_or_a_copy_of_something_relevant_or_of_another(
-    sample_out: Path, name: str
+    sample_out: Path, vectors: Vectors, name: str
 ) -> None:
-    relevant: dict[str, set[str]] = defaultdict(set)
-    rows = shard_rows(sample_out, name)
-    for row in rows:
-        relevant[matching_form(row["query"])] |= set(map(matching_form, row["positives"]))
-    for row in rows:
-        query, mined = matching_form(row["query"]), [rank >= 0 for rank in row["negative_ranks"]]
-        negatives = [matching_form(text) for text in row["negatives"]]
-        chosen = [text for text, is_mined in zip(negatives, mined, strict=True) if is_mined]
-        assert {query, *relevant[query]}.isdisjoint(chosen), row
-        assert all(negatives.count(text) == 1 for text in chosen), row
-        if row["label"] is None:
-            assert copies(chosen, [*relevant[query], *negatives]) == [], row
+    check_negatives(shard_rows(sample_out, name), vectors)
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.display import Display
 from pipelines.summary import losses, most_lost, total_line
-from schemas.manifest import AbsentRecord, AlarmRecord, Manifest, OverlapRecord
+from schemas.manifest import AbsentRecord, AlarmRecord, DatasetRecord, Manifest, MiningCounts, OverlapRecord
 from schemas.reasons import RejectReason
 from tests.schemas.records import SHARDS, manifest, record, stages
 
@@ -81,6 +81,42 @@ def test_alarms_that_were_allowed_come_before_the_table(capsys: pytest.CaptureFi
     assert lines[3] == "d0 lost 95 of 100 rows (95%) to TIE (answers of equal score)"
     assert lines[5] == "  for example a.csv#3: equal"
     assert lines[12] == "and 2 more alarms: d3, d4"
+
+
+def _mined(of: DatasetRecord, truncated: int = 0, **numbers: int) -> DatasetRecord:
+    """The same dataset with an account of mining, and texts that the teacher did not read to their ends."""
+    mined = of.stages["mine"].model_copy(update={"mining": MiningCounts(rows=100, **numbers)})
+    embedded = of.stages["embed"].model_copy(update={"truncated_texts": truncated})
+    return of.model_copy(update={"stages": of.stages | {"mine": mined, "embed": embedded}})
+
+
+def test_what_mining_gave_and_could_not_give_takes_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    full, half, small = (record(name, stages(100, 0, 100), SHARDS) for name in ("full", "half", "small"))
+    one = 32767**2
+    of = manifest(
+        _mined(full, mined=700, positive_score=80 * one, negative_score=280 * one),
+        _mined(
+            half,
+            truncated=1234,
+            mined=350,
+            given=7,
+            short=50,
+            none=9,
+            positive_score=50 * one,
+            negative_score=140 * one,
+        ),
+        _mined(small, truncated=1, mined=10, random=20, filled=4, short=1, positive_score=100 * one),
+    )
+    lines = _summary(capsys, of, ["full", "half", "small"])
+    told = [
+        "negatives: 1,060 mined, 7 given, 20 random in 4 rows; 51 of 300 rows lack some (half 50, small 1), 9 of them "
+        "all; they score 0.00 (small) to 0.80 (half) of what positives do",
+        "1,235 texts longer than the teacher reads (half 1,234, small 1)",
+    ]
+    assert [line for line in told if line not in lines] == []
+    lines = _summary(capsys, of, ["full"])
+    assert "negatives: 700 mined; they score 0.50 of what positives do" in lines
+    assert not any("longer than the teacher" in line for line in lines)
 
 
 def test_what_was_found_of_evaluation_sets_takes_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,11 @@ MINED: Mapping[AlarmKind, MinedWords] = {
         "rows have fewer negatives than asked for",
         "the size of the corpus, and `mining.num_negatives`, `max_relative_score` and `within_language`",
     ),
+    AlarmKind.FILLED: MinedWords(
+        "rows have random negatives, for want of mined ones",
+        "the size of the corpus, and `mining.num_negatives`, `max_relative_score` and `within_language`: random "
+        "negatives are easy ones",
+    ),
     AlarmKind.DOUBTFUL_LABELS: MinedWords(
         "labelled rows have only texts of other labels near them",
         "the labels: they may be noisy, or the teacher may not tell these classes apart",
@@ -153,6 +158,7 @@ def _mined_rows(params: AlarmParams) -> Iterator[tuple[str, str, str]]:
     shares = {
         AlarmKind.NO_NEGATIVES: params.no_negatives,
         AlarmKind.SHORT: params.short,
+        AlarmKind.FILLED: params.filled,
         AlarmKind.DOUBTFUL_LABELS: params.doubtful_labels,
     }
     for kind, words in MINED.items():

@@ -22,6 +22,7 @@ class AlarmKind(StrEnum):
     LOST = "LOST"
     NO_NEGATIVES = "NO_NEGATIVES"
     SHORT = "SHORT"
+    FILLED = "FILLED"
     DOUBTFUL_LABELS = "DOUBTFUL_LABELS"
     ALIKE_LABELS = "ALIKE_LABELS"
 
@@ -93,6 +94,7 @@ def _of_mining(stage: str, account: Mapping[str, Any], params: AlarmParams) -> I
     for kind, number, of, share in (
         (AlarmKind.NO_NEGATIVES, account.get("none", 0), rows, params.no_negatives),
         (AlarmKind.SHORT, account.get("short", 0), rows, params.short),
+        (AlarmKind.FILLED, account.get("filled", 0), rows, params.filled),
         (AlarmKind.DOUBTFUL_LABELS, account.get("doubtful", 0), labelled, params.doubtful_labels),
     ):
         if number >= params.min_rows and number > share * of:

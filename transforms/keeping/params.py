@@ -43,6 +43,8 @@ class AlarmParams:
         Share of mined rows without any negative which is told.
     short
         Share of mined rows with fewer negatives than asked for which is told.
+    filled
+        Share of mined rows with random negatives (``mining.random_fill``) which is told.
     doubtful_labels
         Share of labelled rows with only texts of other labels near them which is told.
     min_rows
@@ -55,13 +57,14 @@ class AlarmParams:
     dangling: float = 0.3
     no_negatives: float = 0.01
     short: float = 0.1
+    filled: float = 0.1
     doubtful_labels: float = 0.25
     min_rows: int = 3
 
     def __post_init__(self) -> None:
         given = {RejectReason(name): share for name, share in self.by_reason.items()}
         object.__setattr__(self, "by_reason", {**BY_REASON, **given})
-        names = ("share", "unreadable", "dangling", "no_negatives", "short", "doubtful_labels")
+        names = ("share", "unreadable", "dangling", "no_negatives", "short", "filled", "doubtful_labels")
         shares = {name: getattr(self, name) for name in names}
         for name, share in [*shares.items(), *((f"by_reason.{reason}", s) for reason, s in self.by_reason.items())]:
             if not 0 < share <= 1:

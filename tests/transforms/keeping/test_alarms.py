@@ -154,6 +154,8 @@ def _mined(**account: Any) -> dict[str, Any]:
     [
         ({"short": 10, "none": 1}, []),
         ({"short": 11, "none": 3}, [("NO_NEGATIVES", 3, 100), ("SHORT", 11, 100)]),
+        ({"filled": 10}, []),
+        ({"filled": 11}, [("FILLED", 11, 100)]),
         ({"labelled": 50, "doubtful": 13}, [("DOUBTFUL_LABELS", 13, 50)]),
         ({"alike": {"Yes | yes": 7}}, [("ALIKE_LABELS", 7, 100)]),
     ],
