@@ -24,6 +24,9 @@ from trainer.saving import save_model, staged
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+#: A letter that stands in one manuscript: a vocabulary without bytes does not know it.
+_RARE = "\ua66e"
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -49,8 +52,12 @@ def static_teacher(output: Path, teacher: str = BUNDLED, dims: int = 256) -> Non
 
 
 def words(tokenizer: Any) -> tuple[list[int], list[str]]:
-    """The ids of a tokenizer's words and their texts, by id; special tokens and those that spell nothing are none."""
-    special = set(tokenizer.all_special_ids)
+    """The ids of a tokenizer's words and their texts, by id; special tokens and those that spell nothing are none.
+
+    What stands for words that it does not know is one: a text of such words alone needs a vector too.
+    """
+    unknown = tokenizer(_RARE, add_special_tokens=False)["input_ids"]
+    special = set(tokenizer.all_special_ids) - set(unknown)
     ids = [number for number in sorted(tokenizer.get_vocab().values()) if number not in special]
     texts = [tokenizer.decode([number]).removeprefix("##").strip() for number in ids]
     spelt = [(number, text) for number, text in zip(ids, texts, strict=True) if text]

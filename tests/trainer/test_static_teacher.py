@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 from sklearn.decomposition import PCA
+from transformers import Olmo2Model
 
 from mining.encoder import load_encoder
+from tests.trainer.test_models import write_decoder
 from trainer.models import open_model
 from trainer.static_teacher import main, principal_components, words
 
@@ -25,6 +27,7 @@ def test_words_are_what_tokens_spell_without_the_marks_of_their_vocabulary():
     vocabulary = tokenizer.get_vocab()
     assert (by_id[vocabulary["cat"]], by_id[vocabulary["##ing"]]) == ("cat", "ing")
     assert not {vocabulary["[CLS]"], vocabulary["[PAD]"]} & set(ids)
+    assert by_id[vocabulary["[UNK]"]] == "[UNK]"
     assert ids == sorted(ids)
 
 
@@ -44,6 +47,14 @@ def test_a_words_vector_is_the_teachers_in_fewer_dimensions(tmp_path, teacher):
     assert table[ids] == pytest.approx(principal_components(encoder.encode(texts).astype(np.float64), 16), abs=1e-5)
     assert not table[sorted(set(range(len(table))) - set(ids))].any()
     assert load_encoder(str(tmp_path / "static")).encode(["the cat sat"]).shape == (1, 16)
+
+
+def test_a_text_of_unknown_words_alone_has_the_vector_of_such_a_word(tmp_path):
+    write_decoder(tmp_path / "teacher", Olmo2Model, pad_token="<end>", unk_token="a")
+    assert main([str(tmp_path / "static"), f"--teacher={tmp_path / 'teacher'}", "--dims=2"]) == 0
+    unknown, same, other = load_encoder(str(tmp_path / "static")).encode(["what is that", "a", "b"])
+    assert unknown == pytest.approx(same)
+    assert unknown != pytest.approx(other)
 
 
 @pytest.mark.parametrize(
