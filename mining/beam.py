@@ -5,7 +5,7 @@ each shard and the passages that these name, in a range of query ids; which is w
 is at most about ``MAX_BYTES`` long.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +77,13 @@ class MiningSpec:
         return self.params.get(dataset, self.default)
 
 
+def _nobody_hears(searches: int) -> None:
+    """For pipelines that nobody looks at."""
+
+
 class SearchShard(beam.DoFn):
     """A shard's passages and all queries of its dataset -> the lists of the queries, by range of their ids.
+    ``on_searched`` hears of how many.
 
     Under ``dataset<TAB>shard`` come batches of ``PASSAGES`` and of ``SCORED``, both with ``vector``. Under
     ``dataset<TAB>range`` leave batches of ``LISTED`` and ``NAMED``, and from shard 0 alone those of the queries,
@@ -86,8 +91,8 @@ class SearchShard(beam.DoFn):
     (tagged).
     """
 
-    def __init__(self, spec: MiningSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: MiningSpec, on_searched: Callable[[int], None] = _nobody_hears) -> None:
+        self._spec, self._on_searched = spec, on_searched
 
     def process(self, keyed: KeyedBatches) -> Iterator[Any]:
         dataset, number = keyed[0].rsplit("\t", 1)
@@ -106,6 +111,7 @@ class SearchShard(beam.DoFn):
                 yield from self._by_range(dataset, queries.drop_columns(["vector"]), "id")
             if shard is not None and relevant is not None:
                 yield from self._search(dataset, int(number), shard, queries, relevant)
+            self._on_searched(len(queries))
 
     def _relations(self, dataset: str, batches: Iterable[pa.RecordBatch]) -> Relations:
         related = [batch.select(_RELATED) for batch in batches if "query_hash" in batch.schema.names]

@@ -156,11 +156,13 @@ def counted(numbers: dict[str, int], expected: int | None, seconds: float) -> st
     of = f" of {expected:,}" if expected else ""
     parts = [f"read {numbers.get('read', 0):,}{of}"]
     parts += [f"{name} {numbers[name]:,}" for name in ("kept", "rejected") if numbers.get(name)]
-    texts, known = numbers.get("texts", 0), numbers.get("texts_expected", 0)
-    if known:
-        parts.append(f"texts {texts:,} of {known:,}")
-    rate = (texts if known else numbers.get("read", 0)) / max(seconds, 1e-9)
-    return ", ".join([*parts, *([f"{rate:,.0f} {'texts' if known else 'rows'}/s"] if rate else [])])
+    done, what = numbers.get("read", 0), "rows"
+    for name in ("texts", "searches"):
+        if known := numbers.get(f"{name}_expected", 0):
+            done, what = numbers.get(name, 0), name
+            parts.append(f"{name} {done:,} of {known:,}")
+    rate = done / max(seconds, 1e-9)
+    return ", ".join([*parts, *([f"{rate:,.0f} {what}/s"] if rate else [])])
 
 
 def plain_line(shown: Shown) -> str:

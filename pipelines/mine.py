@@ -4,6 +4,7 @@ negatives.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -13,6 +14,7 @@ from mining.accounting import account
 from mining.beam import ChooseExamples, MiningSpec, SearchShard
 from mining.candidates import score_named
 from pipelines.wiring import batches, on_accelerator, write_manifest
+from transforms.flow import progress
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.mining_input import ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
 from transforms.vectors.mining_output import RejectMined, WriteMined
@@ -36,6 +38,10 @@ class MineJob:
     accelerator: str | None = None
 
 
+def _searched(folder: str | None, searches: int) -> None:
+    progress.report(folder, searches=searches)
+
+
 def build(pipeline: beam.Pipeline, job: MineJob) -> None:
     """Add the whole mine stage to a pipeline."""
     parts = pipeline | "Parts" >> beam.Create(job.parts).with_output_types(str) | "Spread parts" >> beam.Reshuffle()
@@ -55,11 +61,12 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         | "Rows by part" >> beam.GroupByKey()
         | "Score rows" >> beam.ParDo(ScoreRows(job.pools, score_named))
     )
+    search = beam.ParDo(SearchShard(job.mining, partial(_searched, job.pools.texts.progress)))
     searched = (
         (batches(attached["passages"], str), rows)
         | "Rows and passages" >> beam.Flatten()
         | "By pool shard" >> beam.GroupByKey()
-        | "Search" >> beam.ParDo(SearchShard(job.mining)).with_outputs(COUNTS_TAG, main="lists")
+        | "Search" >> search.with_outputs(COUNTS_TAG, main="lists")
     )
     written = (
         batches(searched["lists"], str)

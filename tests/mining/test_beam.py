@@ -130,6 +130,15 @@ def test_rows_in_a_language_that_the_teacher_does_not_know_lose_nothing_to_its_r
         assert bool(found) == bool(lost)
 
 
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_each_shard_tells_how_many_rows_it_was_searched_for(num_shards):
+    heard = []
+    search = SearchShard(spec(1), heard.append)
+    for keyed in grouped(shard_elements(num_shards)):
+        list(search.process(keyed))
+    assert sum(heard) == num_shards * len(QUERIES)
+
+
 def test_labels_in_several_spellings_are_counted():
     rows = make_queries(["a", "b", "c"], labels=["Yes", "yes", "no"])
     batches = score_named(rows, make_corpus(["a"])).to_batches()

@@ -26,6 +26,11 @@ def test_a_stage_that_embeds_says_texts_and_their_rate() -> None:
     assert counted(numbers, None, 2.0) == "read 100, kept 100, texts 640 of 1,280, 320 texts/s"
 
 
+def test_a_stage_that_mines_says_searches_and_their_rate() -> None:
+    numbers = {"read": 100, "kept": 0, "rejected": 0, "searches": 50, "searches_expected": 200}
+    assert counted(numbers, 100, 2.0) == "read 100 of 100, searches 50 of 200, 25 searches/s"
+
+
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
 def test_a_stage_that_has_just_begun_says_so(seconds: float) -> None:
     assert counted({}, None, seconds) == "read 0"

@@ -12,8 +12,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-#: Rows, texts through the teacher and how many are to come, units of the sources that are done.
-FIELDS = ("read", "kept", "rejected", "texts", "texts_expected", "units")
+#: Rows, texts through the teacher and how many are to come, units of the sources that are done, rows that a pool shard
+#: was searched for and how many are to come.
+FIELDS = ("read", "kept", "rejected", "texts", "texts_expected", "units", "searches", "searches_expected")
 _LAYOUT = struct.Struct(f"<{len(FIELDS)}q")
 _INTERVAL = 0.2  # seconds between two writes of one process
 

@@ -258,6 +258,8 @@ class ScoreRows(beam.DoFn):
         texts = pa.Table.from_batches(named) if named else attached(FINDABLE, self._spec.texts.dims).empty_table()
         for dataset in sorted(pc.unique(asking.column("dataset")).to_pylist()):
             rows, own = (t.filter(pc.equal(t.column("dataset"), dataset)) for t in (asking, texts))
+            searches = rows.num_rows * self._spec.num_shards[dataset]
+            progress.report(self._spec.texts.progress, searches_expected=searches)
             for batch in split_batches(self._score(rows, own)):
                 yield from ((f"{dataset}\t{shard}", batch) for shard in range(self._spec.num_shards[dataset]))
 
