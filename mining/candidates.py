@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from mining.fixed_point import Fixed, exact_pair_scores, unpack_vectors
-from mining.index import id_words
+from mining.index import run_starts_of, sorted_ids
 from schemas.rows import ID, TEXTS
 
 Rows = npt.NDArray[np.int64]
@@ -93,14 +93,12 @@ def distinct_texts(passages: pa.Table) -> pa.Table:
 
 def _first_places(passages: pa.Table) -> Rows:
     """The row of each text's smallest address, in the order of hashes; addresses are compared only if one repeats."""
-    words = id_words(passages["text_hash"])
-    order = np.lexsort((words[:, 1], words[:, 0]))
-    if (words[order[1:]] != words[order[:-1]]).any(axis=1).all():
+    words, order = sorted_ids(passages["text_hash"])
+    first = run_starts_of(words)
+    if len(first) == len(order):
         return order
     keys = ["text_hash", *(field.name for field in ADDRESS)]
     order = pc.sort_indices(passages.select(keys), [(key, "ascending") for key in keys]).to_numpy().astype(np.int64)
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
     places: Rows = order[first]
     return places
 

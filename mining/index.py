@@ -36,9 +36,8 @@ class FlatIndex:
     """
 
     def __init__(self, ids: pa.Array, vectors: Fixed) -> None:
-        words = id_words(ids)
-        self._rows: Rows = np.lexsort((words[:, 1], words[:, 0])).astype(np.int64)
-        _check_ids(words[self._rows], len(vectors))
+        words, self._rows = sorted_ids(ids)
+        _check_ids(words, len(vectors))
         self._vectors = vectors
 
     def __len__(self) -> int:
