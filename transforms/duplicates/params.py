@@ -84,6 +84,30 @@ class VerificationParams:
                 raise ValueError(f"{name} is {getattr(self, name)}, must not be negative")
 
 
+SurvivalOrder = Literal["published", "entries"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstParams:
+    """With which rows of earlier runs new ones are compared, besides those that OUT holds of other datasets.
+
+    ``out``: folders that runs published to, with commas; ``none``: compare with nothing, not even with OUT.
+    ``priority``: whose rows stay, ``published``: the published ones; ``entries``: those of the dataset with the lowest
+    priority, as within a run, where equal the published ones. What is published is never taken back, so where a new row
+    comes first both stay, and the published one is counted.
+    """
+
+    out: str | None = None
+    priority: SurvivalOrder = "published"
+
+    def __post_init__(self) -> None:
+        if self.priority not in get_args(SurvivalOrder):
+            raise ValueError(
+                f"priority is {self.priority!r}, must be one of {', '.join(get_args(SurvivalOrder))}: what is "
+                "published cannot be taken back, so no row wins by being new"
+            )
+
+
 Components = Literal["auto", "one_worker", "rounds"]
 
 #: Of so many rows ``auto`` counts on one being like another.
