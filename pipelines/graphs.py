@@ -51,7 +51,6 @@ def num_partitions(rows: int, rows_per_partition: int) -> int:
 def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build:
     """The graph of prepare."""
     units = [unit for plan in run.plans.values() for unit in plan.units]
-    published = run.against.parts
     rows = sum(_rows(unit) for unit in units) + run.against.rows
     partitions = num_partitions(rows, run.params.partitions.rows_per_partition)
     read = ReadSpec(
@@ -69,34 +68,44 @@ def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build
         caps={name: entry.cap for name, entry in run.entries.items() if entry.cap is not None},
         num_partitions=partitions,
         readmission=run.readmission,
-        published=published,
+        published=run.against.parts,
     )
-    near = NearSpec(
-        folder=read.parts,
-        scopes=run.against.scopes(scopes_of(run.entries)),
-        params=run.params.near,
-        num_partitions=partitions,
-        rows=_most_rows(units, run.config.limit) + run.against.rows,
-        published=published,
-    )
+    near = _near(run, read.parts, partitions, units)
     job = prepare.PrepareJob(
         units=[unit.to_json() for unit in units],
         read=read,
-        exact=RemoveExactDuplicates(
-            folder=read.parts,
-            scopes=near.scopes,
-            num_partitions=partitions,
-            readmission=run.readmission,
-            published=published,
-        ),
+        exact=_exact(run, near),
         near=FindNearDuplicates(near),
         apply=apply,
         final_check=_leak_check(run),
         passages=_passages(run, folder, partitions),
         facts=facts,
-        published=published,
+        published=near.published,
     )
     return partial(prepare.build, job=job)
+
+
+def _near(run: Run, parts: str, partitions: int, units: Sequence[Unit]) -> NearSpec:
+    """Among which rows near-duplicates are sought: those of the run and published ones."""
+    return NearSpec(
+        folder=parts,
+        scopes=run.against.scopes(scopes_of(run.entries)),
+        params=run.params.near,
+        num_partitions=partitions,
+        rows=_most_rows(units, run.config.limit) + run.against.rows,
+        published=run.against.parts,
+    )
+
+
+def _exact(run: Run, near: NearSpec) -> RemoveExactDuplicates:
+    """Exact duplicates are sought where near ones are, and among the same rows."""
+    return RemoveExactDuplicates(
+        folder=near.folder,
+        scopes=near.scopes,
+        num_partitions=near.num_partitions,
+        readmission=run.readmission,
+        published=near.published,
+    )
 
 
 def _leak_check(run: Run) -> LeakCheck | None:

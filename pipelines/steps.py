@@ -26,7 +26,6 @@ class Step:
 STEPS: Mapping[str, Sequence[Step]] = {
     "prepare": (
         Step("Units", "starting", 0.0),
-        Step("Published", "starting", 0.0),
         Step("Overlap/Corpora", "starting", 0.0),
         Step("Overlap/Spread corpora", "reading the passages of evaluation sets", 0.04),
         Step("Offer hashes", "choosing the rows that LIMIT leaves", 0.01),

@@ -89,12 +89,14 @@ SurvivalOrder = Literal["published", "entries"]
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstParams:
-    """With which rows of earlier runs new ones are compared, besides those that OUT holds of other datasets.
+    """With which published rows new ones are compared, and which of two stays.
 
-    ``out``: folders that runs published to, with commas; ``none``: compare with nothing, not even with OUT.
-    ``priority``: whose rows stay, ``published``: the published ones; ``entries``: those of the dataset with the lowest
-    priority, as within a run, where equal the published ones. What is published is never taken back, so where a new row
-    comes first both stay, and the published one is counted.
+    ``out``: folders that runs published to, with commas, besides OUT, whose other datasets are always compared with;
+    none to compare with nothing, not even with OUT. ``priority``: which of two duplicates stays where one is published,
+    always the published one or, by ``entries``, that of the dataset with the lowest priority, and the published one of
+    equals.
+
+    What is published is never taken back: where a new row comes first both stay, and the published ones are counted.
     """
 
     out: str | None = None
