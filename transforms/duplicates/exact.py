@@ -135,9 +135,9 @@ def run_lengths(starts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int6
 def statements_of(keys: pa.Table, *besides: str) -> npt.NDArray[np.int64]:
     """For each row how many different things its dataset says about the row's texts, and what else must be equal.
 
-    A published row without a label says nothing: a shard does not hold scores.
+    Published rows without a label say nothing beside new ones that have scores, for a shard does not hold these.
     """
-    silent = is_published(keys.column("part")) & (keys.column("label").to_numpy() == label_word(None))
+    silent = _silent(keys)
     if silent.any():
         found = np.ones(keys.num_rows, np.int64)
         found[~silent] = statements_of(keys.filter(pa.array(~silent)), *besides)
@@ -154,6 +154,19 @@ def statements_of(keys: pa.Table, *besides: str) -> npt.NDArray[np.int64]:
     statements = np.empty(len(order), np.int64)
     statements[order] = np.repeat(np.add.reduceat(new, starts), run_lengths(starts, len(order))) if len(order) else 0
     return statements
+
+
+def _silent(keys: pa.Table) -> npt.NDArray[np.bool_]:
+    """Published rows without a label whose texts a new row of their dataset has with a score."""
+    old = is_published(keys.column("part"))
+    if not old.any():
+        return old
+    bare, says = (keys.column("label").to_numpy() == label_word(None)), keys.column("says").to_numpy()
+    scored = ~old & bare & ~np.isin(says, says[old & bare])
+    codes = keys.column("dataset").combine_chunks().dictionary_encode().indices.to_numpy()
+    texts = keys.column("high").to_numpy() ^ mixed(codes.astype(np.uint64) + np.uint64(1))
+    silent: npt.NDArray[np.bool_] = old & bare & np.isin(texts, texts[scored])
+    return silent
 
 
 def with_overlaps(keys: pa.Table, *besides: str) -> pa.Table:
