@@ -1,8 +1,8 @@
 """Rows that an earlier run published, as deduplication compares them: read from its shards, no source is read again.
 
 Shards hold what is compared (texts, labels, ids), so nothing else is kept of a run: the keys and signatures of a row
-follow from its texts in a small part of the time that reading and cleaning its source took, and stored ones (160 bytes
-of bands for each row, half a compressed row of text) would be of use only while shingles, permutations and scopes stay.
+follow from its texts, at a fraction of what reading and cleaning its source took. Stored bands (20 of 8 bytes for each
+row, as much as a short row takes in its shard) would be of use only while shingles, permutations and scopes stay.
 
 A piece of a shard is known by a negative number where a part of the run is known by one that is not: the same steps
 compare both, and a decision tells by its part whom it is about. Nothing is decided about published rows but that a new
