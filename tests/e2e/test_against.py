@@ -175,10 +175,17 @@ def test_without_it_the_copies_would_stay(
 
 
 def test_a_dataset_that_is_added_to_out_is_compared_with_what_out_holds(
-    tmp_path: Path, teacher: Path, flags_of_source: list[str], old_out: Path, both_out: Path
+    tmp_path: Path,
+    teacher: Path,
+    flags_of_source: list[str],
+    old_out: Path,
+    both_out: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(old_out, out)
+    assert main([*flags(out, teacher, "new"), *flags_of_source, "--dry_run"]) == 0
+    assert "dry run: comparing with 60 published rows of old in OUT" in capsys.readouterr().err
     manifest = run(out, teacher, "new", flags_of_source)
     assert ids(out, "old", "new") == ids(both_out, "old", "new")
     assert manifest.dataset("new").stages["prepare"].rejected[REASON] == LOST

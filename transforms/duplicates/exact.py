@@ -230,8 +230,9 @@ def decide_exact(
         keys = with_overlaps(with_overlaps(keys, "marked"))
     statements = statements_of(keys, "marked")
     conflicts = statements > 1
-    conflicting = keys.filter(pa.array(conflicts))
-    details = _conflict_details(conflicting, statements[conflicts], published)
+    told = conflicts & _meets_new(keys, conflicts)
+    conflicting = keys.filter(pa.array(told))
+    details = _conflict_details(conflicting, statements[told], published)
     apart = np.where(statements_of(keys) > 1, keys.column("marked").to_numpy(), np.uint64(0))
     others = keys.append_column("apart", pa.array(apart)).filter(pa.array(~conflicts))
     same = ("high", "low", "label", "apart")
@@ -244,6 +245,13 @@ def decide_exact(
     losers = ordered.filter(pa.array(firsts != np.arange(ordered.num_rows))).select(conflicting.column_names)
     copies = _copies(pa.concat_tables([conflicting, losers]), scopes, readmission, published)
     return Decided(pa.concat_tables([gone, copies, _duplicates(ordered, firsts, scopes, published)]), united)
+
+
+def _meets_new(keys: pa.Table, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which rows are of the run, or have a text that a chosen row of the run has: of others nothing is to be told."""
+    old, texts = is_published(keys.column("part")), keys.column("high").to_numpy()
+    meets: npt.NDArray[np.bool_] = ~old | np.isin(texts, texts[chosen & ~old])
+    return meets
 
 
 def _conflict_details(conflicting: pa.Table, statements: npt.NDArray[np.int64], published: Published) -> list[str]:

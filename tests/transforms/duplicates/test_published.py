@@ -165,6 +165,13 @@ def test_two_labels_of_one_text_are_a_contradiction_and_both_are_told() -> None:
     assert all(row["detail"].endswith("same text, one of them published in there") for row in found)
 
 
+def test_published_rows_that_contradict_only_each_other_are_not_told_of() -> None:
+    rows = [canonical_rows([{"query": text, "label": label}]) for text, label in (("q", "x"), ("q", "y"), ("r", "x"))]
+    keys = [key_rows(table, part, {"d": FIRST}) for table, part in zip(rows, (-1, -2, 5), strict=True)]
+    published = {-1: part_of("", 1), -2: part_of("", 1)}
+    assert decide_exact(pa.concat_tables(keys), {}, published=published).decisions.num_rows == 0
+
+
 def find(parts: dict[int, list[str]]) -> list[dict[str, Any]]:
     """Near-duplicates among texts of several parts; the negative ones are published."""
     published = {part: part_of("", len(texts)) for part, texts in parts.items() if part < 0}
