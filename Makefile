@@ -13,7 +13,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
-INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION AGAINST RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
 	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
@@ -22,7 +22,7 @@ flag = $(if $(value $(2)),--$(1)="$$KALM_$(2)")
 CHOICE = $(call flag,config,CONFIG) $(call flag,category,CATEGORY) $(call flag,licenses,LICENSES) \
 	$(call flag,languages,LANGUAGES) $(call flag,catalog,CATALOG)
 RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_links=true) $(call flag,limit,LIMIT) \
-	$(call flag,teacher,TEACHER) $(call flag,evaluation,EVALUATION) $(call flag,readmit,READMIT)
+	$(call flag,teacher,TEACHER) $(call flag,evaluation,EVALUATION) $(call flag,against,AGAINST) $(call flag,readmit,READMIT)
 # ARGS: any further flags, in one text that the command splits as a shell would, expanding nothing. Targets that do not
 # call the command hand theirs to the shell.
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
@@ -33,7 +33,7 @@ REST = $(value ARGS)
 	flink-up flink-down prism image dataflow clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [PROJECT=..] [REGION=..] [BUCKET=..] [IMAGE=..] [ACCELERATOR=gpu] [TARGET=cpu|gpu|dataflow] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [AGAINST=out,..|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [PROJECT=..] [REGION=..] [BUCKET=..] [IMAGE=..] [ACCELERATOR=gpu] [TARGET=cpu|gpu|dataflow] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 

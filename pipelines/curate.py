@@ -13,11 +13,12 @@ from typing import Any
 
 from catalog.evaluation_sets import load_evaluation
 from mining.teacher import find_teacher
+from pipelines.against import find_against, scopes_of, stale_lines
 from pipelines.alarms import Alarms, merged_alarms, stage_alarms
 from pipelines.configuration.model import ENTRY_KEYS, DatasetConfig
 from pipelines.display import Display
 from pipelines.evaluation import open_evaluation, overlap_records
-from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job, scopes_of
+from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import Command
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
 from pipelines.readmission import told, unmet_lines, wanted_rows
@@ -80,11 +81,13 @@ def curate(command: Command) -> Manifest:
         with display.stage("plan") as shown:
             shown.say("looking at what is in OUT")
             faults = shard_faults(workplace.out)
-            run, absent = plan(command, workplace, shown.say)
+            run, absent = plan(command, workplace, shown.say, faults)
             mended = workplace.mend_store(run.store)
         for line in [*damage, *damage_elsewhere(faults, run.entries), *mended]:
             display.say(line)
         display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
+        if run.against.line is not None:
+            display.say(run.against.line)
         jobs, manifests, alarms = run_stages(run, command, display)
         records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {}), alarms), manifests)
         with display.stage("publish"):
@@ -98,17 +101,21 @@ def curate(command: Command) -> Manifest:
                 documents=_write_documents,
             )
     display.summary(manifest, sorted(run.entries), command.config.out)
-    for line in unmet_lines(run.wanted, run.readmit, manifests["prepare"]):
+    for line in [*unmet_lines(run.wanted, run.readmit, manifests["prepare"]), *stale_lines(manifest)]:
         display.say(f"noticed: {line}")
     display.next_command(command)
     return manifest
 
 
 def plan(
-    command: Command, workplace: Workplace, on_step: Callable[[str], None] = lambda _: None
+    command: Command,
+    workplace: Workplace,
+    on_step: Callable[[str], None] = lambda _: None,
+    damaged: Mapping[str, str] | None = None,
 ) -> tuple[Run, list[tuple[str, str]]]:
     """Select entries and see what their source holds: ``(the run, what is absent)``; ``on_step`` hears what is in work.
 
+    ``damaged``: shards of OUT that are known not to be as its manifest says, with what is wrong.
     Raises SourceError when a dataset that was named exactly is absent, or when nothing that was asked for is there.
     """
     wanted = wanted_rows(command.config.readmit)
@@ -120,6 +127,8 @@ def plan(
     on_step("reading evaluation sets")
     sets = load_evaluation(config.catalog)
     evaluation = open_evaluation(config, sets, workplace, reading)
+    on_step("looking at what was published before")
+    scopes = scopes_of({entry.entry.name: entry.entry for entry in there})
     run = Run(
         config=config,
         params=command.configuration.config,
@@ -132,6 +141,7 @@ def plan(
         workplace=workplace,
         wanted=wanted,
         accelerator=command.accelerator,
+        against=find_against(command.configuration.config.against, scopes, workplace.out, damaged),
     )
     run.cross_scorers  # noqa: B018  one that cannot be used is told before any row is read
     return run, [*absent, *evaluation.absent]
@@ -230,7 +240,7 @@ def _write_documents(out: str, manifest: Manifest) -> list[DocumentRecord]:
 
 
 def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> list[DatasetRecord]:
-    checked, scopes = [plan.name for plan in run.evaluation.plans], scopes_of(run)
+    checked, scopes = [plan.name for plan in run.evaluation.plans], scopes_of(run.entries)
     return [
         DatasetRecord(
             name=name,
@@ -252,6 +262,7 @@ def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> lis
             cross_encoder=_cross_encoder(run, name),
             vectors=_vectors(run, name),
             readmit=told(run.readmit.get(name, [])),
+            against=run.against.record.digest if run.against.record else None,
         )
         for name, entry in run.entries.items()
     ]
@@ -289,6 +300,7 @@ def _manifest(run: Run, records: list[DatasetRecord], absent: list[tuple[str, st
         absent=absent_records(absent),
         evaluation_sets=run.evaluation.records(found),
         training_datasets=training_datasets(records),
+        against=[run.against.record] if run.against.record else [],
     )
 
 

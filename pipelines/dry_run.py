@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from catalog.evaluation_sets import load_evaluation
 from catalog.table import print_table
+from pipelines.against import find_against, scopes_of
 from pipelines.display import Display
 from pipelines.evaluation import PlannedSets, plan_evaluation
 from pipelines.options import Command
 from pipelines.readmission import wanted_rows
 from pipelines.selection import choose, plan_sources
+from pipelines.workplace import absolute
 from schemas.catalog import LocatedEntry
 from schemas.manifest import EVALUATION_PREFIX
 from transforms.sources.layout import wanted_of
@@ -36,9 +38,18 @@ def dry_run(command: Command) -> None:
         display.say(f"dry run: {_total(sets.plans, 'evaluation sets', ' and '.join(sets.places))}")
     else:
         display.say("dry run: no evaluation sets would be kept out")
+    if against := _against(command, located, plans):
+        display.say(f"dry run: {against}")
     at_most = f", at most {config.limit:,} rows of each" if config.limit else ""
     total = _total(list(plans.values()), "datasets", config.source)
     display.say(f"dry run: {total}{at_most}; no row was read, nothing was written")
+
+
+def _against(command: Command, located: Sequence[LocatedEntry], plans: Mapping[str, Plan]) -> str | None:
+    """What would be compared with that was published before."""
+    entries = {each.entry.name: each.entry for each in located if plans[each.entry.name].units}
+    out = absolute(command.config.out)
+    return find_against(command.configuration.config.against, scopes_of(entries), out, check=False).line
 
 
 def _dataset_rows(located: LocatedEntry, plan: Plan) -> Iterator[list[str]]:

@@ -10,8 +10,9 @@ from mining.beam import MiningSpec
 from mining.rescoring import CrossCheck
 from mining.teacher import BUNDLED
 from pipelines import embed, mine, pack, prepare
+from pipelines.against import scopes_of
 from pipelines.engines.dataflow import accelerator_hint
-from pipelines.jobs import Run, removed_of, scopes_of
+from pipelines.jobs import Run, removed_of
 from pipelines.publish import REJECTIONS
 from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
@@ -50,7 +51,8 @@ def num_partitions(rows: int, rows_per_partition: int) -> int:
 def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build:
     """The graph of prepare."""
     units = [unit for plan in run.plans.values() for unit in plan.units]
-    partitions = num_partitions(sum(_rows(unit) for unit in units), run.params.partitions.rows_per_partition)
+    rows = sum(_rows(unit) for unit in units) + run.against.rows
+    partitions = num_partitions(rows, run.params.partitions.rows_per_partition)
     read = ReadSpec(
         entries={located.entry.name: located.model_dump_json(exclude_unset=True) for located in run.located},
         folder=folder.path,
@@ -66,27 +68,44 @@ def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build
         caps={name: entry.cap for name, entry in run.entries.items() if entry.cap is not None},
         num_partitions=partitions,
         readmission=run.readmission,
+        published=run.against.parts,
     )
-    near = NearSpec(
-        folder=read.parts,
-        scopes=scopes_of(run),
-        params=run.params.near,
-        num_partitions=partitions,
-        rows=_most_rows(units, run.config.limit),
-    )
+    near = _near(run, read.parts, partitions, units)
     job = prepare.PrepareJob(
         units=[unit.to_json() for unit in units],
         read=read,
-        exact=RemoveExactDuplicates(
-            folder=read.parts, scopes=near.scopes, num_partitions=partitions, readmission=run.readmission
-        ),
+        exact=_exact(run, near),
         near=FindNearDuplicates(near),
         apply=apply,
         final_check=_leak_check(run),
         passages=_passages(run, folder, partitions),
         facts=facts,
+        published=near.published,
     )
     return partial(prepare.build, job=job)
+
+
+def _near(run: Run, parts: str, partitions: int, units: Sequence[Unit]) -> NearSpec:
+    """Among which rows near-duplicates are sought: those of the run and published ones."""
+    return NearSpec(
+        folder=parts,
+        scopes=run.against.scopes(scopes_of(run.entries)),
+        params=run.params.near,
+        num_partitions=partitions,
+        rows=_most_rows(units, run.config.limit) + run.against.rows,
+        published=run.against.parts,
+    )
+
+
+def _exact(run: Run, near: NearSpec) -> RemoveExactDuplicates:
+    """Exact duplicates are sought where near ones are, and among the same rows."""
+    return RemoveExactDuplicates(
+        folder=near.folder,
+        scopes=near.scopes,
+        num_partitions=near.num_partitions,
+        readmission=run.readmission,
+        published=near.published,
+    )
 
 
 def _leak_check(run: Run) -> LeakCheck | None:

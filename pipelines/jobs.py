@@ -10,6 +10,7 @@ from typing import Any
 
 from mining.cross_encoder import CrossScorer, find_cross_encoder
 from mining.teacher import BUNDLED, Teacher
+from pipelines.against import Against
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from pipelines.configuration.show import parts
 from pipelines.evaluation import EvaluationSets
@@ -21,7 +22,6 @@ from schemas.catalog import CatalogEntry, LocatedEntry, Stage
 from schemas.config import RunConfig
 from schemas.readmission import Readmission
 from schemas.reasons import RejectReason
-from transforms.duplicates.scopes import DedupScope
 from transforms.sources.opening import Plan
 from transforms.sources.units import Unit
 
@@ -35,7 +35,8 @@ BUNDLED_LANGUAGES = frozenset({"en"})
 class Run:
     """What a run knows before its first stage: its configuration, its entries and what their source holds.
 
-    ``wanted``: rows that a person wants kept, of whatever dataset; ``accelerator``: the GPU of steps that run a model,
+    ``wanted``: rows that a person wants kept, of whatever dataset; ``against``: published rows that these are compared
+    with; ``accelerator``: the GPU of steps that run a model,
     where the runner fetches machines for each step.
     """
 
@@ -50,6 +51,7 @@ class Run:
     workplace: Workplace
     wanted: Sequence[Wanted] = ()
     accelerator: str | None = None
+    against: Against = field(default_factory=Against)
 
     @property
     def entries(self) -> dict[str, CatalogEntry]:
@@ -150,7 +152,9 @@ def facts_of(folder: StageFolder, run: Run, keys: Mapping[str, str] | None = Non
 
 
 def prepare_job(run: Run) -> StageJob:
-    """The prepare stage: keyed by entries, parameters, limit, the digests of all source files and evaluation sets."""
+    """The prepare stage: keyed by entries, parameters, limit, and the digests of all source files, evaluation sets and
+    published rows.
+    """
     key = {
         "entries": {name: entry.model_dump(mode="json") for name, entry in run.entries.items()},
         "inputs": sorted([name, file, text] for name, plan in run.plans.items() for file, text in plan.digests.items()),
@@ -161,7 +165,7 @@ def prepare_job(run: Run) -> StageJob:
         "evaluation": run.evaluation.digest,
         "readmit": run.readmit,
     }
-    folder = run.workplace.stage("prepare", key)
+    folder = run.workplace.stage("prepare", key | run.against.facts)
     facts = facts_of(folder, run)
 
     def make(_: Reused) -> Callable[[Any], None]:
@@ -173,14 +177,6 @@ def prepare_job(run: Run) -> StageJob:
     return StageJob(
         folder=folder, make=make, expected=_expected(units, run.config.limit), facts=facts, units=len(units)
     )
-
-
-def scopes_of(run: Run) -> dict[str, DedupScope]:
-    """What makes rows duplicates, by dataset."""
-    return {
-        name: DedupScope.of(entry.task_type, priority=entry.priority, pool=entry.stage, compare=entry.compare)
-        for name, entry in run.entries.items()
-    }
 
 
 def _expected(units: Sequence[Unit], limit: int | None) -> int | None:

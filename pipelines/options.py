@@ -117,6 +117,7 @@ def run_config(configuration: Configuration, known: argparse.Namespace) -> RunCo
         "teacher": config.teacher.name,
         "teacher_languages": config.teacher.languages,
         "seed": config.mining.seed,
+        "against": config.against.out,
     }
     places = {name: value for name in _PLACES if (value := getattr(known, name)) is not None}
     return RunConfig(**values, **places)

@@ -4,13 +4,15 @@ The dataset is a value in the data, so the graph is the same for one dataset and
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from pipelines.wiring import Keyed, batches, file_records, write_manifest
+from transforms.duplicates.published import Published, addresses
 from transforms.examples.passage_join import MISSING_TAG, FetchPassages, FindPassages, GroupRows
 from transforms.examples.read_rows import JUDGMENTS_TAG, MEMBERS_TAG, PASSAGES_TAG, OfferHashes, ReadRows, ReadSpec
 from transforms.flow.accounting import SumCounts
@@ -31,7 +33,7 @@ from transforms.sources.limit import FindThreshold
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareJob:
-    """Everything that the prepare pipeline is built from."""
+    """Everything that the prepare pipeline is built from; ``published``: rows of earlier runs to compare with."""
 
     units: Sequence[str]
     read: ReadSpec
@@ -41,6 +43,7 @@ class PrepareJob:
     final_check: FinalCheck | None
     passages: PassageSpec
     facts: dict[str, Any]
+    published: Published = field(default_factory=dict)
 
 
 def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
@@ -56,8 +59,9 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
         | "Group" >> beam.ParDo(GroupRows(job.read)).with_outputs(COUNTS_TAG, FILES_TAG, main="rows")
     )
     parts = (batches(read["rows"]), batches(grouped["rows"])) | "Parts" >> beam.Flatten()
-    exact = parts | "Exact duplicates" >> job.exact
-    near = (parts, exact) | "Near duplicates" >> job.near
+    compared = _with_published(parts, job.published)
+    exact = compared | "Exact duplicates" >> job.exact
+    near = (compared, exact) | "Near duplicates" >> job.near
     applied = (
         (parts, exact, near)
         | "Parts and decisions" >> beam.Flatten()
@@ -80,6 +84,15 @@ def build(pipeline: beam.Pipeline, job: PrepareJob) -> None:
     overlap = (records, batches(applied[SIGHTINGS_TAG])) | "Overlap" >> CountOverlap(spec=job.passages)
     counted = [*steps, judged, {COUNTS_TAG: overlap}]
     write_manifest(counted, steps, job.read.folder, job.read.entries, job.facts)
+
+
+def _with_published(parts: Keyed, published: Published) -> Keyed:
+    """The addresses of parts, and of published rows; not a step more where there are none."""
+    if not published:
+        return parts
+    told = beam.Create(list(addresses(published))).with_output_types(tuple[int, pa.RecordBatch])
+    together: Keyed = (parts, parts.pipeline | "Published" >> told) | "With published" >> beam.Flatten()
+    return together
 
 
 def _read(units: PCollection[str], spec: ReadSpec) -> beam.PTransform[Any, Any]:

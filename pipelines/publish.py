@@ -23,6 +23,7 @@ from schemas.errors import ConfigError, OutputError
 from schemas.manifest import (
     EVALUATION_PREFIX,
     AbsentRecord,
+    AgainstRecord,
     DatasetRecord,
     DocumentRecord,
     EvaluationSetRecord,
@@ -178,9 +179,9 @@ def _write_last(
 
 
 def _merge(before: Manifest | None, manifest: Manifest) -> Manifest:
-    if before is None:
-        return manifest
     names = {record.name for record in manifest.datasets}
+    if before is None:
+        return manifest.model_copy(update={"generations": generations_of(None, names)})
     others = [record for record in before.datasets if record.name not in names]
     there = {EVALUATION_PREFIX + record.name for record in manifest.evaluation_sets}
     asked = names | there | {record.name for record in manifest.absent}
@@ -192,8 +193,25 @@ def _merge(before: Manifest | None, manifest: Manifest) -> Manifest:
             "absent": sorted(absent, key=lambda record: (record.name, record.detail)),
             "evaluation_sets": _merged_sets(before, manifest, {name for record in others for name in record.checked}),
             "training_datasets": training_datasets(datasets),
+            "generations": generations_of(before, names),
+            "against": _merged_against(before, manifest, {record.against for record in datasets}),
         }
     )
+
+
+def generations_of(before: Manifest | None, names: Iterable[str]) -> dict[str, int]:
+    """When each dataset came to OUT; those of ``names`` that are new come now and are of one generation.
+
+    One that came before this was recorded is of the first generation. One that is taken out of the manifest while it is
+    replaced keeps its own.
+    """
+    known = {} if before is None else {record.name: 0 for record in before.datasets} | before.generations
+    return dict(sorted((dict.fromkeys(names, max(known.values(), default=-1) + 1) | known).items()))
+
+
+def _merged_against(before: Manifest, manifest: Manifest, used: Collection[str | None]) -> list[AgainstRecord]:
+    every = {record.digest: record for record in [*before.against, *manifest.against]}
+    return [record for name, record in sorted(every.items()) if name in used]
 
 
 def _merged_sets(before: Manifest, manifest: Manifest, used: Collection[str]) -> list[EvaluationSetRecord]:

@@ -3,7 +3,8 @@
     kalm verify OUT
 
 What is found is printed, a line for each thing, and the exit code is 9; 0 where all is sound. Nothing is changed: the
-command that made OUT puts back what is missing or damaged.
+command that made OUT puts back what is missing or damaged. Datasets that were compared with rows of others which have
+changed since are told of, and are no fault.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from fsspec.core import url_to_fs
 
+from pipelines.against import stale_lines
 from pipelines.publish import REJECTIONS, STAGES, faults_of, open_manifest, read_manifest
 from pipelines.reporting import report_errors
 from pipelines.verb_parser import add_out
@@ -145,6 +147,8 @@ def _report(out: str) -> None:
     findings = verify(out)
     for finding in findings:
         print(finding)
+    for line in stale_lines(open_manifest(out)):
+        print(f"noticed: {line}")
     if findings:
         raise DamageError(
             f"{len(findings)} things in {out} are not as its manifest says; the command that made it puts them back"

@@ -49,6 +49,11 @@ class RunConfig(Selection):
     teacher_languages: str | None = Field(
         None, description="languages that the teacher knows, with commas; en for minilm, all for others if not given"
     )
+    against: str | None = Field(
+        None,
+        description="folders that runs published to, with commas, whose rows new ones are compared with besides those "
+        "of other datasets in OUT; none: compare with nothing",
+    )
     seed: int = Field(0, ge=0, lt=1 << 64, description="seed of everything that is drawn")
 
 

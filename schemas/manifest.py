@@ -225,6 +225,34 @@ class DocumentRecord(_Record):
     sha256: str
 
 
+#: How the folder that a manifest stands in is named among those that were compared with.
+OWN_OUT = "OUT"
+
+
+class AgainstFolder(_Record):
+    """Rows of earlier runs that new ones were compared with.
+
+    ``out``: the folder, ``OWN_OUT`` for the manifest's own; ``rows``: how many rows they are; ``datasets``: of each
+    dataset a digest of its shards and of what made its rows duplicates; ``digest``: of all of these.
+    """
+
+    out: str
+    digest: str
+    rows: NonNegativeInt
+    datasets: dict[str, str]
+
+
+class AgainstRecord(_Record):
+    """What one run compared its rows with besides each other; ``digest`` is how its datasets name it.
+
+    ``priority``: whose rows stayed, ``published`` or as the ``entries`` say.
+    """
+
+    digest: str
+    priority: str
+    folders: list[AgainstFolder]
+
+
 class DatasetRecord(_Record):
     """One dataset of a run: where it came from, what happened to its rows, and the shards that hold the rest.
 
@@ -234,7 +262,8 @@ class DatasetRecord(_Record):
     ``config``: what held for it, as a configuration says it. ``readmit``: how many rows were to be kept whatever is
     decided about them, and a digest of their ids. ``about``: what its catalog entry says to users. ``cross_encoder``:
     the model that negatives were checked by, if any. ``vectors``: where the teacher's vectors of its texts are; None
-    for pre-training data, which has none.
+    for pre-training data, which has none. ``against``: the digest of the ``AgainstRecord`` of what its rows were
+    compared with besides those of its run; None for nothing.
     """
 
     name: str
@@ -258,6 +287,7 @@ class DatasetRecord(_Record):
     about: AboutRecord | None = None
     cross_encoder: CrossEncoderRecord | None = None
     vectors: VectorsRecord | None = None
+    against: str | None = None
 
     @property
     def num_rows(self) -> int:
@@ -287,7 +317,9 @@ class AbsentRecord(_Record):
 class Manifest(_Record):
     """``<OUT>/manifest.json``, written last. ``training_datasets`` is what a model card declares, in mteb's names.
 
-    ``documents``: the data card and what else was written beside it.
+    ``documents``: the data card and what else was written beside it. ``generations``: in which order datasets came to
+    OUT; those of one run are of one generation, and a dataset keeps it when it is made again. ``against``: what the
+    datasets' rows were compared with that was published before.
     """
 
     version: int = VERSION
@@ -301,6 +333,8 @@ class Manifest(_Record):
     evaluation_sets: list[EvaluationSetRecord] = Field(default_factory=list)
     training_datasets: list[str] = Field(default_factory=list)
     documents: list[DocumentRecord] = Field(default_factory=list)
+    generations: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    against: list[AgainstRecord] = Field(default_factory=list)
 
     def with_rows(self, stage: str | None = None) -> list[DatasetRecord]:
         """The datasets of a training stage (of all, for None) that have rows in shards."""

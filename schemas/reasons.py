@@ -35,6 +35,7 @@ class RejectReason(StrEnum):
     CONFLICTING_LABEL = "CONFLICTING_LABEL"
     EXACT_DUPLICATE = "EXACT_DUPLICATE"
     NEAR_DUPLICATE = "NEAR_DUPLICATE"
+    PUBLISHED_DUPLICATE = "PUBLISHED_DUPLICATE"
     LEAKED_EVALUATION = "LEAKED_EVALUATION"
     CAPPED = "CAPPED"
     # mining
@@ -68,6 +69,7 @@ DESCRIPTIONS: dict[RejectReason, str] = {
     RejectReason.CONFLICTING_LABEL: "the same text stands in the dataset with another label or score",
     RejectReason.EXACT_DUPLICATE: "another row has the same texts after normalisation for matching",
     RejectReason.NEAR_DUPLICATE: "another row's texts have a verified Jaccard similarity above the threshold",
+    RejectReason.PUBLISHED_DUPLICATE: "a row that was published before has the same texts, or nearly",
     RejectReason.LEAKED_EVALUATION: "the row holds a query of an evaluation set",
     RejectReason.CAPPED: "the dataset has more rows than its cap",
     RejectReason.INCONSISTENT: "the teacher ranks the positive below the consistency rank",
@@ -101,6 +103,7 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.CONFLICTING_LABEL: "same text, other label",
     RejectReason.EXACT_DUPLICATE: "duplicate",
     RejectReason.NEAR_DUPLICATE: "near-duplicate",
+    RejectReason.PUBLISHED_DUPLICATE: "published before",
     RejectReason.LEAKED_EVALUATION: "holds an evaluation query",
     RejectReason.CAPPED: "beyond the cap",
     RejectReason.INCONSISTENT: "positive ranked too low",

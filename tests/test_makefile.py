@@ -72,6 +72,7 @@ def test_make_alone_explains_every_target() -> None:
         (["croissant", "OUT=o"], ["croissant", "o"]),
         (["report"], ["report", "out"]),
         (["diff", "OUT=o", "OTHER=p q"], ["diff", "o", "p q"]),
+        (["curate", "AGAINST=a b,c"], ["curate", "--against=a b,c"]),
         (["curate", "READMIT=my list.txt"], ["curate", "--readmit=my list.txt"]),
         (["readmit", "IDS=a,b", "OUT=o"], ["readmit", "o", "--ids=a,b"]),
         (

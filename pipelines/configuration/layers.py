@@ -25,6 +25,7 @@ FLAG_KEYS: Mapping[str, Path] = {
     "teacher": ("teacher", "name"),
     "teacher_languages": ("teacher", "languages"),
     "seed": ("mining", "seed"),
+    "against": ("against", "out"),
 }
 _PACKAGE = File(__file__).parents[1]
 #: Configurations that ship with the project: beside its packages in a checkout, below ``pipelines`` when installed.

@@ -10,7 +10,7 @@ from mining.teacher import BUNDLED, TeacherParams
 from schemas.catalog import Compare, LabelledBy
 from schemas.config import Selection
 from transforms.cleaning.params import CleanParams
-from transforms.duplicates.params import NearDuplicateParams
+from transforms.duplicates.params import AgainstParams, NearDuplicateParams
 from transforms.keeping.params import AlarmParams
 from transforms.leaks.params import DecontaminateParams
 from transforms.sources.params import ReadingParams
@@ -77,6 +77,7 @@ class CurationConfig(Selection):
     reading: Annotated[ReadingParams, Field(description="how sources are read")] = ReadingParams()
     clean: Annotated[CleanParams, Field(description="filters and the language check")] = CleanParams()
     near: Annotated[NearDuplicateParams, Field(description="near-duplicates")] = NearDuplicateParams()
+    against: Annotated[AgainstParams, Field(description="rows that were published before")] = AgainstParams()
     decontaminate: Annotated[DecontaminateParams, Field(description="evaluation queries")] = DecontaminateParams()
     teacher: Annotated[TeacherChoice, Field(description="the model that embeds")] = TeacherChoice()
     mining: Annotated[MiningParams, Field(description="positives and hard negatives")] = MiningParams()

@@ -7,12 +7,14 @@ recorded and the rows differ, the data at the source did; where only the choice 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pipelines.against import told
 from pipelines.publish import STAGES
 from pipelines.reports.row_changes import RowChanges
 from schemas.manifest import DatasetRecord, Manifest, StageCounts
 
-#: Where a run stands, not what it makes; ``datasets`` and ``readmit`` stand with each dataset, as they hold for it.
-_NO_CAUSE = frozenset({"out", "work", "category", "datasets", "readmit"})
+#: Where a run stands, not what it makes; ``datasets``, ``readmit`` and ``against`` stand with each dataset, as they
+#: hold for it.
+_NO_CAUSE = frozenset({"out", "work", "category", "datasets", "readmit", "against"})
 _SOURCE = "the data at the source: rows differ although code, libraries, configuration and revision are the same"
 _VECTORS = "the teacher's vectors (another kind of machine or backend): nothing else that is recorded differs"
 
@@ -43,8 +45,9 @@ def difference(left: Manifest, right: Manifest, rows: Mapping[str, RowChanges] |
     before, after = ({record.name: record for record in manifest.datasets} for manifest in (left, right))
     both = sorted(before.keys() & after.keys())
     why = list(_run_causes(left, right))
+    compared = {name: _compared(left, right, name) for name in both}
     changed = [
-        Change(name, what, list(_causes(before[name], after[name], why, rows.get(name))))
+        Change(name, what, list(_causes(before[name], after[name], why, rows.get(name), compared[name])))
         for name in both
         if (what := list(_changes(before[name], after[name], rows.get(name))))
     ]
@@ -120,8 +123,19 @@ def _arrow(before: int, after: int, what: str) -> str:
     return f"{what} {before:,} -> {after:,} ({after - before:+,})"
 
 
-def _causes(before: DatasetRecord, after: DatasetRecord, run: list[str], found: RowChanges | None) -> Iterator[str]:
-    own = list(_dataset_causes(before, after))
+def _compared(left: Manifest, right: Manifest, name: str) -> list[str]:
+    """What the rows of a dataset were compared with that was published before, where that differs."""
+    pair = []
+    for manifest in (left, right):
+        words = {record.digest: f"{told(record)} (digest {record.digest[:8]})" for record in manifest.against}
+        pair.append({"with": words.get(manifest.dataset(name).against or "")})
+    return list(_each("compared", *pair))
+
+
+def _causes(
+    before: DatasetRecord, after: DatasetRecord, run: list[str], found: RowChanges | None, compared: list[str]
+) -> Iterator[str]:
+    own = [*_dataset_causes(before, after), *compared]
     # What holds for a dataset is said with it; of the run's configuration the rest counts.
     said = {line.partition(":")[0] for line in own}
     rest = [line for line in run if line.partition(":")[0] not in said]

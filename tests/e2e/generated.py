@@ -22,7 +22,7 @@ licence_class: permissive
 #: Every so many rows one is written a second time.
 REPEAT_EVERY = 100
 
-_WORDS = (Path(__file__).parent / "words.txt").read_text().split()
+WORDS = (Path(__file__).parent / "words.txt").read_text().split()
 
 
 def write_source(root: Path, rows: int, seed: int = 0) -> tuple[Path, Path]:
@@ -31,7 +31,7 @@ def write_source(root: Path, rows: int, seed: int = 0) -> tuple[Path, Path]:
     folder.mkdir(parents=True)
     (root / "catalog").mkdir()
     (root / "catalog" / "generated.yaml").write_text(ENTRY)
-    rng, words = np.random.default_rng(seed), np.array(_WORDS, dtype=object)
+    rng, words = np.random.default_rng(seed), np.array(WORDS, dtype=object)
     with pq.ParquetWriter(folder / "train-00000-of-00001.parquet", SCHEMA) as writer:
         for start in range(0, rows, 50_000):
             writer.write_table(_rows(rng, words, start, min(50_000, rows - start)))

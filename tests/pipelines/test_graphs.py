@@ -26,6 +26,7 @@ from transforms.cleaning.params import CleanParams
 from transforms.duplicates.exact import RemoveExactDuplicates
 from transforms.duplicates.near import FindNearDuplicates, NearSpec
 from transforms.duplicates.params import Components, NearDuplicateParams
+from transforms.duplicates.published import PublishedPart, shard_parts
 from transforms.duplicates.scopes import DedupScope
 from transforms.examples.read_rows import ReadSpec
 from transforms.flow.batches import RecordBatchCoder
@@ -51,8 +52,12 @@ def _names(number: int) -> list[str]:
     return [f"d{i:03}" for i in range(number)]
 
 
-def _prepare(number: int, corpora: int | None = None, components: Components = "one_worker") -> Build:
-    """The prepare stage for so many datasets, and evaluation corpora in so many units (as many, if not given)."""
+def _prepare(
+    number: int, corpora: int | None = None, components: Components = "one_worker", published: int = 0
+) -> Build:
+    """The prepare stage for so many datasets, evaluation corpora in so many units (as many, if not given), and so many
+    published shards.
+    """
     names = _names(number)
     entries = [locate("pair", {"query": "q", "positive": "p"}, name=name) for name in names]
     units = [
@@ -80,8 +85,13 @@ def _prepare(number: int, corpora: int | None = None, components: Components = "
         final_check=None,
         passages=PassageSpec(units=[unit.to_json() for unit in units[:corpora]], folder="/none", num_partitions=number),
         facts={"stage": "prepare"},
+        published={number: part for n in range(published) for number, part in _shard(n).items()},
     )
     return lambda pipeline: prepare.build(pipeline, job)
+
+
+def _shard(number: int) -> dict[int, PublishedPart]:
+    return shard_parts("/none", str(number), 9, dataset="d000", scope=DedupScope(), place="p", by_names=False)
 
 
 def _texts(number: int) -> TextSpec:
@@ -147,6 +157,7 @@ def _pack(number: int) -> Build:
 STAGES = {
     "prepare": _prepare,
     "prepare in rounds": partial(_prepare, components="rounds"),
+    "prepare beside published rows": partial(_prepare, published=2),
     "embed": _embed,
     "mine": _mine,
     "pack": _pack,
@@ -218,6 +229,16 @@ def test_the_graph_does_not_grow_with_the_evaluation_sets() -> None:
     none, one, many = (_graph(_prepare(100, corpora))[0] for corpora in (0, 1, 100))
     assert len(none.transforms) == len(one.transforms) == len(many.transforms)
     assert len(none.pcollections) == len(one.pcollections) == len(many.pcollections)
+
+
+def test_published_rows_add_two_steps_however_many_they_are_and_none_where_there_are_none() -> None:
+    none, one, many = (_graph(_prepare(3, published=number))[0].transforms for number in (0, 2, 100))
+    assert len(one) == len(many)
+    new = {transform.unique_name.partition("/")[0] for transform in one.values()}
+    assert new - {transform.unique_name.partition("/")[0] for transform in none.values()} == {
+        "Published",
+        "With published",
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES)

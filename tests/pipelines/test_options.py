@@ -12,6 +12,7 @@ from schemas.config import RunConfig
 from schemas.errors import ConfigError
 
 GIVEN = {
+    "against": "a,b",
     "category": "sts,csl-*",
     "licenses": "permissive,other",
     "languages": "zh,en",

@@ -3,8 +3,8 @@
 A row's key and rank travel to its range of keys, about 90 bytes and no text; decisions come back by part.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -17,6 +17,7 @@ from apache_beam.pvalue import PCollection
 from schemas.readmission import NOBODY, Readmission
 from schemas.reasons import RejectReason
 from schemas.rows import TEXTS
+from transforms.duplicates.published import Published, is_published, read_rows, scopes_at
 from transforms.duplicates.scopes import (
     RANKED,
     RANKS,
@@ -36,7 +37,7 @@ from transforms.duplicates.scopes import (
 )
 from transforms.flow.batches import by_partition, partitions_of
 from transforms.flow.overlapping import OverlappingDoFn
-from transforms.flow.parts import DECISIONS, UNITED, read_part
+from transforms.flow.parts import DECISIONS, UNITED
 from transforms.text.matching import matching_forms, text_hashes
 
 Keyed = tuple[int, pa.RecordBatch]
@@ -132,7 +133,15 @@ def run_lengths(starts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int6
 
 
 def statements_of(keys: pa.Table, *besides: str) -> npt.NDArray[np.int64]:
-    """For each row how many different things its dataset says about the row's texts, and what else must be equal."""
+    """For each row how many different things its dataset says about the row's texts, and what else must be equal.
+
+    Published rows without a label say nothing beside new ones that have scores, for a shard does not hold these.
+    """
+    silent = _silent(keys)
+    if silent.any():
+        found = np.ones(keys.num_rows, np.int64)
+        found[~silent] = statements_of(keys.filter(pa.array(~silent)), *besides)
+        return found
     codes = keys.column("dataset").combine_chunks().dictionary_encode().indices.to_numpy()
     names = ("high", "low", *besides)
     same = [*(keys.column(name).to_numpy() for name in names), codes]
@@ -145,6 +154,19 @@ def statements_of(keys: pa.Table, *besides: str) -> npt.NDArray[np.int64]:
     statements = np.empty(len(order), np.int64)
     statements[order] = np.repeat(np.add.reduceat(new, starts), run_lengths(starts, len(order))) if len(order) else 0
     return statements
+
+
+def _silent(keys: pa.Table) -> npt.NDArray[np.bool_]:
+    """Published rows without a label whose texts a new row of their dataset has with a score."""
+    old = is_published(keys.column("part"))
+    if not old.any():
+        return old
+    bare, says = (keys.column("label").to_numpy() == label_word(None)), keys.column("says").to_numpy()
+    scored = ~old & bare & ~np.isin(says, says[old & bare])
+    codes = keys.column("dataset").combine_chunks().dictionary_encode().indices.to_numpy()
+    texts = keys.column("high").to_numpy() ^ mixed(codes.astype(np.uint64) + np.uint64(1))
+    silent: npt.NDArray[np.bool_] = old & bare & np.isin(texts, texts[scored])
+    return silent
 
 
 def with_overlaps(keys: pa.Table, *besides: str) -> pa.Table:
@@ -189,7 +211,9 @@ class Decided(NamedTuple):
     united: pa.Table
 
 
-def decide_exact(keys: pa.Table, scopes: Scopes, readmission: Readmission = NOBODY) -> Decided:
+def decide_exact(
+    keys: pa.Table, scopes: Scopes, readmission: Readmission = NOBODY, published: Published | None = None
+) -> Decided:
     """Decide about rows that were brought together by their keys; all rows with equal keys are there.
 
     A dataset that says different things about the same texts, marks and all, loses all these rows: CONFLICTING_LABEL.
@@ -197,45 +221,83 @@ def decide_exact(keys: pa.Table, scopes: Scopes, readmission: Readmission = NOBO
     sets, and sets that have a label in common, be it by way of others, do not contradict each other but are united. Of
     the others with equal keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
     ``readmission``: of copies among rows that go though a person wants them all but one are EXACT_DUPLICATE besides.
+
+    ``published``: rows with a negative part were published before. A duplicate of one is PUBLISHED_DUPLICATE. One that
+    new rows contradict, or that would not be the first, stays: what is decided about it is there to be counted.
     """
+    published = published or {}
     if keys.column("labels").null_count < keys.num_rows:
         keys = with_overlaps(with_overlaps(keys, "marked"))
     statements = statements_of(keys, "marked")
     conflicts = statements > 1
-    conflicting = keys.filter(pa.array(conflicts))
-    details = [f"{number} different labels or scores for the same text" for number in statements[conflicts].tolist()]
+    told = conflicts & _meets_new(keys, conflicts)
+    conflicting = keys.filter(pa.array(told))
+    details = _conflict_details(conflicting, statements[told], published)
     apart = np.where(statements_of(keys) > 1, keys.column("marked").to_numpy(), np.uint64(0))
     others = keys.append_column("apart", pa.array(apart)).filter(pa.array(~conflicts))
     same = ("high", "low", "label", "apart")
     ordered = others.sort_by([*((name, "ascending") for name in same), *SURVIVAL])
     starts = run_starts(*(ordered.column(name).to_numpy() for name in same))
     firsts = np.repeat(starts, run_lengths(starts, ordered.num_rows))
-    gone = _decided(conflicting, RejectReason.CONFLICTING_LABEL, details, pa.nulls(len(details), pa.binary(16)))
+    reasons = [RejectReason.CONFLICTING_LABEL] * len(details)
+    gone = _decided(conflicting, reasons, details, pa.nulls(len(details), pa.binary(16)))
     united = _united(ordered, firsts)
     losers = ordered.filter(pa.array(firsts != np.arange(ordered.num_rows))).select(conflicting.column_names)
-    copies = _copies(pa.concat_tables([conflicting, losers]), scopes, readmission)
-    return Decided(pa.concat_tables([gone, copies, _duplicates(ordered, firsts, scopes)]), united)
+    copies = _copies(pa.concat_tables([conflicting, losers]), scopes, readmission, published)
+    return Decided(pa.concat_tables([gone, copies, _duplicates(ordered, firsts, scopes, published)]), united)
 
 
-def _copies(losers: pa.Table, scopes: Scopes, readmission: Readmission) -> pa.Table:
+def _meets_new(keys: pa.Table, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which rows are of the run, or have a text that a chosen row of the run has: of others nothing is to be told."""
+    old, texts = is_published(keys.column("part")), keys.column("high").to_numpy()
+    meets: npt.NDArray[np.bool_] = ~old | np.isin(texts, texts[chosen & ~old])
+    return meets
+
+
+def _conflict_details(conflicting: pa.Table, statements: npt.NDArray[np.int64], published: Published) -> list[str]:
+    """What is said of rows that contradict each other: how many things are said, and where one is published."""
+    parts, texts = (conflicting.column(name).to_pylist() for name in ("part", "high"))
+    there = {text: published[part].place for text, part in zip(texts, parts, strict=True) if part < 0}
+    return [
+        f"{number} different labels or scores for the same text"
+        + (f", one of them published in {there[text]}" if text in there else "")
+        for number, text in zip(statements.tolist(), texts, strict=True)
+    ]
+
+
+def _copies(losers: pa.Table, scopes: Scopes, readmission: Readmission, published: Published) -> pa.Table:
     """DECIDED of rows that go although a person wants them: of several that are equal in every byte one stays."""
     wanted = losers.filter(pa.array(readmission.mask(losers.column("id"))))
     ordered = wanted.sort_by([("id", "ascending"), *SURVIVAL])
     ids = ordered.column("id").combine_chunks()
     new = np.ones(len(ids), np.bool_)
     new[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-    return _duplicates(ordered, np.flatnonzero(new)[np.cumsum(new) - 1], scopes)
+    return _duplicates(ordered, np.flatnonzero(new)[np.cumsum(new) - 1], scopes, published)
 
 
-def _duplicates(ordered: pa.Table, firsts: npt.NDArray[np.int64], scopes: Scopes) -> pa.Table:
+def _duplicates(ordered: pa.Table, firsts: npt.NDArray[np.int64], scopes: Scopes, published: Published) -> pa.Table:
     """DECIDED of rows that are not the first of their kind; ``firsts``: the number of that row, for each row."""
-    gone = np.flatnonzero(firsts != np.arange(ordered.num_rows))
+    old = is_published(ordered.column("part"))
+    gone = np.flatnonzero((firsts != np.arange(ordered.num_rows)) & ~(old & old[firsts]))
     survivors = ordered.take(pa.array(firsts[gone]))
+    names, parts = (survivors.column(name).to_pylist() for name in ("dataset", "part"))
     details = [
-        f"{_WHAT[scope_of(scopes, name).compare]}, but for case and punctuation, as a row of {name}"
-        for name in survivors.column("dataset").to_pylist()
+        f"{_WHAT[scope_of(scopes_at(part, scopes, published), name).compare]}, but for case and punctuation, as a row "
+        f"of {name}{published_in(part, published)}"
+        for name, part in zip(names, parts, strict=True)
     ]
-    return _decided(ordered.take(pa.array(gone)), RejectReason.EXACT_DUPLICATE, details, survivors.column("id"))
+    reasons = reasons_by_survivor(parts, RejectReason.EXACT_DUPLICATE)
+    return _decided(ordered.take(pa.array(gone)), reasons, details, survivors.column("id"))
+
+
+def published_in(part: int, published: Published) -> str:
+    """Where the rows of a part were published, as the end of a sentence; empty for a part of the run."""
+    return f", published in {published[part].place}" if part < 0 else ""
+
+
+def reasons_by_survivor(parts: Sequence[int], reason: RejectReason) -> list[RejectReason]:
+    """Why duplicates go, by the parts of the rows that stay in their place; ``reason``: for those of the run."""
+    return [RejectReason.PUBLISHED_DUPLICATE if part < 0 else reason for part in parts]
 
 
 def _united(ordered: pa.Table, firsts: npt.NDArray[np.int64]) -> pa.Table:
@@ -247,15 +309,15 @@ def _united(ordered: pa.Table, firsts: npt.NDArray[np.int64]) -> pa.Table:
         if rows.column("dataset")[row] == rows.column("dataset")[first]:
             sets.setdefault(first, set()).update(rows.column("labels")[row].as_py())
     own = {first: set(rows.column("labels")[first].as_py() or ()) for first in sets}
-    wider = [first for first, labels in sets.items() if labels != own[first]]
+    old = is_published(ordered.column("part"))
+    wider = [first for first, labels in sets.items() if labels != own[first] and not old[first]]
     chosen = ordered.select(["part", "row"]).take(pa.array(wider, pa.int64()))
     return pa.table([*chosen.columns, pa.array([sorted(sets[first]) for first in wider], TEXTS)], schema=UNITED_ROWS)
 
 
-def _decided(rows: pa.Table, reason: RejectReason, details: list[str], kept: pa.Array) -> pa.Table:
-    reasons = pa.array([reason.value] * rows.num_rows, pa.string())
-    columns = [rows.column("part"), rows.column("row"), reasons, pa.array(details, pa.string()), kept]
-    return pa.table(columns, schema=DECIDED)
+def _decided(rows: pa.Table, reasons: Sequence[RejectReason], details: Sequence[str], kept: pa.Array) -> pa.Table:
+    told = [pa.array(words, pa.string()) for words in (reasons, details)]
+    return pa.table([rows.column("part"), rows.column("row"), *told, kept], schema=DECIDED)
 
 
 def decisions_by_part(decided: pa.Table) -> Iterator[Keyed]:
@@ -268,12 +330,13 @@ def decisions_by_part(decided: pa.Table) -> Iterator[Keyed]:
 class KeyRows(OverlappingDoFn):
     """The address of a part -> KEYS of its rows under their range."""
 
-    def __init__(self, folder: str, scopes: Scopes, num_partitions: int) -> None:
+    def __init__(self, folder: str, scopes: Scopes, num_partitions: int, published: Published | None = None) -> None:
         self._folder, self._scopes, self._num_partitions = folder, scopes, num_partitions
+        self._published = published or {}
 
     def work(self, element: Keyed) -> Iterator[Keyed]:
-        rows = read_part(self._folder, element[0], [*RANKED, "label", "score"])
-        keys = key_rows(rows, element[0], self._scopes)
+        rows = read_rows(self._folder, element[0], [*RANKED, "label", "score"], self._published)
+        keys = key_rows(rows, element[0], scopes_at(element[0], self._scopes, self._published))
         yield from by_partition(keys, partitions_of(keys.column("high").to_numpy(), self._num_partitions))
 
 
@@ -282,27 +345,29 @@ class KeyRows(OverlappingDoFn):
 class DecideExact(beam.DoFn):
     """All KEYS of a range -> decisions by part, and the labels of rows that stay with those of others."""
 
-    def __init__(self, scopes: Scopes, readmission: Readmission = NOBODY) -> None:
-        self._scopes, self._readmission = scopes, readmission
+    def __init__(self, scopes: Scopes, readmission: Readmission = NOBODY, published: Published | None = None) -> None:
+        self._scopes, self._readmission, self._published = scopes, readmission, published
 
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         keys = pa.Table.from_batches(list(keyed[1]), schema=KEYS)
-        for found in decide_exact(keys, self._scopes, self._readmission):
+        for found in decide_exact(keys, self._scopes, self._readmission, self._published):
             yield from decisions_by_part(found)
 
 
 @dataclass(eq=False, kw_only=True)
 class RemoveExactDuplicates(beam.PTransform[Any, Any]):
-    """Addresses of parts -> decisions by part (CONFLICTING_LABEL, EXACT_DUPLICATE) and united labels.
+    """Addresses of parts -> decisions by part (CONFLICTING_LABEL, EXACT_DUPLICATE, PUBLISHED_DUPLICATE) and united
+    labels.
 
     ``folder``: where the parts lie. ``num_partitions``: ranges of keys, from the number of rows. ``readmission``: rows
-    that stay whatever their labels say.
+    that stay whatever their labels say. ``published``: what addresses of published rows stand for.
     """
 
     folder: str
     scopes: Scopes
     num_partitions: int
     readmission: Readmission = NOBODY
+    published: Published = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -310,8 +375,8 @@ class RemoveExactDuplicates(beam.PTransform[Any, Any]):
     def expand(self, parts: PCollection[Keyed]) -> PCollection[Keyed]:
         decided: PCollection[Keyed] = (
             parts
-            | "Key rows" >> beam.ParDo(KeyRows(self.folder, self.scopes, self.num_partitions))
+            | "Key rows" >> beam.ParDo(KeyRows(self.folder, self.scopes, self.num_partitions, self.published))
             | "By range" >> beam.GroupByKey()
-            | "Decide" >> beam.ParDo(DecideExact(self.scopes, self.readmission))
+            | "Decide" >> beam.ParDo(DecideExact(self.scopes, self.readmission, self.published))
         )
         return decided

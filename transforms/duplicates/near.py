@@ -5,7 +5,7 @@ components -> verification in survival order -> decisions by part. Rows that wer
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -25,9 +25,17 @@ from transforms.duplicates.components import (
     forest_table,
     star_edges,
 )
-from transforms.duplicates.exact import DECIDED, Keyed, decisions_by_part, run_starts
+from transforms.duplicates.exact import (
+    DECIDED,
+    Keyed,
+    decisions_by_part,
+    published_in,
+    reasons_by_survivor,
+    run_starts,
+)
 from transforms.duplicates.minhash import Hashes, band_hashes
 from transforms.duplicates.params import MinHashParams, NearDuplicateParams, VerificationParams
+from transforms.duplicates.published import Published, is_published, read_rows, scopes_at
 from transforms.duplicates.scopes import (
     RANKED,
     RANKS,
@@ -40,10 +48,11 @@ from transforms.duplicates.scopes import (
     rank_columns,
     scope_tags,
 )
-from transforms.duplicates.verification import verify
+from transforms.duplicates.verification import Verdicts, verify
 from transforms.flow.batches import MAX_BYTES, by_partition, partitions_of, split_batches
+from transforms.flow.kernels import Offsets
 from transforms.flow.overlapping import OverlappingDoFn
-from transforms.flow.parts import read_part, split_addresses
+from transforms.flow.parts import split_addresses
 from transforms.text.matching import matching_forms, text_hashes
 from transforms.text.part_texts import first_texts
 
@@ -160,27 +169,61 @@ def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes, params: Ver
     return pa.table(columns, schema=CANDIDATES)
 
 
-def verify_candidates(candidates: pa.Table, params: NearDuplicateParams) -> pa.Table:
-    """Decisions (DECIDED) on whole components of candidates."""
+def verify_candidates(
+    candidates: pa.Table, params: NearDuplicateParams, published: Published | None = None
+) -> pa.Table:
+    """Decisions (DECIDED) on whole components of candidates; ``published``: what negative parts stand for.
+
+    A published row is named where a new one would stay in its place, to be counted; else it is not spoken of.
+    """
+    published = published or {}
     groups = ["component_part", "component_row", "must_match"]
     ordered = candidates.sort_by([*((name, "ascending") for name in groups), *SURVIVAL])
     starts = run_starts(*(ordered.column(name).to_numpy() for name in groups))
-    fields = [ordered.column(name).combine_chunks() for name in ("query", "positive")]
-    verdicts = verify(fields, np.r_[starts, ordered.num_rows], params, params.minhash)
-    gone = np.flatnonzero(verdicts.representatives != np.arange(ordered.num_rows))
+    verdicts = _verified(ordered, np.r_[starts, ordered.num_rows], params)
+    old = is_published(ordered.column("part"))
+    lost = (verdicts.representatives != np.arange(ordered.num_rows)) & ~(old & old[verdicts.representatives])
+    gone = np.flatnonzero(lost)
+    removed, kept = (ordered.take(pa.array(rows)) for rows in (gone, verdicts.representatives[gone]))
     rule = f"of shingles of {params.minhash.shingle_size} characters, at least {params.jaccard}"
-    details = [f"jaccard {jaccard:.3f} {rule}" for jaccard in verdicts.jaccards[gone].tolist()]
-    removed, kept = ordered.take(pa.array(gone)), ordered.column("id").take(pa.array(verdicts.representatives[gone]))
-    reasons = pa.array([RejectReason.NEAR_DUPLICATE.value] * len(gone), pa.string())
-    columns = [removed.column("part"), removed.column("row"), reasons, pa.array(details, pa.string()), kept]
-    return pa.table(columns, schema=DECIDED)
+    parts = kept.column("part").to_pylist()
+    details = [
+        f"jaccard {jaccard:.3f} {rule}{f', of a row of {published[part].dataset}' if part < 0 else ''}"
+        f"{published_in(part, published)}"
+        for jaccard, part in zip(verdicts.jaccards[gone].tolist(), parts, strict=True)
+    ]
+    told = [reasons_by_survivor(parts, RejectReason.NEAR_DUPLICATE), details]
+    columns = [removed.column("part"), removed.column("row"), *(pa.array(words, pa.string()) for words in told)]
+    return pa.table([*columns, kept.column("id")], schema=DECIDED)
+
+
+def _verified(ordered: pa.Table, groups: Offsets, params: NearDuplicateParams) -> Verdicts:
+    """Who stands for whom among candidates in groups. Published rows stay, so a new row that would stay is compared
+    once more, with those of them that another one stands for: two folders may hold near-duplicates of each other.
+    """
+    fields = [ordered.column(name).combine_chunks() for name in ("query", "positive")]
+    found = verify(fields, groups, params, params.minhash)
+    old, stays = is_published(ordered.column("part")), found.representatives == np.arange(ordered.num_rows)
+    hidden = old & ~stays & old[found.representatives]
+    if not hidden.any():
+        return found
+    chosen = np.flatnonzero(hidden | (stays & ~old))
+    starts = run_starts(np.searchsorted(groups, chosen, side="right"))
+    again = verify(
+        [texts.take(pa.array(chosen)) for texts in fields], np.r_[starts, len(chosen)], params, params.minhash
+    )
+    standing = chosen[again.representatives]
+    lost = ~old[chosen] & old[standing]
+    found.representatives[chosen[lost]], found.jaccards[chosen[lost]] = standing[lost], again.jaccards[lost]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class NearSpec:
     """What the steps need to know: where the parts lie, the scope of each dataset, and the numbers.
 
-    ``rows``: as many as the sources' metadata promise at most; 0 where nothing is known.
+    ``rows``: as many as the sources' metadata promise at most; 0 where nothing is known. ``published``: what addresses
+    of published rows stand for.
     """
 
     folder: str
@@ -188,6 +231,7 @@ class NearSpec:
     params: NearDuplicateParams
     num_partitions: int
     rows: int = 0
+    published: Published = field(default_factory=dict)
 
     def components(self) -> beam.PTransform[Any, Any]:
         """How components are found: the one choice that the shape of the graph depends on."""
@@ -209,8 +253,11 @@ class SignRows(_Step):
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         spec, (part, batches) = self._spec, element
         decided = split_addresses(batches).decisions.column("row").to_numpy()
-        rows = read_part(spec.folder, part, ["dataset", "query", "positives"])
-        yield from sign_rows(rows, part, decided, spec.scopes, spec.params.minhash, spec.num_partitions)
+        if part < 0:  # published rows stay, whatever is said of them
+            decided = decided[:0]
+        rows = read_rows(spec.folder, part, ["dataset", "query", "positives"], spec.published)
+        scopes = scopes_at(part, spec.scopes, spec.published)
+        yield from sign_rows(rows, part, decided, scopes, spec.params.minhash, spec.num_partitions)
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
@@ -233,11 +280,12 @@ class FetchCandidates(_Step):
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         spec, (part, labels) = self._spec, element
-        rows = read_part(spec.folder, part, [*RANKED, "label"])
+        rows = read_rows(spec.folder, part, [*RANKED, "label"], spec.published)
         labelled = pa.Table.from_batches(list(labels), schema=LABELS)
-        candidates = candidate_rows(rows, labelled, spec.scopes, spec.params)
-        part, row = (candidates.column(f"component_{name}") for name in ("part", "row"))
-        yield from by_partition(candidates, address_partitions(part, row, spec.num_partitions))
+        candidates = candidate_rows(rows, labelled, scopes_at(part, spec.scopes, spec.published), spec.params)
+        component = [candidates.column(f"component_{name}") for name in ("part", "row")]
+        ranges = address_partitions(component[0], component[1], spec.num_partitions)
+        yield from by_partition(candidates, ranges)
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
@@ -247,7 +295,7 @@ class VerifyCandidates(_Step):
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         candidates = pa.Table.from_batches(list(element[1]), schema=CANDIDATES)
-        yield from decisions_by_part(verify_candidates(candidates, self._spec.params))
+        yield from decisions_by_part(verify_candidates(candidates, self._spec.params, self._spec.published))
 
 
 class FindNearDuplicates(beam.PTransform[Any, Any]):

@@ -84,6 +84,32 @@ class VerificationParams:
                 raise ValueError(f"{name} is {getattr(self, name)}, must not be negative")
 
 
+SurvivalOrder = Literal["published", "entries"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstParams:
+    """With which published rows new ones are compared, and which of two stays.
+
+    ``out``: folders that runs published to, with commas, besides OUT, whose other datasets are always compared with;
+    none to compare with nothing, not even with OUT. ``priority``: which of two duplicates stays where one is published,
+    always the published one or, by ``entries``, that of the dataset with the lowest priority, and the published one of
+    equals.
+
+    What is published is never taken back: where a new row comes first both stay, and the published ones are counted.
+    """
+
+    out: str | None = None
+    priority: SurvivalOrder = "published"
+
+    def __post_init__(self) -> None:
+        if self.priority not in get_args(SurvivalOrder):
+            raise ValueError(
+                f"priority is {self.priority!r}, must be one of {', '.join(get_args(SurvivalOrder))}: what is "
+                "published cannot be taken back, so no row wins by being new"
+            )
+
+
 Components = Literal["auto", "one_worker", "rounds"]
 
 #: Of so many rows ``auto`` counts on one being like another.

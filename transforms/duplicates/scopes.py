@@ -117,8 +117,8 @@ def label_words(rows: pa.Table) -> Words:
     return words
 
 
-def label_word(label: str) -> int:
-    """A hash of a label, as ``label_words`` gives it for one alone."""
+def label_word(label: str | None) -> int:
+    """A hash of a label, as ``label_words`` gives it for one alone, and for none."""
     return _word(label)
 
 

@@ -42,6 +42,8 @@ LOOK_AT: Mapping[RejectReason, str] = {
     RejectReason.EXACT_DUPLICATE: "`compare` and `columns` of the entry: a column that repeats is compared; or the "
     "dataset holds its rows several times",
     RejectReason.NEAR_DUPLICATE: "`near` and `compare`: texts that fill one template may be told apart by a short part",
+    RejectReason.PUBLISHED_DUPLICATE: "what it was compared with (`against`): its rows, or a version of them, are "
+    "published there already",
     RejectReason.LEAKED_EVALUATION: "the evaluation sets: this dataset may be one of them, or hold one whole",
     RejectReason.INCONSISTENT: "the teacher: it may not know this language (`teacher_languages`), or queries and "
     "positives are swapped",

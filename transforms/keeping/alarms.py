@@ -37,6 +37,7 @@ OF_EXAMPLES = (
     RejectReason.CONFLICTING_LABEL,
     RejectReason.EXACT_DUPLICATE,
     RejectReason.NEAR_DUPLICATE,
+    RejectReason.PUBLISHED_DUPLICATE,
     RejectReason.LEAKED_EVALUATION,
     RejectReason.CAPPED,
 )

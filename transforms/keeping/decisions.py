@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from schemas.readmission import NOBODY, Readmission
 from schemas.reasons import RejectReason
 from schemas.rows import CANONICAL
+from transforms.duplicates.published import Published
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of
-from transforms.flow.counts import KEPT, count, met_count
+from transforms.flow.counts import KEPT, count, met_count, note_count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.overlapping import OverlappingDoFn
 from transforms.flow.parts import DECISIONS, address, read_part, split_addresses, write_part
@@ -125,7 +126,8 @@ def with_labels(rows: pa.Table, united: pa.Table) -> pa.Table:
 @dataclass(frozen=True, kw_only=True)
 class ApplySpec:
     """Places and numbers of the steps that apply decisions. ``caps``: rows that a dataset may have at most;
-    ``readmission``: rows that stay whatever is decided about them.
+    ``readmission``: rows that stay whatever is decided about them. ``published``: rows of earlier runs that these were
+    compared with.
     """
 
     folder: str
@@ -133,6 +135,24 @@ class ApplySpec:
     caps: Mapping[str, int]
     num_partitions: int
     readmission: Readmission = NOBODY
+    published: Published = field(default_factory=dict)
+
+
+#: What is noticed of published rows, by what was decided about them: nothing can be taken back.
+_STANDING = {
+    True: "published rows say something else than new rows about the same texts; they stay, new rows are rejected",
+    False: "published rows would be duplicates of new ones, whose datasets come first; both stay",
+}
+
+
+def standing(decisions: pa.Table, dataset: str) -> Iterator[beam.pvalue.TaggedOutput[str, tuple[str, int]]]:
+    """Published rows about which something was decided, as counts: a row once."""
+    decided = first_decisions(decisions)
+    for contradicts, words in _STANDING.items():
+        is_so = pc.equal(decided.column("reason"), RejectReason.CONFLICTING_LABEL.value)
+        number = pc.sum(pc.equal(is_so, contradicts)).as_py() or 0
+        if number:
+            yield beam.pvalue.TaggedOutput(COUNTS_TAG, note_count(dataset, words, number))
 
 
 def keep(spec: ApplySpec, rows: pa.Table) -> Iterator[beam.pvalue.TaggedOutput[str, str | tuple[str, int]]]:
@@ -170,6 +190,9 @@ class ApplyDecisions(OverlappingDoFn):
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         part, batches = element
         _, decisions, united = split_addresses(batches)
+        if part < 0:
+            yield from standing(decisions, self._spec.published[part].dataset)
+            return
         rows = with_labels(read_part(f"{self._spec.folder}/parts", part), united)
         found = overrule(rows, decisions, self._spec.readmission)
         yield from met(rows, self._spec.readmission)
