@@ -12,7 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    FlinkRunnerOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+)
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
 
@@ -139,12 +145,15 @@ def _flink(command: Command) -> list[str]:
     """
     from pipelines.engines import flink
 
-    if any(flag.startswith("--job_endpoint=") for flag in command.beam_flags):
+    options = PipelineOptions(list(command.beam_flags))
+    if options.view_as(PortableOptions).job_endpoint:
         return flink.endpoint_options()
-    masters = [flag.partition("=")[2] for flag in command.beam_flags if flag.startswith("--flink_master=")]
-    if masters:
-        return list(flink.flink_options(flink_master=masters[-1]))
-    return list(flink.flink_options(parallelism=max(2, command.workers)))
+    own = options.view_as(FlinkRunnerOptions)
+    # One worker is what nobody asked for; the cluster says then how many there are.
+    asked = own.parallelism if own.parallelism > 0 else command.workers if command.workers > 1 else None
+    if any(flag.partition("=")[0] == "--flink_master" for flag in command.beam_flags):
+        return flink.master_options(own.flink_master, command.beam_flags, asked)
+    return flink.flink_options(asked)
 
 
 def _prism(command: Command) -> list[str]:

@@ -165,6 +165,22 @@ def rest_get(params: FlinkParams, path: str) -> Any:
         return None
 
 
+def flink_version_at(master: str) -> str:
+    """The version of the Flink whose REST interface is at ``master``, a host and port or a URL.
+
+    Raises EngineError where it does not answer as Flink does.
+    """
+    url = f"{master if '://' in master else f'http://{master}'}".rstrip("/") + "/config"
+    try:
+        with urllib.request.urlopen(url, timeout=_HTTP_LIMIT_S) as response:
+            return str(json.load(response)["flink-version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"No Flink answers at {url}: {error}. FLINK_MASTER (--flink_master) is the address of its web page, whose "
+            "port is 8081 unless set otherwise; is its JobManager up, and reachable from this machine?"
+        ) from error
+
+
 def stop_cluster(home: EnginesHome) -> int:
     """Stops every part, however it was left, and removes its passing files. Returns how many were alive."""
     with _locked(home):
