@@ -1,5 +1,6 @@
 """embed: each distinct text once through the teacher, into a content-addressed store."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -9,14 +10,22 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from mining.encoder import Encoder, load_encoder
+from mining.encoder import Encoded, Encoder, load_encoder
 from mining.encoder_process import EncoderProcess, ProcessLostError
 from mining.fixed_point import pack_vectors, quantise
 from mining.teacher import BUNDLED, TeacherParams
 from pipelines.wiring import batches, on_accelerator, write_manifest
+from transforms.flow.progress import count_in_step
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
+#: Counter of how often the stage's workers loaded a teacher.
+TEACHERS = "teachers"
+#: Counter of texts on which the teacher's tokenizer raised.
+UNREADABLE = "unreadable_texts"
+#: Characters of a text that a warning quotes.
+_QUOTED = 120
+_LOGGER = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
@@ -34,12 +43,33 @@ class Encode:
     digest: str
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
-        """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none; and which were cut."""
+        """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none, zeros where its
+        tokenizer raises; and which were cut.
+        """
         found = self._ask(lambda encoder: encoder.encode_each(texts))
         packed = pack_vectors(quantise(found.vectors[found.directed]))
+        if found.unreadable:
+            return self._with_unreadable(texts, found, packed), self._known(pa.array(found.truncated))
         places = np.where(found.directed, np.cumsum(found.directed) - 1, -1)
         vectors = packed.take(pa.array(places, mask=~found.directed))
         return vectors, self._known(pa.array(found.truncated))
+
+    def _with_unreadable(
+        self, texts: Sequence[str], found: Encoded, packed: pa.FixedSizeBinaryArray
+    ) -> pa.FixedSizeBinaryArray:
+        """The packed vectors of directed texts in their places, and zeros for unreadable ones."""
+        place, reason = next(iter(found.unreadable.items()))
+        _LOGGER.warning(
+            "teacher %r cannot read %d of %d texts: %r: %s", self.name, len(found.unreadable), len(texts),
+            texts[place][:_QUOTED], reason,
+        )  # fmt: skip
+        count_in_step(UNREADABLE, len(found.unreadable))
+        vectors: list[bytes | None] = [None] * len(texts)
+        for at, vector in zip(np.flatnonzero(found.directed).tolist(), packed.to_pylist(), strict=True):
+            vectors[at] = vector
+        for at in found.unreadable:
+            vectors[at] = bytes(packed.type.byte_width)
+        return pa.array(vectors, packed.type)
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
         """Which texts, prompts included, are longer than the teacher reads; null where that is not known."""
@@ -53,10 +83,14 @@ class Encode:
         beside = _BESIDE.get(self)
         if beside is not None:
             try:
-                return question(beside)
+                answer = question(beside)
             except ProcessLostError:  # killed, perhaps for its memory
                 _BESIDE.pop(self, None)
-        return question(load_encoder(self.path, self.params, self.digest))
+            else:
+                if beside.is_first_use():
+                    count_in_step(TEACHERS)
+                return answer
+        return question(load_encoder(self.path, self.params, self.digest, lambda: count_in_step(TEACHERS)))
 
 
 #: Teachers that processes of their own load for this one.

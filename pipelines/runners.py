@@ -8,10 +8,12 @@ import json
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     FlinkRunnerOptions,
@@ -26,6 +28,7 @@ from pipelines.engines.watched_runner import OnStep, WatchedRunner
 from pipelines.options import BEAM_FLAGS, Command, unknown_flag
 from pipelines.reporting import worker_error
 from schemas.errors import ConfigError
+from transforms.flow.progress import NAMESPACE
 
 Build = Callable[[beam.Pipeline], None]
 
@@ -45,8 +48,12 @@ def _freeze_imports() -> None:
     atexit.register(gc.unfreeze)
 
 
-def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: None) -> None:
-    """Build and run one stage's graph to its end; ``on_step`` hears what is in work, on the direct runner.
+def run_pipeline(
+    build: Build, command: Command, on_step: OnStep = lambda _: None, name: str | None = None
+) -> dict[str, int]:
+    """Build and run one stage's graph to its end; gives our counters, by name, as its steps attempted them.
+
+    ``on_step`` hears what is in work, on the direct runner; ``name``: of the job, on Flink's page.
 
     Raises the worker's own error, in its own words, when it fails, and StageDescribed where the user's flags ask for a
     template and not for a run.
@@ -54,13 +61,16 @@ def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: Non
     _freeze_imports()
     check_beam_flags(command.beam_flags)
     options = PipelineOptions(flags_of(command))
+    google = options.view_as(GoogleCloudOptions)
+    if command.runner == "flink":  # Dataflow refuses a name that another job of the project has
+        google.job_name = google.job_name or name
     if command.runner == "direct":
         _refuse_threads(options)
     pipeline = _pipeline(command, options, on_step)
     build(pipeline)
     try:
         result = pipeline.run()
-        if options.view_as(GoogleCloudOptions).template_location:
+        if google.template_location:
             raise StageDescribed  # to Dataflow, which starts it when this program has ended
         state = result.wait_until_finish()
     except StageDescribed:
@@ -72,6 +82,15 @@ def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: Non
         raise known from error
     if state not in (PipelineState.DONE, None):
         raise RuntimeError(f"the {command.runner} runner ended in state {state}; its log says why")
+    return {} if command.runner == "dataflow" else counters_of(result)
+
+
+def counters_of(result: Any) -> dict[str, int]:
+    """Our counters of a finished job, added up over its steps."""
+    counters: Counter[str] = Counter()
+    for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+        counters[found.key.metric.name] += found.attempted or 0
+    return dict(counters)
 
 
 def _pipeline(command: Command, options: PipelineOptions, on_step: OnStep) -> beam.Pipeline:

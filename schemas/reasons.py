@@ -38,6 +38,7 @@ class RejectReason(StrEnum):
     LEAKED_EVALUATION = "LEAKED_EVALUATION"
     CAPPED = "CAPPED"
     # mining
+    UNREADABLE_TEXT = "UNREADABLE_TEXT"
     INCONSISTENT = "INCONSISTENT"
     LONELY_LABEL = "LONELY_LABEL"
 
@@ -70,6 +71,7 @@ DESCRIPTIONS: dict[RejectReason, str] = {
     RejectReason.NEAR_DUPLICATE: "another row's texts have a verified Jaccard similarity above the threshold",
     RejectReason.LEAKED_EVALUATION: "the row holds a query of an evaluation set",
     RejectReason.CAPPED: "the dataset has more rows than its cap",
+    RejectReason.UNREADABLE_TEXT: "the teacher's tokenizer raises on a text of the row, which has no vector therefore",
     RejectReason.INCONSISTENT: "the teacher ranks the positive below the consistency rank",
     RejectReason.LONELY_LABEL: "no other text of the dataset has this label, so there is no positive",
 }
@@ -103,6 +105,7 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.NEAR_DUPLICATE: "near-duplicate",
     RejectReason.LEAKED_EVALUATION: "holds an evaluation query",
     RejectReason.CAPPED: "beyond the cap",
+    RejectReason.UNREADABLE_TEXT: "text no tokenizer reads",
     RejectReason.INCONSISTENT: "positive ranked too low",
     RejectReason.LONELY_LABEL: "only text of its label",
 }

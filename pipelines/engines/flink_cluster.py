@@ -42,7 +42,7 @@ def cluster_parts(params: FlinkParams, home: EnginesHome, java: str) -> list[Par
     software, ports = _software(home, java), params.ports
     job_ports = {"job": ports.job, "artifact": ports.artifact, "expansion": ports.expansion}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool_env = flink_config.pool_environment(params.parallelism, cores, os.environ.get("PYTHONPATH", ""))
+    pool_env = flink_config.pool_environment(params, cores, os.environ.get("PYTHONPATH", ""))
     jobmanager = flink_config.jobmanager_command(software, params, home)
     job_server = flink_config.job_server_command(software, params, home)
     return [

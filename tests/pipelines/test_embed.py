@@ -16,7 +16,7 @@ def test_whether_a_text_is_cut_is_null_where_a_model_does_not_say(
 ) -> None:
     model: Any = None
     loaded = Encoder(model=model, teacher=model, forward=PlainForward(model=model, pads=pads))
-    monkeypatch.setattr("pipelines.embed.load_encoder", lambda *_: loaded)
+    monkeypatch.setattr("pipelines.embed.load_encoder", lambda *_, **__: loaded)
     encode = Encode(name="a", path="a", params=TeacherParams(), digest="a")
     assert encode.truncated(["one", "two"]).to_pylist() == expected
 
@@ -39,7 +39,7 @@ def test_a_process_beside_is_asked_until_it_is_gone(monkeypatch: pytest.MonkeyPa
     expected = encode(texts)
     with loading_beside(encode):
         with monkeypatch.context() as patch:
-            patch.setattr("pipelines.embed.load_encoder", lambda *_: pytest.fail("the process was not asked"))
+            patch.setattr("pipelines.embed.load_encoder", lambda *_, **__: pytest.fail("the process was not asked"))
             asked = encode(texts)
             assert [column.to_pylist() for column in asked] == [column.to_pylist() for column in expected]
         _BESIDE[encode]._process.kill()

@@ -1,8 +1,9 @@
 """Rows seen so far, for the display of a running stage. Attempted work: a retried bundle counts twice here, never
 elsewhere.
 
-Each worker process keeps one small file of numbers in a folder that the display reads, which works alike for threads,
-processes and a cluster on this machine. Without a folder (an object store) nothing is reported.
+The numbers are Beam's counters too (namespace ``kalm``), which Flink's and Dataflow's pages show beside each step. Each
+worker process keeps one small file of numbers in a folder that the display reads, which works alike for threads,
+processes and a cluster on this machine. Without a folder (an object store) there are the counters alone.
 """
 
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 
 #: Rows, texts through the teacher and how many are to come, units of the sources that are done.
 FIELDS = ("read", "kept", "rejected", "texts", "texts_expected", "units")
+#: Of all counters, in Beam's metrics.
+NAMESPACE = "kalm"
 _LAYOUT = struct.Struct(f"<{len(FIELDS)}q")
 _INTERVAL = 0.2  # seconds between two writes of one process
 
@@ -23,9 +26,13 @@ _written: dict[str, float] = {}
 
 
 def report(folder: str | None, **numbers: int) -> None:
-    """Add to this process's numbers (of FIELDS) and write them, at most a few times a second."""
+    """Add to this process's numbers (of FIELDS) and write them, at most a few times a second. Within a step of a
+    pipeline the numbers are counted there as well.
+    """
     if unknown := numbers.keys() - set(FIELDS):
         raise ValueError(f"no such numbers of a stage: {', '.join(sorted(unknown))}; there are {', '.join(FIELDS)}")
+    for name, number in numbers.items():
+        count_in_step(name, number)
     if folder is None:
         return
     with _lock:
@@ -34,6 +41,14 @@ def report(folder: str | None, **numbers: int) -> None:
         if time.monotonic() - _written.get(folder, 0.0) >= _INTERVAL:
             _written[folder] = time.monotonic()
             _write(Path(folder), totals)
+
+
+def count_in_step(name: str, number: int = 1) -> None:
+    """Add to a counter of the step that runs in this thread, if one does."""
+    # Who only displays numbers does not wait for Beam.
+    from apache_beam.metrics.metric import Metrics
+
+    Metrics.counter(NAMESPACE, name).inc(number)
 
 
 def flush(folder: str | None) -> None:

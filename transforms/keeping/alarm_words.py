@@ -43,6 +43,7 @@ LOOK_AT: Mapping[RejectReason, str] = {
     "dataset holds its rows several times",
     RejectReason.NEAR_DUPLICATE: "`near` and `compare`: texts that fill one template may be told apart by a short part",
     RejectReason.LEAKED_EVALUATION: "the evaluation sets: this dataset may be one of them, or hold one whole",
+    RejectReason.UNREADABLE_TEXT: "the teacher's tokenizer: its vocabulary may lack a script or the unknown token",
     RejectReason.INCONSISTENT: "the teacher: it may not know this language (`teacher_languages`), or queries and "
     "positives are swapped",
     RejectReason.LONELY_LABEL: "the column of labels: nearly every text has one of its own, as an id would. Under "

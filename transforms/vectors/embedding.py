@@ -122,7 +122,9 @@ class Encode(Protocol):
         """What a person called it."""
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
-        """Packed 16-bit vectors, ``fixed_size_binary(2 * dims)``, null where it gives none; and ``truncated``."""
+        """Packed 16-bit vectors, ``fixed_size_binary(2 * dims)``, null where it gives none, zeros where it cannot read
+        the text (its tokenizer raises); and ``truncated``.
+        """
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
         """Which texts are longer than the teacher reads, without encoding them; null where that is not known."""
