@@ -28,7 +28,7 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink check format pins \
+.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink test-flink-kills check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
 	flink-up flink-down prism image dataflow clean distclean
 
@@ -102,7 +102,7 @@ docs:  ## Build docs/ and the README as a site in .site, in a virtual environmen
 	.venv-docs/bin/mkdocs build --strict
 	@echo "open .site/index.html"
 
-screenshots: $(READY)  ## Take the documents' pictures of OUT's report (needs Chromium on the PATH)
+screenshots: $(READY)  ## Take the documents' pictures of OUT's report, and of the local Flink cluster's page (needs Chromium on the PATH)
 	$(PY) -m docs.screenshots "$${KALM_OUT:-out}"
 
 # Test processes run side by side: torch spins in threads of its own where all cores are taken.
@@ -116,6 +116,9 @@ test-flink: $(READY)  ## Run the tests on a local Flink cluster (Java 17 and Mav
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && command -v mvn > /dev/null || { \
 		echo "make test-flink: SKIPPED, nothing was run on Flink: Java 17 or newer (java) and Maven (mvn) must be on PATH"; exit 0; } && \
 		$(PY) -m pytest -m flink $(REST)
+
+test-flink-kills: $(READY)  ## Run the tests on a local Flink cluster that lose a part of it in every stage (some ten minutes)
+	KALM_FLINK_KILLS=1 $(PY) -m pytest -m flink -k 'killed or bytes' $(REST)
 
 check: $(READY)  ## Lint, format, types, floors, length of functions
 	$(VENV)/bin/ruff check .

@@ -27,7 +27,7 @@ from apache_beam.transforms.environments import Environment, SubprocessSDKEnviro
 from pipelines.engines.watched_runner import OnStep, WatchedRunner
 from pipelines.options import BEAM_FLAGS, Command, unknown_flag
 from pipelines.reporting import worker_error
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, CurationError
 from transforms.flow.progress import NAMESPACE
 
 Build = Callable[[beam.Pipeline], None]
@@ -76,13 +76,30 @@ def run_pipeline(
     except StageDescribed:
         raise
     except Exception as error:
-        known = worker_error(error)
+        known = worker_error(error) or _lost_cluster(command)
         if known is None:
             raise
         raise known from error
     if state not in (PipelineState.DONE, None):
         raise RuntimeError(f"the {command.runner} runner ended in state {state}; its log says why")
     return {} if command.runner == "dataflow" else counters_of(result)
+
+
+def _lost_cluster(command: Command) -> CurationError | None:
+    """What to say of a failure that is none of a worker: that the cluster is gone, if it is."""
+    own = PipelineOptions(list(command.beam_flags))
+    if command.runner != "flink" or own.view_as(PortableOptions).job_endpoint:
+        return None
+    from pipelines.engines import flink
+
+    return flink.lost_cluster(_flink_master(command))
+
+
+def _flink_master(command: Command) -> str | None:
+    """The cluster that the user's own flags name, if they do."""
+    if not any(flag.partition("=")[0] == "--flink_master" for flag in command.beam_flags):
+        return None
+    return str(PipelineOptions(list(command.beam_flags)).view_as(FlinkRunnerOptions).flink_master)
 
 
 def counters_of(result: Any) -> dict[str, int]:
@@ -170,8 +187,8 @@ def _flink(command: Command) -> list[str]:
     own = options.view_as(FlinkRunnerOptions)
     # One worker is what nobody asked for; the cluster says then how many there are.
     asked = own.parallelism if own.parallelism > 0 else command.workers if command.workers > 1 else None
-    if any(flag.partition("=")[0] == "--flink_master" for flag in command.beam_flags):
-        return flink.master_options(own.flink_master, command.beam_flags, asked)
+    if master := _flink_master(command):
+        return flink.master_options(master, command.beam_flags, asked)
     return flink.flink_options(asked)
 
 

@@ -134,6 +134,26 @@ def lost_parts() -> str:
     return f"of the one that was started {', '.join(missing)} ended (logs: {home.logs}); " if missing else ""
 
 
+def lost_cluster(flink_master: str | None) -> EngineError | None:
+    """What to say where a job failed because its cluster is gone: the local one, or the one at ``flink_master``; None
+    where the cluster is there.
+    """
+    if flink_master is None:
+        what, remedy = lost_parts().removesuffix("; "), "`make flink-up` starts them again"
+    else:
+        try:
+            cluster.flink_version_at(flink_master)
+            return None
+        except EngineError as error:
+            what, remedy = error.message, "start its JobManager again"
+    if not what:
+        return None
+    return EngineError(
+        f"The Flink cluster was lost while a job ran: {what}. What finished stages made is kept: {remedy}, then the "
+        "same command goes on from there."
+    )
+
+
 def master_options(flink_master: str, given: Sequence[str], parallelism: int | None = None) -> list[str]:
     """Beam's flags for the user's own cluster, whose REST interface is at ``flink_master``, beside those ``given``.
 

@@ -57,7 +57,8 @@ def _in_english(words: np.ndarray) -> str:
 
 def write_unreadable(root: Path, rows: int) -> list[str]:
     """Rows of which the tenth asks with a letter that no tokenizer of ``forget_unknown_letters`` reads, and the
-    twentieth answers with one; gives the flags to read them.
+    twentieth answers with one; gives the flags to read them. The texts are words without sense, which a tiny teacher
+    finds odd: alarms are allowed.
     """
     source, catalog = write_source(root, rows)
     (path,) = source.rglob("*.parquet")

@@ -1,7 +1,8 @@
 """Rows seen so far, for the display of a running stage. Attempted work: a retried bundle counts twice here, never
 elsewhere.
 
-The numbers are Beam's counters too (namespace ``kalm``), which Flink's and Dataflow's pages show beside each step. Each
+The numbers are Beam's counters too (namespace ``kalm``), which Dataflow's page shows beside each step, and which other
+runners add up when a job is over (Flink's page has them in a step's accumulators, in Beam's own encoding). Each
 worker process keeps one small file of numbers in a folder that the display reads, which works alike for threads,
 processes and a cluster on this machine. Without a folder (an object store) there are the counters alone.
 """
@@ -11,6 +12,9 @@ import struct
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 #: Rows, texts through the teacher and how many are to come, units of the sources that are done.
@@ -20,6 +24,7 @@ NAMESPACE = "kalm"
 _LAYOUT = struct.Struct(f"<{len(FIELDS)}q")
 _INTERVAL = 0.2  # seconds between two writes of one process
 
+_collected: ContextVar[Counter[str] | None] = ContextVar("collected", default=None)
 _lock = threading.Lock()
 _totals: dict[str, Counter[str]] = {}
 _written: dict[str, float] = {}
@@ -44,11 +49,25 @@ def report(folder: str | None, **numbers: int) -> None:
 
 
 def count_in_step(name: str, number: int = 1) -> None:
-    """Add to a counter of the step that runs in this thread, if one does."""
+    """Add to a counter of the step that runs in this thread, if one does, or to what is being collected in it."""
+    if (collected := _collected.get()) is not None:
+        collected[name] += number
+        return
     # Who only displays numbers does not wait for Beam.
     from apache_beam.metrics.metric import Metrics
 
     Metrics.counter(NAMESPACE, name).inc(number)
+
+
+@contextmanager
+def collecting() -> Iterator[Counter[str]]:
+    """Meanwhile, in this thread, ``count_in_step`` adds to what this gives, for the thread of the step to count."""
+    numbers: Counter[str] = Counter()
+    token = _collected.set(numbers)
+    try:
+        yield numbers
+    finally:
+        _collected.reset(token)
 
 
 def flush(folder: str | None) -> None:
