@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from mining.apart import asking, encode_apart
 from mining.encoder import Encoded, Encoder, load_encoder
 from mining.encoder_process import EncoderProcess, ProcessLostError
 from mining.fixed_point import pack_vectors, quantise
@@ -34,19 +35,25 @@ class Encode:
     """A teacher as the embed stage asks it; it is loaded once per worker process, when first asked, where no process
     loads it already (``loading_beside``).
 
-    ``path``: by which a worker opens it; ``name``: what a person called it.
+    ``path``: by which a worker opens it; ``name``: what a person called it; ``journal``: a folder of this machine that
+    tells of texts at which a process died (``mining.apart``).
     """
 
     name: str
     path: str
     params: TeacherParams
     digest: str
+    journal: str | None = field(default=None, compare=False)
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
         """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none, zeros where its
         tokenizer raises; and which were cut.
         """
-        found = self._ask(lambda encoder: encoder.encode_each(texts))
+        with asking(self.journal, texts) as is_suspect:
+            if is_suspect:
+                found = encode_apart(texts, self._process)
+            else:
+                found = self._ask(lambda encoder: encoder.encode_each(texts))
         packed = pack_vectors(quantise(found.vectors[found.directed]))
         if found.unreadable:
             return self._with_unreadable(texts, found, packed), self._known(pa.array(found.truncated))
@@ -78,6 +85,10 @@ class Encode:
     def _known(self, truncated: pa.BooleanArray) -> pa.BooleanArray:
         known = self._ask(lambda encoder: encoder.knows_truncated)
         return truncated if known else pa.nulls(len(truncated), pa.bool_())
+
+    def _process(self) -> EncoderProcess:
+        count_in_step(TEACHERS)
+        return EncoderProcess(self.path, self.params, self.digest)
 
     def _ask(self, question: Callable[[Encoder | EncoderProcess], Answer]) -> Answer:
         beside = _BESIDE.get(self)

@@ -71,7 +71,7 @@ DESCRIPTIONS: dict[RejectReason, str] = {
     RejectReason.NEAR_DUPLICATE: "another row's texts have a verified Jaccard similarity above the threshold",
     RejectReason.LEAKED_EVALUATION: "the row holds a query of an evaluation set",
     RejectReason.CAPPED: "the dataset has more rows than its cap",
-    RejectReason.UNREADABLE_TEXT: "the teacher's tokenizer raises on a text of the row, which has no vector therefore",
+    RejectReason.UNREADABLE_TEXT: "the teacher cannot read a text of the row: its tokenizer raises or ends with it",
     RejectReason.INCONSISTENT: "the teacher ranks the positive below the consistency rank",
     RejectReason.LONELY_LABEL: "no other text of the dataset has this label, so there is no positive",
 }

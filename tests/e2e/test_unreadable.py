@@ -22,8 +22,8 @@ def test_a_text_that_the_tokenizer_refuses_costs_its_row_as_a_counted_rejection(
     assert mined.read == mined.kept + sum(mined.rejected.values()) == 90
     refused = [row for row in rejections(tmp_path / "out", SLUG) if row["reason"] == "UNREADABLE_TEXT"]
     assert {(row["dataset"], row["stage"], row["detail"], "\u2603" in row["query"]) for row in refused} == {
-        (SLUG, "mine", "the teacher's tokenizer raises on its query", True),
-        (SLUG, "mine", "the teacher's tokenizer raises on its positives", False),
+        (SLUG, "mine", "the teacher cannot read its query", True),
+        (SLUG, "mine", "the teacher cannot read its positives", False),
     }
     kept = shard_rows(tmp_path / "out", SLUG)
     assert not {row["id"] for row in refused} & {row["id"] for row in kept}

@@ -26,7 +26,7 @@ from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts
 from transforms.vectors.near_passages import NEAR
-from transforms.vectors.vector_store import read_vectors
+from transforms.vectors.vector_store import is_unreadable, read_vectors
 
 _HASHES = pa.list_(ID)
 
@@ -196,26 +196,20 @@ def publish_mined(spec: PoolSpec, mined: pa.Table) -> Iterator[Any]:
         yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
 
 
-def is_unreadable(rows: pa.Table) -> pa.BooleanArray:
-    """Which of rows with vectors have one of zeros: the teacher could not read the text (``embedding.Encode``)."""
-    vectors = rows.column("vector").combine_chunks()
-    return pc.equal(vectors, pa.scalar(bytes(vectors.type.byte_width), vectors.type))
-
-
 def refuse_unreadable(asking: pa.Table, texts: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
     """``(rows that ask, texts, decisions)`` of a part: a row goes (DECISIONS) with a text that has no vector."""
-    bad_queries, bad_texts = (table.filter(is_unreadable(table)) for table in (asking, texts))
+    bad_queries, bad_texts = (table.filter(is_unreadable(table["vector"])) for table in (asking, texts))
     fields = {row: f"its {field}" for row, field in zip(*_rows_and_fields(bad_texts), strict=True)}
     fields |= dict.fromkeys(bad_queries.column("row").to_pylist(), "its query")
     rows = pa.array(sorted(fields), pa.int32())
     decisions = {
         "row": rows,
         "reason": pa.array([RejectReason.UNREADABLE_TEXT.value] * len(rows), pa.string()),
-        "detail": pa.array([f"the teacher's tokenizer raises on {fields[row]}" for row in sorted(fields)], pa.string()),
+        "detail": pa.array([f"the teacher cannot read {fields[row]}" for row in sorted(fields)], pa.string()),
         "kept_id": pa.nulls(len(rows), ID),
     }
     stay = pc.invert(pc.is_in(asking.column("row"), value_set=rows))
-    return asking.filter(stay), texts.filter(pc.invert(is_unreadable(texts))), pa.table(decisions, DECISIONS)
+    return asking.filter(stay), texts.filter(pc.invert(is_unreadable(texts["vector"]))), pa.table(decisions, DECISIONS)
 
 
 def _rows_and_fields(texts: pa.Table) -> tuple[list[int], list[str]]:
@@ -259,7 +253,7 @@ class AttachVectors(beam.DoFn):
             for pair in by_partition(rows, rows.column("part").to_numpy()):
                 yield beam.pvalue.TaggedOutput(ROWS_TAG, pair)
         near = pa.Table.from_batches([batch for batch in batches if "near" in batch.schema.names], schema=NEAR)
-        yield from self._to_shards(findable.filter(pc.invert(is_unreadable(findable))), near)
+        yield from self._to_shards(findable.filter(pc.invert(is_unreadable(findable["vector"]))), near)
 
     def _to_shards(self, passages: pa.Table, near: pa.Table) -> Iterator[tuple[str, pa.RecordBatch]]:
         for dataset in sorted(pc.unique(passages.column("dataset")).to_pylist()):

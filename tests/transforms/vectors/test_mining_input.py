@@ -284,7 +284,7 @@ def test_a_text_without_a_vector_costs_the_rows_that_hold_it_and_is_no_passage(
     queries = [row["query"] for row in PLAIN]
     said = {queries[row["row"]]: row for key, batch in refused for row in batch.to_pylist() if key == part}
     assert {query: (row["reason"], row["detail"]) for query, row in said.items()} == {
-        query: ("UNREADABLE_TEXT", f"the teacher's tokenizer raises on its {field}") for query, field in fields.items()
+        query: ("UNREADABLE_TEXT", f"the teacher cannot read its {field}") for query, field in fields.items()
     }
     rows = [row for _, batch in given for row in batch.to_pylist()]
     asking = {queries[row["row"]] for row in rows if "query_hash" in row}
