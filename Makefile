@@ -14,7 +14,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
 INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION AGAINST RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
-	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET ARGS
+	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET TASK_MANAGERS SLOTS MEMORY FLINK_MASTER FLINK_JOB_SERVER_JAR ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -28,12 +28,12 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink check format pins \
+.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink test-flink-kills check format pins \
 	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
 	flink-up flink-down prism image dataflow clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [AGAINST=out,..|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [PROJECT=..] [REGION=..] [BUCKET=..] [IMAGE=..] [ACCELERATOR=gpu] [TARGET=cpu|gpu|dataflow] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [AGAINST=out,..|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [PROJECT=..] [REGION=..] [BUCKET=..] [IMAGE=..] [ACCELERATOR=gpu] [TARGET=cpu|gpu|dataflow] [FLINK_MASTER=host:port] [FLINK_JOB_SERVER_JAR=file] [TASK_MANAGERS=n] [SLOTS=n] [MEMORY=4g] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -59,6 +59,7 @@ config: $(READY)  ## Show the configuration of a run: every value, its origin, i
 
 curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (CATEGORY=retrieval)
 	$(strip $(KALM) curate $(RUN) $(call flag,out,OUT) $(call flag,runner,RUNNER) $(call flag,workers,WORKERS) \
+		$(call flag,flink_master,FLINK_MASTER) $(call flag,flink_job_server_jar,FLINK_JOB_SERVER_JAR) \
 		$(if $(value DRY_RUN),--dry_run))
 
 train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)
@@ -101,7 +102,7 @@ docs:  ## Build docs/ and the README as a site in .site, in a virtual environmen
 	.venv-docs/bin/mkdocs build --strict
 	@echo "open .site/index.html"
 
-screenshots: $(READY)  ## Take the documents' pictures of OUT's report (needs Chromium on the PATH)
+screenshots: $(READY)  ## Take the documents' pictures of OUT's report, and of the local Flink cluster's page (needs Chromium on the PATH)
 	$(PY) -m docs.screenshots "$${KALM_OUT:-out}"
 
 # Test processes run side by side: torch spins in threads of its own where all cores are taken.
@@ -115,6 +116,9 @@ test-flink: $(READY)  ## Run the tests on a local Flink cluster (Java 17 and Mav
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && command -v mvn > /dev/null || { \
 		echo "make test-flink: SKIPPED, nothing was run on Flink: Java 17 or newer (java) and Maven (mvn) must be on PATH"; exit 0; } && \
 		$(PY) -m pytest -m flink $(REST)
+
+test-flink-kills: $(READY)  ## Run the tests on a local Flink cluster that lose a part of it in every stage (some ten minutes)
+	KALM_FLINK_KILLS=1 $(PY) -m pytest -m flink -k 'killed or bytes' $(REST)
 
 check: $(READY)  ## Lint, format, types, floors, length of functions
 	$(VENV)/bin/ruff check .
@@ -186,8 +190,8 @@ bench-ablation: $(READY)  ## Measure what each step of curation is worth to a st
 	$(strip $(PY) -m benchmarks.ablation $(call flag,source,SOURCE) $(call flag,evaluation,EVALUATION) \
 		$(call flag,teacher,TEACHER) $(call flag,limit,LIMIT) $(REST))
 
-flink-up: $(READY)  ## Start a local Flink cluster, its job server and the worker pool
-	$(KALM) flink up
+flink-up: $(READY)  ## Start a local Flink cluster, its job server and the worker pool (TASK_MANAGERS, SLOTS and MEMORY of each)
+	$(strip $(KALM) flink up $(call flag,taskmanagers,TASK_MANAGERS) $(call flag,slots,SLOTS) $(call flag,memory,MEMORY))
 
 flink-down: $(READY)  ## Stop the local Flink cluster
 	$(KALM) flink down

@@ -5,6 +5,7 @@ each shard and the passages that these name, in a range of query ids; which is w
 is at most about ``MAX_BYTES`` long.
 """
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from apache_beam.metrics.metric import Metrics
 
 from mining.accounting import INDEX, alike_counts
 from mining.candidates import FOUND, Rows, flat
@@ -29,6 +31,9 @@ from mining.rescoring import CrossCheck
 from schemas.readmission import NOBODY, Readmission
 from schemas.rows import ID
 
+#: Counter of pool shards that were made searchable.
+INDEXES = "indexes"
+_ONE_SHARD = threading.Lock()
 MAX_ROWS = 8192
 MAX_BYTES = 4 << 20
 COUNTS_TAG = "counts"
@@ -89,16 +94,24 @@ class SearchShard(beam.DoFn):
     ``dataset<TAB>range`` leave batches of ``LISTED`` and ``NAMED``, and from shard 0 alone those of the queries,
     without vectors, so that all meet in ``ChooseExamples``. Labels that are one word in several spellings are counted
     (tagged).
+
+    A process holds one shard at a time, however many threads it has (slots of a TaskManager): the search of one uses
+    the cores that the process is given.
     """
 
     def __init__(self, spec: MiningSpec, on_searched: Callable[[int], None] = _nobody_hears) -> None:
         self._spec, self._on_searched = spec, on_searched
 
     def process(self, keyed: KeyedBatches) -> Iterator[Any]:
+        with _ONE_SHARD:
+            yield from self._search_all(keyed)
+
+    def _search_all(self, keyed: KeyedBatches) -> Iterator[Any]:
         dataset, number = keyed[0].rsplit("\t", 1)
         shard = _open_shard(keyed[1], self._spec.params_of(dataset))
         relevant = None if shard is None else shard.relevant(self._relations(dataset, keyed[1]))
         if shard is not None:
+            Metrics.counter("kalm", INDEXES).inc()
             yield from self._prepare(dataset, shard, keyed[1])
         if number == "0":
             yield from self._count_labels(dataset, keyed[1])

@@ -8,8 +8,8 @@ import math
 import os
 import re
 import threading
-from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import takewhile
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mining.forward import Flags, Forward, Graph, TorchGraph, forward_of, has_plain_tokens
+from mining.forward import Flags, Forward, Graph, TorchGraph, UnreadableError, forward_of, has_plain_tokens
 from mining.teacher import Teacher, TeacherParams, find_teacher
 from schemas.errors import ConfigError
 
@@ -60,12 +60,14 @@ class Encoded:
     """What a teacher says of texts.
 
     ``vectors``: float32 ``[texts, dims]`` of length 1, zeros where the model gave no direction; ``directed``: where it
-    gave one; ``truncated``: which texts are longer than it reads.
+    gave one; ``truncated``: which texts are longer than it reads; ``unreadable``: by place, what its tokenizer says of
+    texts on which it raises.
     """
 
     vectors: Vectors
     directed: Flags
     truncated: Flags
+    unreadable: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,19 +113,42 @@ class Encoder:
 
     def encode_each(self, texts: Sequence[str]) -> Encoded:
         """The same of texts that have their prompts already, and no error for one that the model gives no vector."""
-        rough, truncated = self._rough(texts)
+        try:
+            rough, truncated = self._rough(texts)
+        except UnreadableError as error:
+            return self._encode_readable(texts, error.reasons)
         vectors, directed = unit_rows(rough)
         return Encoded(vectors=vectors, directed=directed, truncated=truncated)
 
+    def _encode_readable(self, texts: Sequence[str], unreadable: Mapping[int, str]) -> Encoded:
+        readable = _places_without(texts, unreadable)
+        found = self.encode_each([texts[place] for place in readable])
+        vectors, (directed, truncated) = np.zeros((len(texts), self.dims), np.float32), np.zeros((2, len(texts)), bool)
+        vectors[readable], directed[readable], truncated[readable] = found.vectors, found.directed, found.truncated
+        return Encoded(vectors=vectors, directed=directed, truncated=truncated, unreadable=unreadable)
+
     def truncated(self, texts: Sequence[str]) -> Flags:
-        """Which of texts, prompts included, are longer than the teacher reads; the model itself is not asked."""
-        return self.forward.truncated(texts) if len(texts) else np.empty(0, np.bool_)
+        """Which of texts, prompts included, are longer than the teacher reads; the model itself is not asked. One on
+        which its tokenizer raises is none of them.
+        """
+        if not len(texts):
+            return np.empty(0, np.bool_)
+        try:
+            return self.forward.truncated(texts)
+        except UnreadableError as error:
+            readable, found = _places_without(texts, error.reasons), np.zeros(len(texts), np.bool_)
+            found[readable] = self.truncated([texts[place] for place in readable])
+            return found
 
     def _rough(self, texts: Sequence[str], prompt: str = "") -> tuple[Vectors, Flags]:
         if not len(texts):
             return np.empty((0, self.dims), np.float32), np.empty(0, np.bool_)
         vectors, truncated = self.forward([prompt + text for text in texts] if prompt else texts)
         return vectors[:, : self.dims], truncated
+
+
+def _places_without(texts: Sequence[str], left_out: Mapping[int, str]) -> list[int]:
+    return [place for place in range(len(texts)) if place not in left_out]
 
 
 def unit_rows(vectors: npt.NDArray[np.floating]) -> tuple[Vectors, Flags]:
@@ -149,8 +174,13 @@ def normalise(vectors: npt.NDArray[np.floating]) -> Vectors:
     return unit
 
 
-def load_encoder(name: str, params: TeacherParams | None = None, digest: str | None = None) -> Encoder:
-    """The encoder of a teacher, loaded once per process whatever asks for it.
+def load_encoder(
+    name: str,
+    params: TeacherParams | None = None,
+    digest: str | None = None,
+    on_load: Callable[[], None] = lambda: None,
+) -> Encoder:
+    """The encoder of a teacher, loaded once per process whatever asks for it; ``on_load`` is called by who loads it.
 
     ``digest`` is that of the teacher the caller planned with: a worker whose files differ is refused with ConfigError.
     Other errors are those of ``find_teacher``; a folder that sentence-transformers cannot load is a ConfigError too.
@@ -162,7 +192,11 @@ def load_encoder(name: str, params: TeacherParams | None = None, digest: str | N
             f"its files in {teacher.path} are another version: give every worker the same files"
         )
     with _LOCK:  # threads that ask at once shall not load it twice
-        return _load(teacher)
+        loaded = _load.cache_info().misses
+        encoder = _load(teacher)
+        if _load.cache_info().misses > loaded:
+            on_load()
+        return encoder
 
 
 @lru_cache(maxsize=4)

@@ -36,6 +36,7 @@ class EncoderProcess:
             self._process.start()
         theirs.close()
         self._lock = threading.Lock()  # one question at a time: an answer does not say what it answers
+        self._is_new = True
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +75,12 @@ class EncoderProcess:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def is_first_use(self) -> bool:
+        """True once, for whoever counts processes that were of use."""
+        with self._lock:
+            was_new, self._is_new = self._is_new, False
+        return was_new
 
 
 @contextmanager

@@ -28,17 +28,56 @@ Graph = Callable[[Features], Rough]
 PAD_TO_MULTIPLE_OF = 8
 #: Tokens of a forward pass where nothing else is asked. Longer passes leave a CPU's caches; a GPU wants to be filled.
 CPU_TOKENS, GPU_TOKENS = 2_048, 16_384
+#: Characters of a text that an error quotes.
+_QUOTED = 120
 #: What a tokenizer may give and we know how to pad.
 _KNOWN_FEATURES = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 #: White space around, several words, another script: where our tokens differ from the model's own, here they do.
 _PROBES = ("  A probe, with Capitals and spaces around.\n", "语言", "x")
 
 
+class UnreadableError(ValueError):
+    """A tokenizer raises on texts. ``reasons``: by the place of each among the texts that were asked, what it says."""
+
+    def __init__(self, texts: Sequence[str], reasons: Mapping[int, str]) -> None:
+        place, reason = next(iter(reasons.items()))
+        super().__init__(
+            f"the model's tokenizer raises on {len(reasons)} of {len(texts)} texts; the first begins "
+            f"{texts[place][:_QUOTED]!r}: {reason}. Take the text out, or use another model"
+        )
+        self.reasons = dict(reasons)
+
+
+def unreadable(tokenise: Callable[[list[str]], object], texts: Sequence[str]) -> dict[int, str]:
+    """Those of texts, by place, that a tokenizer raises on by themselves, with what it says."""
+    reasons: dict[int, str] = {}
+    for place, text in enumerate(texts):
+        try:
+            tokenise([text])
+        except BaseException as error:
+            if not is_of_text(text, error):
+                raise
+            reasons[place] = f"{type(error).__name__}: {error}"
+    return reasons
+
+
+def is_of_text(text: object, error: BaseException) -> bool:
+    """Whether an error of a tokenizer is about the text: not where memory was short, nor where it was given no text.
+
+    A tokenizer in Rust that gives up raises pyo3's ``PanicException``, which is no ``Exception``.
+    """
+    is_panic = type(error).__name__ == "PanicException"
+    return isinstance(text, str) and (is_panic or (isinstance(error, Exception) and not isinstance(error, MemoryError)))
+
+
 class Forward(Protocol):
     """How a model is asked."""
 
     def __call__(self, texts: Sequence[str]) -> tuple[Rough, Flags]:
-        """Vectors ``[texts, dims]``, not normalised, and which texts were cut at the model's limit."""
+        """Vectors ``[texts, dims]``, not normalised, and which texts were cut at the model's limit.
+
+        Raises UnreadableError for texts on which the tokenizer raises.
+        """
 
     def truncated(self, texts: Sequence[str]) -> Flags:
         """Which texts are longer than the model reads, without asking it."""
@@ -60,6 +99,21 @@ def passes(padded: npt.NDArray[np.int64], tokens_per_pass: int) -> Iterator[npt.
         if rows.size:
             step = max(1, tokens_per_pass // max(1, int(padded[rows[0]])))
             yield from (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def _readable(question: Callable[[list[str]], Any], texts: Sequence[str], tokenise: Any = None) -> Any:
+    """What a question about texts gives. Raises UnreadableError where it fails and ``tokenise`` (else the question
+    itself) raises on single texts.
+    """
+    try:
+        return question(list(texts))
+    except BaseException as error:
+        if not is_of_text("", error):
+            raise
+        reasons = unreadable(tokenise or question, texts)
+        if not reasons:
+            raise
+        raise UnreadableError(texts, reasons) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,19 +152,22 @@ class TokenForward:
     def tokenise(self, texts: Sequence[str]) -> tuple[list[list[int]], Flags]:
         """Token ids of each text, special ones included, cut at the limit; and which were cut."""
         with self.lock:
-            found = self.tokenizer(
-                list(texts),
-                truncation=True,
-                max_length=self.limit,
-                return_overflowing_tokens=True,
-                return_token_type_ids=False,
-                return_attention_mask=False,
-            )
+            found = _readable(self._tokenise, texts)
         # What was cut off comes as further rows of the same text.
         owners = np.asarray(found["overflow_to_sample_mapping"], np.int64)
         first = np.flatnonzero(np.diff(owners, prepend=-1))
         ids = found["input_ids"]
         return [ids[row] for row in first], np.bincount(owners, minlength=len(texts)) > 1
+
+    def _tokenise(self, texts: list[str]) -> Any:
+        return self.tokenizer(
+            texts,
+            truncation=True,
+            max_length=self.limit,
+            return_overflowing_tokens=True,
+            return_token_type_ids=False,
+            return_attention_mask=False,
+        )
 
     def _ask(self, features: Sequence[Features]) -> list[Rough]:
         if self.threads == 1:
@@ -152,8 +209,11 @@ class PlainForward:
     def __call__(self, texts: Sequence[str]) -> tuple[Rough, Flags]:
         """Vectors of texts; none is known to be cut."""
         with self.lock:
-            vectors = self.model.encode(list(texts), batch_size=1 if self.pads else len(texts), show_progress_bar=False)
+            vectors = _readable(self._encode, texts, self.model.preprocess)
         return np.asarray(vectors, np.float32), self.truncated(texts)
+
+    def _encode(self, texts: list[str]) -> Any:
+        return self.model.encode(texts, batch_size=1 if self.pads else len(texts), show_progress_bar=False)
 
     @property
     def knows_truncated(self) -> bool:
@@ -203,12 +263,14 @@ def has_plain_tokens(model: "SentenceTransformer") -> bool:
     tokenizer = model.tokenizer
     if not getattr(tokenizer, "is_fast", False):
         return False
-    own = model.preprocess(list(_PROBES))
+    refused = unreadable(tokenizer, _PROBES)
+    probes = [probe for place, probe in enumerate(_PROBES) if place not in refused]
+    own = model.preprocess(probes)
     features = {name for name, values in own.items() if hasattr(values, "shape")}
     if not {"input_ids", "attention_mask"} <= features <= _KNOWN_FEATURES:
         return False
     rows = zip(own["input_ids"].tolist(), own["attention_mask"].tolist(), strict=True)
     theirs = [[token for token, there in zip(*row, strict=True) if there] for row in rows]
-    ours = tokenizer(list(_PROBES), truncation=True, max_length=model.max_seq_length)["input_ids"]
+    ours = tokenizer(probes, truncation=True, max_length=model.max_seq_length)["input_ids"]
     types = own.get("token_type_ids")
     return theirs == ours and (types is None or not types.any())

@@ -228,9 +228,12 @@ def _make(
     if not reused.rest(job.datasets):
         write_reused(job.folder, job.facts, reused)
         return
+    from pipelines.embed import TEACHERS
     from pipelines.runners import run_pipeline
 
-    run_pipeline(partial(job.build, reused=reused), command, on_step)
+    counters = run_pipeline(partial(job.build, reused=reused), command, on_step, job.title)
+    if command.runner != "direct" and (loads := counters.get(TEACHERS)):
+        display.say(f"{job.folder.name:<8} loads of the teacher, one for each worker process: {loads}")
 
 
 def _write_documents(out: str, manifest: Manifest) -> list[DocumentRecord]:

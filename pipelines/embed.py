@@ -1,22 +1,32 @@
 """embed: each distinct text once through the teacher, into a content-addressed store."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from mining.encoder import Encoder, load_encoder
+from mining.apart import asking, encode_apart
+from mining.encoder import Encoded, Encoder, load_encoder
 from mining.encoder_process import EncoderProcess, ProcessLostError
 from mining.fixed_point import pack_vectors, quantise
 from mining.teacher import BUNDLED, TeacherParams
 from pipelines.wiring import batches, on_accelerator, write_manifest
+from transforms.flow.progress import count_in_step
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
+#: Counter of how often the stage's workers loaded a teacher.
+TEACHERS = "teachers"
+#: Counter of texts on which the teacher's tokenizer raised.
+UNREADABLE = "unreadable_texts"
+#: Characters of a text that a warning quotes.
+_QUOTED = 120
+_LOGGER = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
@@ -25,21 +35,48 @@ class Encode:
     """A teacher as the embed stage asks it; it is loaded once per worker process, when first asked, where no process
     loads it already (``loading_beside``).
 
-    ``path``: by which a worker opens it; ``name``: what a person called it.
+    ``path``: by which a worker opens it; ``name``: what a person called it; ``journal``: a folder of this machine that
+    tells of texts at which a process died (``mining.apart``).
     """
 
     name: str
     path: str
     params: TeacherParams
     digest: str
+    journal: str | None = field(default=None, compare=False)
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
-        """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none; and which were cut."""
-        found = self._ask(lambda encoder: encoder.encode_each(texts))
+        """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none, zeros where its
+        tokenizer raises; and which were cut.
+        """
+        with asking(self.journal, texts) as is_suspect:
+            if is_suspect:
+                found = encode_apart(texts, self._process)
+            else:
+                found = self._ask(lambda encoder: encoder.encode_each(texts))
         packed = pack_vectors(quantise(found.vectors[found.directed]))
+        if found.unreadable:
+            return self._with_unreadable(texts, found, packed), self._known(pa.array(found.truncated))
         places = np.where(found.directed, np.cumsum(found.directed) - 1, -1)
         vectors = packed.take(pa.array(places, mask=~found.directed))
         return vectors, self._known(pa.array(found.truncated))
+
+    def _with_unreadable(
+        self, texts: Sequence[str], found: Encoded, packed: pa.FixedSizeBinaryArray
+    ) -> pa.FixedSizeBinaryArray:
+        """The packed vectors of directed texts in their places, and zeros for unreadable ones."""
+        place, reason = next(iter(found.unreadable.items()))
+        _LOGGER.warning(
+            "teacher %r cannot read %d of %d texts: %r: %s", self.name, len(found.unreadable), len(texts),
+            texts[place][:_QUOTED], reason,
+        )  # fmt: skip
+        count_in_step(UNREADABLE, len(found.unreadable))
+        vectors: list[bytes | None] = [None] * len(texts)
+        for at, vector in zip(np.flatnonzero(found.directed).tolist(), packed.to_pylist(), strict=True):
+            vectors[at] = vector
+        for at in found.unreadable:
+            vectors[at] = bytes(packed.type.byte_width)
+        return pa.array(vectors, packed.type)
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
         """Which texts, prompts included, are longer than the teacher reads; null where that is not known."""
@@ -49,14 +86,22 @@ class Encode:
         known = self._ask(lambda encoder: encoder.knows_truncated)
         return truncated if known else pa.nulls(len(truncated), pa.bool_())
 
+    def _process(self) -> EncoderProcess:
+        count_in_step(TEACHERS)
+        return EncoderProcess(self.path, self.params, self.digest)
+
     def _ask(self, question: Callable[[Encoder | EncoderProcess], Answer]) -> Answer:
         beside = _BESIDE.get(self)
         if beside is not None:
             try:
-                return question(beside)
+                answer = question(beside)
             except ProcessLostError:  # killed, perhaps for its memory
                 _BESIDE.pop(self, None)
-        return question(load_encoder(self.path, self.params, self.digest))
+            else:
+                if beside.is_first_use():
+                    count_in_step(TEACHERS)
+                return answer
+        return question(load_encoder(self.path, self.params, self.digest, lambda: count_in_step(TEACHERS)))
 
 
 #: Teachers that processes of their own load for this one.

@@ -190,7 +190,8 @@ def encode_of(run: Run) -> embed.Encode:
     """How a worker asks the run's teacher; it opens bundled weights by name, any other by the folder found here."""
     teacher = run.teacher
     path = teacher.name if teacher.name == BUNDLED else teacher.path
-    return embed.Encode(name=teacher.name, path=path, params=teacher.params, digest=teacher.digest)
+    journal = f"{run.store}/asked" if run.workplace.is_local else None
+    return embed.Encode(name=teacher.name, path=path, params=teacher.params, digest=teacher.digest, journal=journal)
 
 
 def mine_graph(

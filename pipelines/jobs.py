@@ -140,6 +140,12 @@ class StageJob:
         names: list[str] = self.facts["datasets"]
         return names
 
+    @property
+    def title(self) -> str:
+        """What Flink's page calls its job: the stage, the dataset or how many, and the first digits of its key."""
+        what = self.datasets[0] if len(self.datasets) == 1 else f"{len(self.datasets)}-datasets"
+        return f"kalm-{self.folder.name}-{what}-{self.folder.key[:8]}"
+
     def build(self, pipeline: Any, reused: Reused | None = None) -> None:
         """Add the stage to a pipeline, for the datasets that were not taken over."""
         self.make(reused or Reused())(pipeline)

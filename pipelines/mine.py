@@ -16,7 +16,7 @@ from mining.candidates import score_named
 from pipelines.wiring import batches, on_accelerator, write_manifest
 from transforms.flow import progress
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
-from transforms.vectors.mining_input import ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
+from transforms.vectors.mining_input import REFUSED_TAG, ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
 from transforms.vectors.mining_output import RejectMined, WriteMined
 from transforms.vectors.near_passages import FindNearPassages, NearPassageSpec
 
@@ -56,14 +56,14 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         | "By key range" >> beam.GroupByKey()
         | "Attach vectors" >> beam.ParDo(AttachVectors(job.pools)).with_outputs(ROWS_TAG, main="passages")
     )
-    rows = (
+    scored = (
         batches(attached[ROWS_TAG])
         | "Rows by part" >> beam.GroupByKey()
-        | "Score rows" >> beam.ParDo(ScoreRows(job.pools, score_named))
+        | "Score rows" >> beam.ParDo(ScoreRows(job.pools, score_named)).with_outputs(REFUSED_TAG, main="rows")
     )
     search = beam.ParDo(SearchShard(job.mining, partial(_searched, job.pools.texts.progress)))
     searched = (
-        (batches(attached["passages"], str), rows)
+        (batches(attached["passages"], str), batches(scored["rows"], str))
         | "Rows and passages" >> beam.Flatten()
         | "By pool shard" >> beam.GroupByKey()
         | "Search" >> search.with_outputs(COUNTS_TAG, main="lists")
@@ -78,7 +78,8 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         | "Write" >> beam.ParDo(WriteMined(job.pools, account)).with_outputs(COUNTS_TAG, FILES_TAG, main="refused")
     )
     rejected = (
-        batches(written["refused"])
+        (batches(written["refused"]), batches(scored[REFUSED_TAG]))
+        | "Refused" >> beam.Flatten()
         | "Refused by part" >> beam.GroupByKey()
         | "Reject" >> beam.ParDo(RejectMined(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
     )

@@ -8,18 +8,27 @@ import json
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
+from apache_beam.metrics.metric import MetricsFilter
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    FlinkRunnerOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+)
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
 
 from pipelines.engines.watched_runner import OnStep, WatchedRunner
 from pipelines.options import BEAM_FLAGS, Command, unknown_flag
 from pipelines.reporting import worker_error
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, CurationError
+from transforms.flow.progress import NAMESPACE
 
 Build = Callable[[beam.Pipeline], None]
 
@@ -39,8 +48,12 @@ def _freeze_imports() -> None:
     atexit.register(gc.unfreeze)
 
 
-def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: None) -> None:
-    """Build and run one stage's graph to its end; ``on_step`` hears what is in work, on the direct runner.
+def run_pipeline(
+    build: Build, command: Command, on_step: OnStep = lambda _: None, name: str | None = None
+) -> dict[str, int]:
+    """Build and run one stage's graph to its end; gives our counters, by name, as its steps attempted them.
+
+    ``on_step`` hears what is in work, on the direct runner; ``name``: of the job, on Flink's page.
 
     Raises the worker's own error, in its own words, when it fails, and StageDescribed where the user's flags ask for a
     template and not for a run.
@@ -48,24 +61,53 @@ def run_pipeline(build: Build, command: Command, on_step: OnStep = lambda _: Non
     _freeze_imports()
     check_beam_flags(command.beam_flags)
     options = PipelineOptions(flags_of(command))
+    google = options.view_as(GoogleCloudOptions)
+    if command.runner == "flink":  # Dataflow refuses a name that another job of the project has
+        google.job_name = google.job_name or name
     if command.runner == "direct":
         _refuse_threads(options)
     pipeline = _pipeline(command, options, on_step)
     build(pipeline)
     try:
         result = pipeline.run()
-        if options.view_as(GoogleCloudOptions).template_location:
+        if google.template_location:
             raise StageDescribed  # to Dataflow, which starts it when this program has ended
         state = result.wait_until_finish()
     except StageDescribed:
         raise
     except Exception as error:
-        known = worker_error(error)
+        known = worker_error(error) or _lost_cluster(command)
         if known is None:
             raise
         raise known from error
     if state not in (PipelineState.DONE, None):
         raise RuntimeError(f"the {command.runner} runner ended in state {state}; its log says why")
+    return {} if command.runner == "dataflow" else counters_of(result)
+
+
+def _lost_cluster(command: Command) -> CurationError | None:
+    """What to say of a failure that is none of a worker: that the cluster is gone, if it is."""
+    own = PipelineOptions(list(command.beam_flags))
+    if command.runner != "flink" or own.view_as(PortableOptions).job_endpoint:
+        return None
+    from pipelines.engines import flink
+
+    return flink.lost_cluster(_flink_master(command))
+
+
+def _flink_master(command: Command) -> str | None:
+    """The cluster that the user's own flags name, if they do."""
+    if not any(flag.partition("=")[0] == "--flink_master" for flag in command.beam_flags):
+        return None
+    return str(PipelineOptions(list(command.beam_flags)).view_as(FlinkRunnerOptions).flink_master)
+
+
+def counters_of(result: Any) -> dict[str, int]:
+    """Our counters of a finished job, added up over its steps."""
+    counters: Counter[str] = Counter()
+    for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+        counters[found.key.metric.name] += found.attempted or 0
+    return dict(counters)
 
 
 def _pipeline(command: Command, options: PipelineOptions, on_step: OnStep) -> beam.Pipeline:
@@ -139,12 +181,15 @@ def _flink(command: Command) -> list[str]:
     """
     from pipelines.engines import flink
 
-    if any(flag.startswith("--job_endpoint=") for flag in command.beam_flags):
+    options = PipelineOptions(list(command.beam_flags))
+    if options.view_as(PortableOptions).job_endpoint:
         return flink.endpoint_options()
-    masters = [flag.partition("=")[2] for flag in command.beam_flags if flag.startswith("--flink_master=")]
-    if masters:
-        return list(flink.flink_options(flink_master=masters[-1]))
-    return list(flink.flink_options(parallelism=max(2, command.workers)))
+    own = options.view_as(FlinkRunnerOptions)
+    # One worker is what nobody asked for; the cluster says then how many there are.
+    asked = own.parallelism if own.parallelism > 0 else command.workers if command.workers > 1 else None
+    if master := _flink_master(command):
+        return flink.master_options(master, command.beam_flags, asked)
+    return flink.flink_options(asked)
 
 
 def _prism(command: Command) -> list[str]:

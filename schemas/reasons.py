@@ -39,6 +39,7 @@ class RejectReason(StrEnum):
     LEAKED_EVALUATION = "LEAKED_EVALUATION"
     CAPPED = "CAPPED"
     # mining
+    UNREADABLE_TEXT = "UNREADABLE_TEXT"
     INCONSISTENT = "INCONSISTENT"
     LONELY_LABEL = "LONELY_LABEL"
 
@@ -72,6 +73,7 @@ DESCRIPTIONS: dict[RejectReason, str] = {
     RejectReason.PUBLISHED_DUPLICATE: "a row that was published before has the same texts, or nearly",
     RejectReason.LEAKED_EVALUATION: "the row holds a query of an evaluation set",
     RejectReason.CAPPED: "the dataset has more rows than its cap",
+    RejectReason.UNREADABLE_TEXT: "the teacher cannot read a text of the row: its tokenizer raises or ends with it",
     RejectReason.INCONSISTENT: "the teacher ranks the positive below the consistency rank",
     RejectReason.LONELY_LABEL: "no other text of the dataset has this label, so there is no positive",
 }
@@ -106,6 +108,7 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.PUBLISHED_DUPLICATE: "published before",
     RejectReason.LEAKED_EVALUATION: "holds an evaluation query",
     RejectReason.CAPPED: "beyond the cap",
+    RejectReason.UNREADABLE_TEXT: "text no tokenizer reads",
     RejectReason.INCONSISTENT: "positive ranked too low",
     RejectReason.LONELY_LABEL: "only text of its label",
 }

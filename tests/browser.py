@@ -63,8 +63,12 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until it was loaded."""
+        self.visit(path.as_uri())
+
+    def visit(self, url: str) -> None:
+        """Open an address and wait until it was loaded."""
         before = len(self.happened("Page.loadEventFired"))
-        self.send("Page.navigate", url=path.as_uri())
+        self.send("Page.navigate", url=url)
         while len(self.happened("Page.loadEventFired")) == before:
             self.events.append(self._receive())
 

@@ -85,6 +85,15 @@ def test_make_alone_explains_every_target() -> None:
             ["export", "OUT=o", "FORMAT=kalm", "TO=my dir", "CATEGORY=sts"],
             ["export", "o", "--format=kalm", "--to=my dir", "--category=sts"],
         ),
+        (["flink-up"], ["flink", "up"]),
+        (
+            ["flink-up", "TASK_MANAGERS=3", "SLOTS=4", "MEMORY=4g"],
+            ["flink", "up", "--taskmanagers=3", "--slots=4", "--memory=4g"],
+        ),
+        (
+            ["curate", "RUNNER=flink", "FLINK_MASTER=h:8081", "FLINK_JOB_SERVER_JAR=a b.jar"],
+            ["curate", "--runner=flink", "--flink_master=h:8081", "--flink_job_server_jar=a b.jar"],
+        ),
         (["train", "STAGE=distill"], ["train", "--manifest=out/manifest.json", "--stage=distill"]),
     ],
 )

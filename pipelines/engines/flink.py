@@ -2,8 +2,8 @@
 
     kalm flink up | status | down
 
-``up`` installs what is missing, starts a JobManager, two TaskManagers, Beam's job server and a pool of Python workers,
-and ends by running a small job on them.
+``up`` installs what is missing, starts a JobManager, TaskManagers, Beam's job server and a pool of Python workers, and
+ends by running a small job on them.
 """
 
 import argparse
@@ -11,29 +11,36 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
 from pipelines.engines import flink_cluster as cluster
 from pipelines.engines import flink_install
 from pipelines.engines.errors import CheckFailedError, EngineError, log_tail
-from pipelines.engines.flink_params import WORKER_REST_MS, FlinkParams, FlinkPorts, TaskManagerMemory
+from pipelines.engines.flink_params import WORKER_REST_MS, FlinkParams, FlinkPorts, check_machine, memory_of
 from pipelines.engines.home import EnginesHome, engines_home
 from pipelines.engines.ports import HOST
 from pipelines.engines.processes import find_process, stop_processes
 from schemas.errors import find_message
 
+#: Where a TaskManager finds the worker pool beside it, unless told otherwise.
+POOL = "localhost:50000"
 _CHECK_LIMIT_S = 180
 
 
 def up(params: FlinkParams | None = None) -> FlinkParams:
     """Makes sure that a whole cluster runs and that it can run a job; stops it again if it cannot.
 
-    Returns the cluster's parameters. Errors are those of ``start_cluster`` and ``CheckFailedError``.
+    Returns the cluster's parameters. Errors are those of ``check_machine``, ``start_cluster`` and ``CheckFailedError``.
     """
     home = engines_home()
+    params = params or FlinkParams()
+    check_machine(params)
     was_running = bool(cluster.running_pids(home))
     try:
-        started = cluster.start_cluster(params or FlinkParams(), home)
+        started = cluster.start_cluster(params, home)
         check(started, home)
     except BaseException:  # an interrupt too must not leave half a cluster behind
         if not was_running:
@@ -85,7 +92,7 @@ def local_options(params: FlinkParams, parallelism: int | None = None) -> list[s
     if parallelism > num_slots:
         raise EngineError(
             f"Parallelism {parallelism} needs as many slots, but the local cluster has {num_slots}. Ask for fewer "
-            "workers, or start it with more: `make flink-down`, then `make flink-up ARGS='--slots=N'`."
+            "workers, or start it with more: `make flink-down`, then `make flink-up TASK_MANAGERS=N SLOTS=N`."
         )
     return [
         *endpoint_options(pool=f"{HOST}:{params.ports.pool}"),
@@ -94,46 +101,91 @@ def local_options(params: FlinkParams, parallelism: int | None = None) -> list[s
     ]
 
 
-def endpoint_options(pool: str = "localhost:50000") -> list[str]:
+def endpoint_options(pool: str = POOL) -> list[str]:
     """Beam's flags for a job server that runs already, whose TaskManagers each reach a worker pool at ``pool``."""
+    return ["--runner=PortableRunner", *pool_options(pool)]
+
+
+def pool_options(pool: str = POOL) -> list[str]:
+    """Beam's flags for Python workers from a pool that every TaskManager reaches at ``pool``."""
     return [
-        "--runner=PortableRunner",
         "--environment_type=EXTERNAL",
         f"--environment_config={pool}",
         f"--environment_cache_millis={WORKER_REST_MS}",
     ]
 
 
-def flink_options(
-    *,
-    parallelism: int | None = None,
-    flink_master: str | None = None,
-    flink_version: str = flink_install.FLINK_LINE,
-    job_server_jar: str | None = None,
-) -> list[str]:
-    """Beam's flags for the local cluster, or for the user's own one, whose REST interface is at ``flink_master``.
+def flink_options(parallelism: int | None = None) -> list[str]:
+    """Beam's flags for the local cluster. Raises ``EngineError`` where none is up, or for too high a parallelism."""
+    params = running()
+    if params is None:
+        raise EngineError(
+            f"No Flink cluster is up in {engines_home().root}: {lost_parts()}start one with `make flink-up`, "
+            "or name your own with FLINK_MASTER=HOST:PORT (--flink_master)."
+        )
+    return local_options(params, parallelism)
 
-    For an own cluster Beam fetches the job server that matches ``flink_version`` unless ``job_server_jar`` names one,
-    and where its Python workers run (``--environment_type``, ``--environment_config``) is the user's to say. Raises
-    ``EngineError`` where no local cluster is up.
+
+def lost_parts() -> str:
+    """Which parts of a cluster that was started have ended, for an error message; nothing where none was."""
+    home = engines_home()
+    params = cluster.recorded_params(home)
+    missing = cluster.missing_parts(params, home) if params else []
+    return f"of the one that was started {', '.join(missing)} ended (logs: {home.logs}); " if missing else ""
+
+
+def lost_cluster(flink_master: str | None) -> EngineError | None:
+    """What to say where a job failed because its cluster is gone: the local one, or the one at ``flink_master``; None
+    where the cluster is there.
     """
     if flink_master is None:
-        params = running()
-        if params is None:
-            raise EngineError(
-                f"No Flink cluster is up in {engines_home().root}: start one with `make flink-up`, "
-                "or name your own with --flink_master=HOST:PORT."
-            )
-        return local_options(params, parallelism)
-    jar = [f"--flink_job_server_jar={job_server_jar}"] if job_server_jar else []
-    workers = [f"--parallelism={parallelism}"] if parallelism else []
-    return [
-        "--runner=FlinkRunner",
-        f"--flink_master={flink_master}",
-        f"--flink_version={flink_version}",
-        *jar,
-        *workers,
-    ]
+        what, remedy = lost_parts().removesuffix("; "), "`make flink-up` starts them again"
+    else:
+        try:
+            cluster.flink_version_at(flink_master)
+            return None
+        except EngineError as error:
+            what, remedy = error.message, "start its JobManager again"
+    if not what:
+        return None
+    return EngineError(
+        f"The Flink cluster was lost while a job ran: {what}. What finished stages made is kept: {remedy}, then the "
+        "same command goes on from there."
+    )
+
+
+def master_options(flink_master: str, given: Sequence[str], parallelism: int | None = None) -> list[str]:
+    """Beam's flags for the user's own cluster, whose REST interface is at ``flink_master``, beside those ``given``.
+
+    Its Python workers come from a pool beside each TaskManager, unless ``--environment_type`` is given. Where neither
+    a job server's jar nor a version is, the job server is the one of this machine, which is built where there is Maven;
+    without Maven Beam fetches its own. Raises ``EngineError`` where the cluster does not answer, and
+    ``MissingToolError`` where there is no Java for the job server.
+    """
+    flags = ["--runner=FlinkRunner", f"--flink_master={flink_master}"]
+    version = cluster.flink_version_at(flink_master)
+    names = {flag.partition("=")[0] for flag in given}
+    if "--environment_type" not in names:
+        flags += pool_options()
+    if not names & {"--flink_job_server_jar", "--flink_version", "--flink_submit_uber_jar"}:
+        flags += _job_server_options(version)
+    return [*flags, *([f"--parallelism={parallelism}"] if parallelism else [])]
+
+
+def _job_server_options(version: str) -> list[str]:
+    """Which job server talks to a cluster of this version."""
+    line = ".".join(version.split(".")[:2])
+    home = engines_home()
+    if line == flink_install.FLINK_LINE and flink_install.provide_job_server(home):
+        return [f"--flink_version={line}", f"--flink_job_server_jar={flink_install.job_server_jar(home)}"]
+    known = FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
+    if line not in known:
+        raise EngineError(
+            f"The cluster runs Flink {version}; this Beam has job servers for {', '.join(known)}: use one of these, or "
+            "name a job server that fits with FLINK_JOB_SERVER_JAR=FILE (--flink_job_server_jar)."
+        )
+    flink_install.find_java()  # by which Beam runs what it fetches
+    return [f"--flink_version={line}"]
 
 
 def taskmanager_pids() -> dict[int, int]:
@@ -172,8 +224,10 @@ def describe(home: EnginesHome) -> str:
         return f"No Flink cluster is up in {home.root}."
     lines = [f"{name:<14} {f'pid {alive[name]}' if name in alive else 'DOWN'}" for name in cluster.part_names(params)]
     ports = ", ".join(f"{field.name} {getattr(params.ports, field.name)}" for field in fields(FlinkPorts))
+    slots = params.num_taskmanagers * params.slots
+    size = f"{slots} slots, parallelism {params.parallelism}, {params.memory.total} MiB in each TaskManager"
     page = f"http://{HOST}:{params.ports.rest}"
-    return "\n".join([*lines, f"ports: {ports}", f"web page: {page}", f"logs: {home.logs}"])
+    return "\n".join([*lines, f"size: {size}", f"ports: {ports}", f"web page: {page}", f"logs: {home.logs}"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -183,15 +237,23 @@ def _parser() -> argparse.ArgumentParser:
     defaults = FlinkParams()
     for port in fields(FlinkPorts):
         start.add_argument(f"--{port.name}-port", type=int, default=port.default, help="default: %(default)s; 0: any")
-    start.add_argument("--parallelism", type=int, default=defaults.parallelism)
-    start.add_argument("--taskmanagers", type=int, default=defaults.num_taskmanagers)
-    start.add_argument("--slots", type=int, default=defaults.slots, help="slots in each TaskManager")
     start.add_argument(
-        "--taskmanager-heap",
+        "--taskmanagers", type=int, default=defaults.num_taskmanagers, metavar="N", help="default: %(default)s"
+    )
+    start.add_argument(
+        "--slots", type=int, default=defaults.slots, metavar="N", help="of each TaskManager (default: %(default)s)"
+    )
+    start.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="all memory of each TaskManager, as 2500m or 4g; what its slots do not need is the heap, which all values "
+        f"of one key must fit about six times (default: {defaults.memory.total}m with {defaults.slots} slots)",
+    )
+    start.add_argument(
+        "--parallelism",
         type=int,
-        default=defaults.memory.task_heap,
-        metavar="MIB",
-        help="for data; all values of one key must fit about six times (default: %(default)s)",
+        metavar="N",
+        help="of jobs that ask for none (default: the slots that stay when a TaskManager is lost)",
     )
     commands.add_parser("down", help="stop the cluster")
     commands.add_parser("status", help="what runs; exit code 1 unless every part does")
@@ -200,13 +262,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _params_from(args: argparse.Namespace) -> FlinkParams:
     ports = FlinkPorts(**{port.name: getattr(args, f"{port.name}_port") for port in fields(FlinkPorts)})
-    return FlinkParams(
+    params = FlinkParams.of_size(
         ports=ports,
-        memory=TaskManagerMemory(task_heap=args.taskmanager_heap),
-        parallelism=args.parallelism,
+        memory=None if args.memory is None else memory_of(args.memory),
         num_taskmanagers=args.taskmanagers,
         slots=args.slots,
     )
+    return params if args.parallelism is None else replace(params, parallelism=args.parallelism)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def cluster_parts(params: FlinkParams, home: EnginesHome, java: str) -> list[Par
     software, ports = _software(home, java), params.ports
     job_ports = {"job": ports.job, "artifact": ports.artifact, "expansion": ports.expansion}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool_env = flink_config.pool_environment(params.parallelism, cores, os.environ.get("PYTHONPATH", ""))
+    pool_env = flink_config.pool_environment(params, cores, os.environ.get("PYTHONPATH", ""))
     jobmanager = flink_config.jobmanager_command(software, params, home)
     job_server = flink_config.job_server_command(software, params, home)
     return [
@@ -163,6 +163,22 @@ def rest_get(params: FlinkParams, path: str) -> Any:
             return json.load(response)
     except (urllib.error.URLError, OSError, ValueError):
         return None
+
+
+def flink_version_at(master: str) -> str:
+    """The version of the Flink whose REST interface is at ``master``, a host and port or a URL.
+
+    Raises EngineError where it does not answer as Flink does.
+    """
+    url = f"{master if '://' in master else f'http://{master}'}".rstrip("/") + "/config"
+    try:
+        with urllib.request.urlopen(url, timeout=_HTTP_LIMIT_S) as response:
+            return str(json.load(response)["flink-version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"No Flink answers at {url}: {error}. FLINK_MASTER (--flink_master) is the address of its web page, whose "
+            "port is 8081 unless set otherwise; is its JobManager up, and reachable from this machine?"
+        ) from error
 
 
 def stop_cluster(home: EnginesHome) -> int:

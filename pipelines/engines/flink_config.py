@@ -41,7 +41,7 @@ _JVM = ("-XX:+UseSerialGC", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for
 # The JobManager and the job server only direct: an optimising compiler would cost them more at start than it returns.
 _QUICK = "-XX:TieredStopAtLevel=1"
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_THREADS, _LOOPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "NUMBA_NUM_THREADS"
 
 
 def cluster_settings(params: FlinkParams, home: EnginesHome) -> dict[str, str]:
@@ -170,16 +170,18 @@ def pool_command(params: FlinkParams, home: EnginesHome) -> list[str]:
     return [sys.executable, *module, "--port", str(params.ports.pool), "--logs", str(home.logs)]
 
 
-def pool_environment(parallelism: int, cores: int, python_path: str = "") -> dict[str, str]:
+def pool_environment(params: FlinkParams, cores: int, python_path: str = "") -> dict[str, str]:
     """What workers find in their environment beside what the pool was started with.
 
-    Numeric libraries may start as many threads in each worker as fill the cores once, all workers together; and the
-    folder of the project's packages leads ``PYTHONPATH`` (``python_path`` is what stood there), because workers import
-    the functions that they run.
+    Numeric libraries may start as many threads in each worker as fill the cores once, all workers together; compiled
+    loops as many as fill them where each TaskManager's worker runs one, as a search does. The folder of the project's
+    packages leads ``PYTHONPATH`` (``python_path`` is what stood there), because workers import the functions that they
+    run.
     """
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [root, python_path]))
-    return {**dict.fromkeys(_THREADS, str(max(1, cores // parallelism))), "PYTHONPATH": path}
+    threads = dict.fromkeys(_THREADS, str(max(1, cores // params.parallelism)))
+    return {**threads, _LOOPS: str(max(1, cores // params.num_taskmanagers)), "PYTHONPATH": path}
 
 
 def _flink_java(software: Software, jvm: list[str], home: EnginesHome) -> list[str]:

@@ -76,17 +76,33 @@ def find_maven() -> str:
     return maven
 
 
-def install(home: EnginesHome) -> None:
-    """Puts what is missing into ``home.dist``; says what it fetches. Nothing half-made is left under a final name."""
+def provide_job_server(home: EnginesHome) -> bool:
+    """Whether the job server's jar is there, built now where that is possible: Maven is on ``PATH``."""
+    if not job_server_jar(home).is_file() and shutil.which("mvn"):
+        _make_folders(home)
+        _provide_job_server(home)
+    return job_server_jar(home).is_file()
+
+
+def _make_folders(home: EnginesHome) -> None:
     home.dist.mkdir(parents=True, exist_ok=True)
     home.logs.mkdir(parents=True, exist_ok=True)
+
+
+def _provide_job_server(home: EnginesHome) -> None:
+    maven = find_maven()
+    print(f"Building Beam's Flink job server {JOB_SERVER_VERSION} ...", file=sys.stderr, flush=True)
+    _build_job_server(home, maven)
+
+
+def install(home: EnginesHome) -> None:
+    """Puts what is missing into ``home.dist``; says what it fetches. Nothing half-made is left under a final name."""
+    _make_folders(home)
     if not flink_libraries(home).is_dir():
-        print(f"Fetching Flink {FLINK_VERSION} (230 MB) ...", flush=True)
+        print(f"Fetching Flink {FLINK_VERSION} (230 MB) ...", file=sys.stderr, flush=True)
         _install_flink(home)
     if not job_server_jar(home).is_file():
-        maven = find_maven()
-        print(f"Building Beam's Flink job server {JOB_SERVER_VERSION} ...", flush=True)
-        _build_job_server(home, maven)
+        _provide_job_server(home)
 
 
 def _install_flink(home: EnginesHome) -> None:

@@ -1,8 +1,11 @@
 """How large the local Flink cluster is and where it listens."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+import psutil
 
 from pipelines.engines.errors import EngineError
 from pipelines.engines.ports import free_ports
@@ -12,6 +15,12 @@ from pipelines.engines.ports import free_ports
 WORKER_REST_MS = 2_000
 #: A job that failed starts again after this (milliseconds): later than its workers end, or it would meet a dead one.
 RESTART_DELAY_MS = 4_000
+
+#: MiB of a TaskManager for each of its slots: buffers of the network, and what its sorters share.
+_NETWORK_PER_SLOT, _MANAGED_PER_SLOT = 256, 128
+#: What is left to a TaskManager's heap must hold a key's values a few times.
+_LEAST_HEAP = 256
+_UNITS = {"": 1, "m": 1, "g": 1024}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +70,27 @@ class TaskManagerMemory:
     def __post_init__(self) -> None:
         _require_positive(asdict(self))
 
+    @classmethod
+    def of_total(cls, total: int, slots: int) -> "TaskManagerMemory":
+        """The parts of ``total`` MiB: network and managed memory by slots, the heap gets what the others leave.
+
+        Raises EngineError where less than 256 MiB is left to it.
+        """
+        network, managed = _NETWORK_PER_SLOT * slots, _MANAGED_PER_SLOT * slots
+        rest = cls(task_heap=1, network=network, managed=managed).total - 1
+        if total < rest + _LEAST_HEAP:
+            raise EngineError(
+                f"A TaskManager of {slots} slots needs {rest + _LEAST_HEAP} MiB or more ({network} for its network, "
+                f"{managed} for sorting, {rest - network - managed} for Java itself, {_LEAST_HEAP} for data), but "
+                f"got {total}: raise --memory (MEMORY) or lower --slots (SLOTS)."
+            )
+        return cls(task_heap=total - rest, network=network, managed=managed)
+
+    @property
+    def total(self) -> int:
+        """All of a TaskManager's memory, in MiB."""
+        return sum(asdict(self).values())
+
     @property
     def jvm_heap(self) -> int:
         return self.task_heap + self.framework_heap
@@ -72,7 +102,10 @@ class TaskManagerMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class FlinkParams:
-    """The whole cluster. With ``slots`` as large as the parallelism, one surviving TaskManager finishes a job alone."""
+    """The whole cluster; ``parallelism`` is that of a job which asks for none.
+
+    With as many slots in all TaskManagers but one as the parallelism, a job that loses one finishes on the others.
+    """
 
     ports: FlinkPorts = field(default_factory=FlinkPorts)
     memory: TaskManagerMemory = field(default_factory=TaskManagerMemory)
@@ -88,8 +121,31 @@ class FlinkParams:
         if self.num_taskmanagers * self.slots < self.parallelism:
             raise EngineError(
                 f"{self.num_taskmanagers} TaskManagers of {self.slots} slots cannot hold parallelism "
-                f"{self.parallelism}; lower --parallelism or raise --slots or --taskmanagers."
+                f"{self.parallelism}; lower --parallelism or raise --slots (SLOTS) or --taskmanagers (TASK_MANAGERS)."
             )
+
+    @classmethod
+    def of_size(
+        cls, *, num_taskmanagers: int = 2, slots: int = 2, memory: int | None = None, ports: FlinkPorts | None = None
+    ) -> "FlinkParams":
+        """A cluster of this many TaskManagers, of ``memory`` MiB each; its parallelism is what stays when one is lost.
+
+        Raises EngineError for sizes that are not positive, or where ``memory`` is too little for the slots.
+        """
+        _require_positive({"taskmanagers": num_taskmanagers, "slots": slots, "memory": 1 if memory is None else memory})
+        default = TaskManagerMemory().total + (slots - 2) * (_NETWORK_PER_SLOT + _MANAGED_PER_SLOT)
+        return cls(
+            ports=ports or FlinkPorts(),
+            memory=TaskManagerMemory.of_total(default if memory is None else memory, slots),
+            num_taskmanagers=num_taskmanagers,
+            slots=slots,
+            parallelism=slots * max(1, num_taskmanagers - 1),
+        )
+
+    @property
+    def total_memory(self) -> int:
+        """MiB that the Java parts may take together: heaps and TaskManagers; Python workers come on top."""
+        return self.num_taskmanagers * self.memory.total + self.jobmanager_heap + self.job_server_heap
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FlinkParams":
@@ -102,3 +158,23 @@ def _require_positive(values: Mapping[str, int]) -> None:
     wrong = [f"{name}={value}" for name, value in values.items() if value < 1]
     if wrong:
         raise EngineError(f"Sizes of the local cluster must be 1 or more, but got {', '.join(wrong)}.")
+
+
+def memory_of(text: str) -> int:
+    """MiB of a size as people write it: ``4g``, ``2500m``, ``2500``. Raises EngineError for any other text."""
+    found = re.fullmatch(r"(\d+)([mg]?)b?", text.strip().lower())
+    if found is None:
+        raise EngineError(f"Memory {text!r} is no size: give MiB or GiB of one TaskManager, as 2500m or 4g.")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def check_machine(params: FlinkParams) -> None:
+    """Raises EngineError where the cluster's Java parts alone would take more than this machine's memory."""
+    there = psutil.virtual_memory().total >> 20
+    if params.total_memory > there:
+        each, number = params.memory.total, params.num_taskmanagers
+        raise EngineError(
+            f"{number} TaskManagers of {each} MiB and their directing parts need {params.total_memory} MiB, but this "
+            f"machine has {there}, and Python workers need some too: lower --memory (MEMORY) or --taskmanagers "
+            "(TASK_MANAGERS)."
+        )

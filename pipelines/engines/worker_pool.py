@@ -65,8 +65,9 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def _start(self, control_url: str, worker_id: str) -> None:
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive()]
+            # No daemon: a worker may start a process of its own (``mining.apart``); it ends with the pool all the same.
             log = self._logs / f"worker-{next(self._numbers)}.log"
-            worker = self._context.Process(target=run_worker, args=(control_url, worker_id, log), daemon=True)
+            worker = self._context.Process(target=run_worker, args=(control_url, worker_id, log))
             worker.start()
             self._workers.append(worker)
         _LOGGER.info("Worker %s of %s is process %s, log %s", worker_id, control_url, worker.pid, log)

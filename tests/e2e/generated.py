@@ -55,6 +55,20 @@ def _in_english(words: np.ndarray) -> str:
     return f"The {' '.join(words[:20])} and the {' '.join(words[20:])} of it."
 
 
+def write_unreadable(root: Path, rows: int) -> list[str]:
+    """Rows of which the tenth asks with a letter that no tokenizer of ``forget_unknown_letters`` reads, and the
+    twentieth answers with one; gives the flags to read them. The texts are words without sense, which a tiny teacher
+    finds odd: alarms are allowed.
+    """
+    source, catalog = write_source(root, rows)
+    (path,) = source.rglob("*.parquet")
+    texts = pq.read_table(path).to_pydict()
+    texts["question"][10] += " \u2603"
+    texts["answer"][20] += " \u2603"
+    pq.write_table(pa.table(texts, SCHEMA), path)
+    return [f"--category={SLUG}", f"--source={source}", f"--catalog={catalog}", "--evaluation=none", "--allow_alarms"]
+
+
 def num_repeats(rows: int) -> int:
     """How many rows ``write_source`` writes a second time."""
     return sum(len(range(REPEAT_EVERY, min(50_000, rows - start), REPEAT_EVERY)) for start in range(0, rows, 50_000))

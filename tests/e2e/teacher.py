@@ -4,6 +4,7 @@ Its vectors are nearly bags of random word vectors, so texts that share words ar
 every step of mining to have something to do.
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -57,6 +58,17 @@ def random_bert(num_words: int) -> BertModel:
         model.embeddings.word_embeddings.weight.normal_()
         model.embeddings.position_embeddings.weight.zero_()
     return model
+
+
+def forget_unknown_letters(teacher: Path) -> None:
+    """Mend a saved teacher's tokenizer so that it raises on a text with a letter that is not ASCII's: it names a token
+    for what is unknown that its vocabulary lacks.
+    """
+    (path,) = teacher.rglob("tokenizer.json")
+    saved = json.loads(path.read_text("utf-8"))
+    saved["pre_tokenizer"] = {"type": "Whitespace"}
+    saved["model"]["unk_token"] = "[MISSING]"
+    path.write_text(json.dumps(saved), "utf-8")
 
 
 def save_tiny_teacher(folder: Path) -> Path:

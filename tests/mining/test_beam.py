@@ -1,5 +1,6 @@
 """The DoFns equal the functions they wrap, whatever the number of shards and ranges."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +56,17 @@ def shard_elements(num_shards: int) -> list[tuple[str, pa.RecordBatch]]:
         for table in (scored, CORPUS.filter(pc.equal(shards, shard))):
             elements += [(f"one\t{shard}", batch) for batch in table.combine_chunks().to_batches(max_chunksize=7)]
     return elements
+
+
+def test_a_process_holds_one_shard_at_a_time_whatever_its_threads() -> None:
+    search = SearchShard(spec(2))
+    first, second = (search.process(keyed) for keyed in grouped(shard_elements(2)))
+    next(first)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(lambda: len(list(second)))
+        assert wait([waiting], timeout=0.5).done == set()
+        assert list(first)
+        assert waiting.result(timeout=60) > 0
 
 
 def grouped(elements: list[tuple[str, pa.RecordBatch]]) -> list[tuple[str, list[pa.RecordBatch]]]:

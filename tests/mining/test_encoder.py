@@ -137,6 +137,62 @@ def test_a_text_without_a_vector_does_not_take_the_others_along(encoder):
     assert (found.vectors[found.directed] == encoder.encode([*PAIRS, *OTHERS])).all()
 
 
+class _Refusing:
+    """The teacher's own tokenizer, but for texts with a word, on which it raises what it is told to."""
+
+    def __init__(self, tokenizer, word, error):
+        self.tokenizer, self.word, self.error = tokenizer, word, error
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def __call__(self, texts, **options):
+        if any(self.word in text for text in texts):
+            raise self.error
+        return self.tokenizer(texts, **options)
+
+
+#: What pyo3 raises where Rust gives up: no Exception.
+PanicException = type("PanicException", (BaseException,), {})
+
+
+@pytest.mark.parametrize("error", [ValueError("no such letter"), PanicException("index out of bounds")])
+def test_a_text_on_which_the_tokenizer_raises_does_not_take_the_others_along(encoder, error):
+    refusing = replace(
+        encoder, forward=replace(encoder.forward, tokenizer=_Refusing(encoder.model.tokenizer, "penguin", error))
+    )
+    texts = [*PAIRS, "a penguin swims", *OTHERS, "penguins"]
+    places = [len(PAIRS), len(texts) - 1]
+    found = refusing.encode_each(texts)
+    assert found.unreadable == dict.fromkeys(places, f"{type(error).__name__}: {error}")
+    assert np.flatnonzero(~found.directed).tolist() == places
+    assert (found.vectors[found.directed] == encoder.encode([*PAIRS, *OTHERS])).all()
+    assert not found.vectors[places].any()
+    long = "word " * 1000
+    assert refusing.truncated(["penguin", long, "short"]).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match=rf"raises on 1 of 2 texts; the first begins 'a penguin': .*{error}"):
+        refusing.encode(["ok", "a penguin"])
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt()])
+def test_an_error_that_is_none_of_the_texts_is_not_taken_for_one(encoder, error):
+    tokenizer = _Refusing(encoder.model.tokenizer, "penguin", error)
+    with pytest.raises(type(error)):
+        replace(encoder, forward=replace(encoder.forward, tokenizer=tokenizer)).encode_each(["a penguin"])
+
+
+def test_a_tokenizer_that_raises_on_texts_only_together_is_an_error(encoder):
+    class Together(_Refusing):
+        def __call__(self, texts, **options):
+            if len(texts) > 1:
+                raise self.error
+            return self.tokenizer(texts, **options)
+
+    tokenizer = Together(encoder.model.tokenizer, "", ValueError("one at a time"))
+    with pytest.raises(ValueError, match="one at a time"):
+        replace(encoder, forward=replace(encoder.forward, tokenizer=tokenizer)).encode_each(["a", "b"])
+
+
 def _without(graph: Graph, token: int) -> Graph:
     """A model whose vectors for texts with a token are not numbers."""
 
@@ -181,6 +237,14 @@ def test_texts_are_truncated_at_the_lower_of_both_limits(encoder):
 
 def test_no_texts_give_no_vectors(encoder):
     assert encoder.encode([]).shape == (0, 384)
+
+
+def test_who_loads_a_model_is_told_and_nobody_else(tmp_path):
+    loads = []
+    folder = str(static_model(tmp_path))
+    for _ in range(2):
+        load_encoder(folder, on_load=lambda: loads.append(folder))
+    assert loads == [folder]
 
 
 def test_a_model_is_loaded_once(encoder):

@@ -1,15 +1,27 @@
 """Runners: the flags of each, the user's own that win, and a worker's error found in whatever a runner makes of it."""
 
+import http.server
+import json
 import os
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    FlinkRunnerOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
 
-from pipelines.engines.errors import EngineError
-from pipelines.engines.home import HOME_VARIABLE
+from pipelines.engines.errors import EngineError, MissingToolError
+from pipelines.engines.flink_install import job_server_jar
+from pipelines.engines.home import HOME_VARIABLE, engines_home
 from pipelines.options import Command, parse
 from pipelines.reporting import worker_error
 from pipelines.runners import flags_of, run_pipeline
@@ -23,7 +35,33 @@ from schemas.errors import (
 )
 
 KINDS = [ConfigError, CatalogError, SourceError, OutputError, BalanceError]
+FlinkAt = Callable[[str], str]
 WORDS = "catalog/x.yaml:3: no column 'q'\nthere are: a, b"
+
+
+@pytest.fixture
+def flink_at() -> Iterator[FlinkAt]:
+    """Starts a server that names its version as Flink's REST interface does, and gives its address."""
+    servers: list[http.server.HTTPServer] = []
+
+    def start(version: str) -> str:
+        class Config(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200 if self.path == "/config" else 404)
+                self.end_headers()
+                self.wfile.write(json.dumps({"flink-version": version}).encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        servers.append(http.server.HTTPServer(("localhost", 0), Config))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"localhost:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_direct_runner_needs_no_flags_until_there_are_several_workers() -> None:
@@ -53,11 +91,51 @@ def test_an_engine_that_is_not_there_is_named_with_the_remedy(
         flags_of(parse([f"--runner={runner}"]))
 
 
-def test_a_flink_cluster_of_the_users_own_is_taken_as_it_is() -> None:
-    flags = flags_of(parse(["--runner=flink", "--flink_master=host:8081", "--environment_type=EXTERNAL"]))
-    assert "--runner=FlinkRunner" in flags
-    assert flags.count("--flink_master=host:8081") == 2
-    assert flags[-1] == "--environment_type=EXTERNAL"
+def test_a_flink_cluster_of_the_users_own_gets_its_workers_as_the_users_flags_say(flink_at: FlinkAt) -> None:
+    master = flink_at("1.19.3")
+    jar = f"--flink_job_server_jar={__file__}"
+    given = ["--runner=flink", f"--flink_master={master}", jar]
+    beside = PipelineOptions(flags_of(parse([*given, "--workers=3"])))
+    assert beside.view_as(StandardOptions).runner == "FlinkRunner"
+    assert beside.view_as(FlinkRunnerOptions).flink_master == master
+    assert beside.view_as(FlinkRunnerOptions).parallelism == 3
+    portable = beside.view_as(PortableOptions)
+    assert (portable.environment_type, portable.environment_config) == ("EXTERNAL", "localhost:50000")
+
+    process = PipelineOptions(flags_of(parse([*given, "--environment_type=PROCESS", "--parallelism=7"])))
+    portable = process.view_as(PortableOptions)
+    assert (portable.environment_type, portable.environment_config) == ("PROCESS", None)
+    assert process.view_as(FlinkRunnerOptions).parallelism == 7
+
+
+def test_a_cluster_that_does_not_answer_or_that_no_job_server_fits_is_told_at_once(flink_at: FlinkAt) -> None:
+    with pytest.raises(EngineError, match=r"No Flink answers at http://localhost:1/config.*8081"):
+        flags_of(parse(["--runner=flink", "--flink_master=localhost:1"]))
+    with pytest.raises(EngineError, match=r"runs Flink 1\.4\.2; this Beam has job servers for .*1\.20.*JOB_SERVER_JAR"):
+        flags_of(parse(["--runner=flink", f"--flink_master={flink_at('1.4.2')}"]))
+
+
+def test_the_job_server_of_this_machine_is_found_where_it_fits_else_beam_fetches_one(
+    flink_at: FlinkAt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    jar = job_server_jar(engines_home())
+    jar.parent.mkdir(parents=True)
+    jar.touch()
+    flags = ["--runner=flink", f"--flink_master={flink_at('1.19.1')}"]
+    assert PipelineOptions(flags_of(parse(flags))).view_as(FlinkRunnerOptions).flink_job_server_jar == str(jar)
+
+    monkeypatch.setenv("PATH", str(tmp_path))  # no Maven
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.1\"'\n")
+    java.chmod(0o755)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    fetched = PipelineOptions(flags_of(parse(["--runner=flink", f"--flink_master={flink_at('1.20.0')}"])))
+    assert fetched.view_as(FlinkRunnerOptions).flink_version == "1.20"
+    assert fetched.view_as(FlinkRunnerOptions).flink_job_server_jar is None
+    java.unlink()
+    with pytest.raises(MissingToolError, match="no `java` on PATH"):
+        flags_of(parse(["--runner=flink", f"--flink_master={flink_at('1.20.0')}"]))
 
 
 def test_a_job_server_of_the_users_own_is_sent_jobs_for_workers_beside_its_taskmanagers() -> None:

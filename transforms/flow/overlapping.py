@@ -6,7 +6,7 @@ Beam's in-process runner gives a step its elements one after the other, and most
 
 import threading
 from abc import abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +16,8 @@ import numba
 import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms.flow import progress
 
 #: More elements at a time would cost memory and gain little.
 _MAX_AT_A_TIME = 2
@@ -83,13 +85,15 @@ class _Outputs:
         self._waiting: deque[Any] = deque()
         self._is_over = self._is_abandoned = False
         self._error: BaseException | None = None
+        self._counted: Counter[str] = Counter()
 
     def fill(self, work: Callable[[], Iterator[Any]]) -> None:
         """Take everything that ``work`` gives, but not too far ahead."""
         try:
-            for output in work():
-                if not self._put(output):
-                    return
+            with progress.collecting() as self._counted:
+                for output in work():
+                    if not self._put(output):
+                        return
         except BaseException as error:  # it is raised where the outputs are taken
             self._error = error
         finally:
@@ -119,6 +123,8 @@ class _Outputs:
                 output = self._waiting.popleft()
                 self._changed.notify_all()
             yield output
+        for name, number in self._counted.items():  # Beam knows which step this is only in the bundle's own thread
+            progress.count_in_step(name, number)
         if self._error is not None:
             raise self._error
 

@@ -18,7 +18,7 @@ from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import read_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
-from transforms.vectors.vector_store import read_vectors, stored_files, write_vectors
+from transforms.vectors.vector_store import is_unreadable, read_vectors, stored_files, write_vectors
 
 #: A text to be encoded: its key in the store, the dataset that counts it, and what the teacher sees (prompt and text).
 TO_ENCODE = pa.schema(
@@ -98,20 +98,24 @@ def _each_once(texts: pa.Table) -> pa.Table:
     return unique_by(texts.sort_by([("key", "ascending"), ("dataset", "ascending")]), "key")
 
 
-def to_encode(spec: TextSpec, partition: int, texts: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """``(those of a partition's distinct texts that the store holds, those that it lacks)``, the latter by length.
+def to_encode(spec: TextSpec, partition: int, texts: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """``(those of a partition's distinct texts that the store has a vector of, those that the teacher cannot read,
+    those that the store lacks)``, the last by length.
 
     Length is in bytes, which across scripts is nearer to tokens than characters are, so that texts of one block have
     about as many tokens; then by key. Which texts share a block changes no vector (``mining.forward``). The dataset
     that counts a text is the first by name of those that hold it.
     """
     distinct = _each_once(texts)
-    known = read_vectors(spec.store, partition, spec.num_store_partitions, spec.dims, ["key"]).column("key")
-    is_known = pc.is_in(distinct.column("key"), value_set=known.combine_chunks())
+    stored = read_vectors(spec.store, partition, spec.num_store_partitions, spec.dims)
+    refused = stored.filter(is_unreadable(stored.column("vector"))).column("key").combine_chunks()
+    is_known = pc.is_in(distinct.column("key"), value_set=stored.column("key").combine_chunks())
+    is_refused = pc.is_in(distinct.column("key"), value_set=refused)
     lacking = distinct.filter(pc.invert(is_known))
     lengths = pc.binary_length(lacking.column("text"))
     ordered = lacking.append_column("length", lengths).sort_by([("length", "ascending"), ("key", "ascending")])
-    return distinct.filter(is_known), ordered.drop_columns("length")
+    known = distinct.filter(pc.and_not(is_known, is_refused))
+    return known, distinct.filter(is_refused), ordered.drop_columns("length")
 
 
 class Encode(Protocol):
@@ -122,10 +126,15 @@ class Encode(Protocol):
         """What a person called it."""
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
-        """Packed 16-bit vectors, ``fixed_size_binary(2 * dims)``, null where it gives none; and ``truncated``."""
+        """Packed 16-bit vectors, ``fixed_size_binary(2 * dims)``, null where it gives none, zeros where it cannot read
+        the text (its tokenizer raises, or ends the process); and ``truncated``.
+        """
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
-        """Which texts are longer than the teacher reads, without encoding them; null where that is not known."""
+        """Which texts are longer than the teacher reads, without encoding them; null where that is not known.
+
+        Of texts that it cannot read it is not asked.
+        """
 
 
 class EncodePartition(beam.DoFn):
@@ -141,9 +150,11 @@ class EncodePartition(beam.DoFn):
     def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         partition, batches = keyed
         spec, texts = self._spec, pa.Table.from_batches(list(batches), schema=TO_ENCODE)
-        known, lacking = to_encode(spec, partition, texts)
+        known, refused, lacking = to_encode(spec, partition, texts)
         progress.report(spec.progress, texts_expected=lacking.num_rows - texts.num_rows)
-        distinct: Counter[str] = Counter(known.column("dataset").to_pylist() + lacking.column("dataset").to_pylist())
+        distinct: Counter[str] = Counter()
+        for table in (known, refused, lacking):
+            distinct.update(table.column("dataset").to_pylist())
         cuts = [
             (block.column("dataset"), self._encode.truncated(block.column("text").to_pylist()))
             for block in split_batches(known, _KNOWN_BLOCK)

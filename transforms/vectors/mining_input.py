@@ -14,23 +14,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.reasons import RejectReason
 from schemas.rows import ID, MINED, TEXTS, text_hash
 from schemas.vectors import vector_schema
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
 from transforms.flow.counts import KEPT, READ, count
 from transforms.flow.manifests import FileRecord
-from transforms.flow.parts import write_part
+from transforms.flow.parts import DECISIONS, write_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import AS_PASSAGE, AS_QUERY, NEGATIVES, POSITIVES, cluster_hashes
 from transforms.vectors.embedding import TextSpec, read_texts
 from transforms.vectors.near_passages import NEAR
-from transforms.vectors.vector_store import read_vectors
+from transforms.vectors.vector_store import is_unreadable, read_vectors
 
 _HASHES = pa.list_(ID)
 
 #: Rows that ask, and the texts that they name, by part.
 ROWS_TAG = "rows"
+#: Decisions on rows that mining refuses, by part.
+REFUSED_TAG = "refused"
 
 #: A row that asks: its id and address, the hash and the store key of its query, and the hashes of what it was given.
 ASKING = pa.schema(
@@ -193,6 +196,28 @@ def publish_mined(spec: PoolSpec, mined: pa.Table) -> Iterator[Any]:
         yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
 
 
+def refuse_unreadable(asking: pa.Table, texts: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """``(rows that ask, texts, decisions)`` of a part: a row goes (DECISIONS) with a text that has no vector."""
+    bad_queries, bad_texts = (table.filter(is_unreadable(table["vector"])) for table in (asking, texts))
+    fields = {row: f"its {field}" for row, field in zip(*_rows_and_fields(bad_texts), strict=True)}
+    fields |= dict.fromkeys(bad_queries.column("row").to_pylist(), "its query")
+    rows = pa.array(sorted(fields), pa.int32())
+    decisions = {
+        "row": rows,
+        "reason": pa.array([RejectReason.UNREADABLE_TEXT.value] * len(rows), pa.string()),
+        "detail": pa.array([f"the teacher cannot read {fields[row]}" for row in sorted(fields)], pa.string()),
+        "kept_id": pa.nulls(len(rows), ID),
+    }
+    stay = pc.invert(pc.is_in(asking.column("row"), value_set=rows))
+    return asking.filter(stay), texts.filter(pc.invert(is_unreadable(texts["vector"]))), pa.table(decisions, DECISIONS)
+
+
+def _rows_and_fields(texts: pa.Table) -> tuple[list[int], list[str]]:
+    """Of a row with several such texts the last line counts, so that positives are named before negatives."""
+    ordered = texts.sort_by([("row", "ascending"), ("field", "ascending"), ("element", "descending")])
+    return ordered.column("row").to_pylist(), ordered.column("field").to_pylist()
+
+
 def attach_vectors(rows: pa.Table, vectors: pa.Table) -> pa.Table:
     """Add each row's vector by its key. Raises AssertionError where the store lacks one: embed must have run before."""
     positions = pc.index_in(rows.column("key"), value_set=vectors.column("key").combine_chunks())
@@ -228,7 +253,7 @@ class AttachVectors(beam.DoFn):
             for pair in by_partition(rows, rows.column("part").to_numpy()):
                 yield beam.pvalue.TaggedOutput(ROWS_TAG, pair)
         near = pa.Table.from_batches([batch for batch in batches if "near" in batch.schema.names], schema=NEAR)
-        yield from self._to_shards(findable, near)
+        yield from self._to_shards(findable.filter(pc.invert(is_unreadable(findable["vector"]))), near)
 
     def _to_shards(self, passages: pa.Table, near: pa.Table) -> Iterator[tuple[str, pa.RecordBatch]]:
         for dataset in sorted(pc.unique(passages.column("dataset")).to_pylist()):
@@ -242,20 +267,23 @@ class AttachVectors(beam.DoFn):
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
-@beam.typehints.with_output_types(tuple[str, pa.RecordBatch])
 class ScoreRows(beam.DoFn):
     """All rows of a part that ask and the texts that they name -> the rows with the scores of these, for every pool
-    shard of their dataset. ``score`` (from ``mining``) takes queries and texts, both with vectors.
+    shard of their dataset. ``score`` (from ``mining``) takes queries and texts, both with vectors. Rows with a text
+    that the teacher could not read leave as decisions of their part (tagged ``REFUSED_TAG``).
     """
 
     def __init__(self, spec: PoolSpec, score: Callable[[pa.Table, pa.Table], pa.Table]) -> None:
         self._spec, self._score = spec, score
 
-    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def process(self, keyed: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         batches = list(keyed[1])
         asking = pa.Table.from_batches([batch for batch in batches if "query_hash" in batch.schema.names])
         named = [batch for batch in batches if "text_hash" in batch.schema.names]
         texts = pa.Table.from_batches(named) if named else attached(FINDABLE, self._spec.texts.dims).empty_table()
+        asking, texts, decisions = refuse_unreadable(asking, texts)
+        for batch in split_batches(decisions):
+            yield beam.pvalue.TaggedOutput(REFUSED_TAG, (keyed[0], batch))
         for dataset in sorted(pc.unique(asking.column("dataset")).to_pylist()):
             rows, own = (t.filter(pc.equal(t.column("dataset"), dataset)) for t in (asking, texts))
             searches = rows.num_rows * self._spec.num_shards[dataset]

@@ -5,6 +5,7 @@ named by their content, so that runs add to a store and a retry changes nothing.
 """
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec.core import url_to_fs
 
 from schemas.content_names import content_name
@@ -39,6 +40,11 @@ def remove_damaged(store: str) -> list[Fault]:
     for fault in faults:
         filesystem.rm_file(f"{root}/{fault.file.shown}")
     return faults
+
+
+def is_unreadable(vectors: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which stored vectors are zeros: of texts that the teacher cannot read (``embedding.Encode``)."""
+    return pc.equal(vectors, pa.scalar(bytes(vectors.type.byte_width), vectors.type))
 
 
 def read_vectors(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 
 from pipelines.engines import flink
 from pipelines.engines import flink_cluster as cluster
@@ -34,14 +34,6 @@ def test_local_options_are_understood_by_beam() -> None:
     assert options.view_as(StandardOptions).runner == "PortableRunner"
     assert portable.job_endpoint == "localhost:1234"
     assert (portable.environment_type, portable.environment_config) == ("EXTERNAL", "localhost:4321")
-
-
-def test_own_cluster_options_are_understood_by_beam() -> None:
-    flags = flink.flink_options(flink_master="head:8081", job_server_jar="gs://b/server.jar", parallelism=64)
-    options = PipelineOptions(flags).view_as(FlinkRunnerOptions)
-    assert (options.flink_master, options.flink_version) == ("head:8081", "1.19")
-    assert options.flink_job_server_jar == "gs://b/server.jar"
-    assert "--parallelism=64" in flags
 
 
 def test_parallelism_beyond_the_slots_is_refused() -> None:
@@ -76,12 +68,24 @@ def test_up_without_java_says_what_to_install(
     assert "no `java` on PATH. Install a Java 17 runtime" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", [["--rest-port=70000"], ["--rest-port=8099"], ["--parallelism=9"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--rest-port=70000"],
+        ["--rest-port=8099"],
+        ["--parallelism=9"],
+        ["--taskmanagers=0"],
+        ["--slots=-3"],
+        ["--memory=much"],
+        ["--memory=700m"],
+        ["--memory=900000000m"],
+    ],
+)
 def test_up_refuses_parameters_that_cannot_work(
     empty_home: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert flink.main(["up", *flags]) == EngineError.exit_code
-    assert flags[0].split("=")[1] in capsys.readouterr().err
+    assert flags[0].split("=")[1].removesuffix("m") in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,17 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.flink
 def test_digests_equal_the_direct_runners(flink_cluster: FlinkParams, expected: str, tmp_path: Path) -> None:
     assert run_digest_job(flink.flink_options(), tmp_path / "digests") == expected
+
+
+@pytest.mark.flink
+def test_a_cluster_named_by_its_address_gives_the_same_digests(
+    flink_cluster: FlinkParams, expected: str, tmp_path: Path
+) -> None:
+    """As a user's own would be: a job server is found on this machine, workers come from where the flags say."""
+    ports = flink_cluster.ports
+    given = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{ports.pool}"]
+    flags = flink.master_options(f"localhost:{ports.rest}", given, parallelism=2)
+    assert run_digest_job([*flags, *given], tmp_path / "digests") == expected
 
 
 @pytest.mark.flink
@@ -165,7 +180,11 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.flink
 def test_the_life_of_a_cluster(flink_cluster: FlinkParams, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = cluster.start_cluster(FlinkParams(ports=ANY_PORTS, num_taskmanagers=1), engines_home())
+    small = FlinkParams.of_size(ports=ANY_PORTS, num_taskmanagers=1, slots=1, memory=1600)
+    params = cluster.start_cluster(small, engines_home())
+    (shown,) = cluster.rest_get(params, "/taskmanagers")["taskmanagers"]
+    assert (shown["slotsNumber"], shown["totalResource"]["managedMemory"]) == (1, 128)
+    assert shown["memoryConfiguration"]["totalProcessMemory"] == 1600 << 20
     pids = cluster.running_pids(engines_home())
     assert flink.main(["status"]) == 0
     with pytest.raises(EngineError, match="other settings runs"):

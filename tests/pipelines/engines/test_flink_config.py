@@ -67,14 +67,20 @@ def test_the_pool_runs_this_python() -> None:
     assert command[-4:] == ["--port", "77", "--logs", str(HOME.logs)]
 
 
-@pytest.mark.parametrize(("parallelism", "cores", "threads"), [(2, 2, 1), (2, 8, 4), (4, 2, 1), (1, 3, 3), (3, 8, 2)])
-def test_workers_share_the_cores(parallelism: int, cores: int, threads: int) -> None:
-    env = flink_config.pool_environment(parallelism, cores, "/more")
-    assert {value for name, value in env.items() if name.endswith("_NUM_THREADS")} == {str(threads)}
+@pytest.mark.parametrize(
+    ("taskmanagers", "slots", "cores", "threads", "loops"),
+    [(2, 2, 2, 1, 1), (2, 2, 8, 4, 4), (2, 4, 2, 1, 1), (1, 1, 3, 3, 3), (1, 4, 8, 2, 8), (4, 1, 8, 2, 2)],
+)
+def test_workers_share_the_cores(taskmanagers: int, slots: int, cores: int, threads: int, loops: int) -> None:
+    params = FlinkParams.of_size(num_taskmanagers=taskmanagers, slots=slots)
+    env = flink_config.pool_environment(params, cores, "/more")
+    numbers = {name: value for name, value in env.items() if name.endswith("_NUM_THREADS")}
+    assert numbers.pop("NUMBA_NUM_THREADS") == str(loops)
+    assert set(numbers.values()) == {str(threads)}
     root, more = env["PYTHONPATH"].split(":")
     assert (Path(root) / "pipelines" / "engines").is_dir()
     assert more == "/more"
-    assert flink_config.pool_environment(parallelism, cores)["PYTHONPATH"] == root
+    assert flink_config.pool_environment(params, cores)["PYTHONPATH"] == root
 
 
 @pytest.mark.parametrize("name", ["log4j.properties", "job-server.pom.xml"])

@@ -8,10 +8,12 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import pytest
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.flow import overlapping as overlap
+from transforms.flow import progress
 from transforms.flow.overlapping import OverlappingDoFn
 
 
@@ -162,3 +164,22 @@ def test_side_inputs_arrive() -> None:
         factor = pipeline | "Factor" >> beam.Create([7])
         scaled = pipeline | "Elements" >> beam.Create([1, 2, 3]) | beam.ParDo(Scale(), beam.pvalue.AsSingleton(factor))
         assert_that(scaled, equal_to([7, 14, 21]))
+
+
+class Tell(OverlappingDoFn):
+    """Reports as steps do, from whichever thread works."""
+
+    def work(self, element: int) -> Iterator[int]:
+        progress.report(None, read=element)
+        yield element
+
+
+def test_what_work_reports_is_counted_by_beam_in_its_step() -> None:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    numbers = pipeline | beam.Create([1, 2, 3, 4]) | "Tell" >> beam.ParDo(Tell())
+    numbers | "Plain" >> beam.Map(lambda _: progress.report(None, kept=1))
+    result = pipeline.run()
+    result.wait_until_finish()
+    counters = result.metrics().query(MetricsFilter().with_namespace(progress.NAMESPACE))["counters"]
+    found = {(counter.key.step, counter.key.metric.name): counter.attempted for counter in counters}
+    assert found == {("Tell", "read"): 10, ("Plain", "kept"): 4}

@@ -184,20 +184,20 @@ def test_a_new_text_is_added_to_what_is_there(tmp_path: Path) -> None:
 def test_texts_are_encoded_in_one_order_however_they_arrive(tmp_path: Path, seed: int) -> None:
     texts = [("a", "x" * (n % 5) + str(n)) for n in range(40)] + [("b", "x" * (n % 5) + str(n)) for n in range(20, 60)]
     random.Random(seed).shuffle(texts)
-    _, lacking = to_encode(_spec(tmp_path), 0, _wanted(texts))
+    _, _, lacking = to_encode(_spec(tmp_path), 0, _wanted(texts))
     expected = sorted({text for _, text in texts}, key=lambda text: (len(text), text_hash(text)))
     assert lacking.column("text").to_pylist() == expected
     assert lacking.schema == TO_ENCODE
 
 
 def test_length_is_counted_in_bytes_so_that_texts_of_about_as_many_tokens_share_a_batch(tmp_path: Path) -> None:
-    _, lacking = to_encode(_spec(tmp_path), 0, _wanted([("a", "aaa"), ("a", "語語"), ("a", "b" * 7)]))
+    _, _, lacking = to_encode(_spec(tmp_path), 0, _wanted([("a", "aaa"), ("a", "語語"), ("a", "b" * 7)]))
     assert lacking.column("text").to_pylist() == ["aaa", "語語", "bbbbbbb"]
 
 
 def test_a_text_of_several_datasets_is_counted_by_the_first_by_name(tmp_path: Path) -> None:
     texts = [("b", "both"), ("a", "both"), ("b", "mine"), ("b", "both")]
-    _, lacking = to_encode(_spec(tmp_path), 0, _wanted(texts))
+    _, _, lacking = to_encode(_spec(tmp_path), 0, _wanted(texts))
     assert {(row["text"], row["dataset"]) for row in lacking.to_pylist()} == {("both", "a"), ("mine", "b")}
 
 
@@ -217,12 +217,39 @@ def test_only_what_the_store_lacks_is_encoded(tmp_path: Path) -> None:
     wanted = _wanted([("a", str(n)) for n in range(30)])
     inside = wanted.filter(pa.array(partitions_of(first_words(wanted.column("key")), PARTITIONS) == 1))
     known = inside.slice(0, 3)
-    vectors = pa.table([known.column("key"), pa.array([b"v" * 8] * 3, pa.binary(8))], vector_schema(DIMS))
+    stored = [b"v" * 8, bytes(8), b"v" * 8]  # zeros: one that the teacher cannot read
+    vectors = pa.table([known.column("key"), pa.array(stored, pa.binary(8))], vector_schema(DIMS))
     write_vectors(spec.store, 1, PARTITIONS, vectors.sort_by("key"))
-    held, lacking = to_encode(spec, 1, inside)
-    assert held.column("key").to_pylist() == sorted(known.column("key").to_pylist())
-    assert held.num_rows + lacking.num_rows == inside.num_rows
+    held, refused, lacking = to_encode(spec, 1, inside)
+    keys = known.column("key").to_pylist()
+    assert held.column("key").to_pylist() == sorted([keys[0], keys[2]])
+    assert refused.column("key").to_pylist() == [keys[1]]
+    assert held.num_rows + refused.num_rows + lacking.num_rows == inside.num_rows
     assert set(lacking.column("text").to_pylist()) == set(inside.column("text").to_pylist()[3:])
+
+
+def test_a_text_that_the_teacher_cannot_read_is_asked_once_and_counted_alike_ever_after(tmp_path: Path) -> None:
+    spec, texts = _spec(tmp_path), _of_first_range("", 4)
+    refused = texts[1]
+
+    class Refusing(_Encoder):
+        def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
+            vectors, cut = super().__call__(texts)
+            found = [bytes(8) if text == refused else vectors[n].as_py() for n, text in enumerate(texts)]
+            return pa.array(found, vectors.type), cut
+
+        def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
+            self.asked.append([*texts])
+            return super().truncated(texts)
+
+    tallies, asked = [], []
+    for _ in range(2):
+        encoder = Refusing()
+        batches = _wanted([("a", text) for text in texts]).to_batches()
+        tallies.append(tally(outputs(EncodePartition(spec, encoder).process((0, batches)))))
+        asked.append({text for block in encoder.asked for text in block})
+    assert asked == [set(texts), set(texts) - {refused}]
+    assert tallies[0] == tallies[1] == {"a\tdistinct_texts\t": 4, "a\ttruncated_texts\t": 0}
 
 
 def test_blocks_bound_what_the_encoder_sees_at_once(tmp_path: Path) -> None:

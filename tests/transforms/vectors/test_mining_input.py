@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from transforms.vectors.embedding import TextSpec, part_element, read_texts
 from transforms.vectors.mining_input import (
     ASKING,
     FINDABLE,
+    REFUSED_TAG,
     ROWS_TAG,
     AttachVectors,
     GatherPools,
@@ -234,17 +236,60 @@ def _score(rows: pa.Table, texts: pa.Table) -> pa.Table:
 
 
 def _attached(folder: Path, gathered: dict[str, list[Any]], seed: int) -> list[tuple[str, pa.RecordBatch]]:
+    return _with_refused(folder, gathered, seed, unreadable=[])[0]
+
+
+def _with_refused(
+    folder: Path, gathered: dict[str, list[Any]], seed: int, unreadable: Sequence[str]
+) -> tuple[list[tuple[str, pa.RecordBatch]], list[Any]]:
+    """What the pool shards get, and the decisions on rows with a text that has no vector."""
     texts = [PROMPT + row["query"] for row in PLAIN] + [row["query"] for row in PLAIN]
     texts += [text for row in PLAIN for text in row["positives"] + row["negatives"]]
     vectors = _vectors(texts)
+    vectors = vectors.set_column(
+        1,
+        vectors.schema.field("vector"),
+        pc.if_else(
+            pc.is_in(vectors.column("key"), value_set=pa.array(map(text_hash, unreadable), pa.binary(16))),
+            pa.scalar(bytes(2 * DIMS), pa.binary(2 * DIMS)),
+            vectors.column("vector"),
+        ),
+    )
     partitions = partitions_of(first_words(vectors.column("key")), PARTITIONS)
     for number in range(PARTITIONS):
         write_vectors(f"{folder}/store", number, PARTITIONS, vectors.filter(pa.array(partitions == number)))
     step = AttachVectors(_pools(folder))
     attached = together(*(outputs(step.process(keyed)) for keyed in shuffle(gathered[MAIN], seed)))
     score = ScoreRows(_pools(folder), _score)
-    rows = [pair for keyed in shuffle(attached[ROWS_TAG], seed) for pair in score.process(keyed)]
-    return [*attached.get(MAIN, []), *rows]
+    scored = together(*(outputs(score.process(keyed)) for keyed in shuffle(attached[ROWS_TAG], seed)))
+    return [*attached.get(MAIN, []), *scored.get(MAIN, [])], scored.get(REFUSED_TAG, [])
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "fields"),
+    [
+        ([PROMPT + "q1"], {"q1": "query"}),
+        (["p1"], {"q1": "positives", "q2": "positives"}),
+        (["n1", "p2"], {"q1": "positives"}),
+        (["n1"], {"q1": "negatives"}),
+        (["n1", PROMPT + "q1"], {"q1": "query"}),
+        ([], {}),
+    ],
+)
+def test_a_text_without_a_vector_costs_the_rows_that_hold_it_and_is_no_passage(
+    tmp_path: Path, unreadable: list[str], fields: dict[str, str]
+) -> None:
+    part, gathered = _gather(tmp_path, PLAIN)
+    given, refused = _with_refused(tmp_path, gathered, 0, unreadable)
+    queries = [row["query"] for row in PLAIN]
+    said = {queries[row["row"]]: row for key, batch in refused for row in batch.to_pylist() if key == part}
+    assert {query: (row["reason"], row["detail"]) for query, row in said.items()} == {
+        query: ("UNREADABLE_TEXT", f"the teacher cannot read its {field}") for query, field in fields.items()
+    }
+    rows = [row for _, batch in given for row in batch.to_pylist()]
+    asking = {queries[row["row"]] for row in rows if "query_hash" in row}
+    assert asking == {row["query"] for row in PLAIN if row["dataset"] != "unmined"} - set(fields)
+    assert not {row["text_hash"] for row in rows if "text_hash" in row} & set(map(text_hash, unreadable))
 
 
 def test_queries_go_to_every_shard_of_their_dataset_and_a_passage_to_the_one_of_its_hash(tmp_path: Path) -> None:
