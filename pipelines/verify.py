@@ -12,14 +12,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from fsspec.core import url_to_fs
-
 from pipelines.publish import REJECTIONS, STAGES, faults_of, open_manifest, read_manifest
 from pipelines.reporting import report_errors
 from pipelines.verb_parser import add_out
 from pipelines.workplace import absolute, shown_some
 from schemas.content_names import is_named_by_content
 from schemas.errors import DamageError
+from schemas.filesystems import filesystem_of
 from schemas.manifest import DatasetRecord, Manifest
 from transforms.flow.content import Fault, KnownFile, find_faults
 from transforms.flow.files import read_parquet
@@ -111,7 +110,7 @@ def _rejection_findings(out: str, record: DatasetRecord) -> list[Finding]:
 
 def named_files(out: str, folder: str) -> list[str]:
     """Our files below a folder of OUT, by their paths below OUT."""
-    filesystem, root = url_to_fs(out)
+    filesystem, root = filesystem_of(out)
     if not filesystem.isdir(f"{root}/{folder}"):
         return []
     paths = (path[len(root) :].lstrip("/") for path in filesystem.find(f"{root}/{folder}"))

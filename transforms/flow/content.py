@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import xxhash
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.content_names import NAMED, content_name, is_named_by_content
-from transforms.flow.files import parquet_bytes, publish
+from schemas.filesystems import filesystem_of
+from transforms.flow.files import exists, parquet_bytes, publish
 
 _CHUNK_BYTES = 4 << 20
 _THREADS = 8
@@ -75,7 +75,7 @@ def made_once(stem: str, make: Callable[[], pa.Table]) -> str:
     and whole, else of one that is written now. A damaged one is removed.
     """
     folder, _, key = stem.rpartition("/")
-    filesystem, inner = url_to_fs(folder)
+    filesystem, inner = filesystem_of(folder)
     listed = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
     for name in sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in listed):
         if name.startswith(f"{key}-") and is_named_by_content(name):
@@ -95,9 +95,9 @@ def _faults_of(files: Iterable[KnownFile]) -> list[Fault]:
 
 def _fault_of(file: KnownFile) -> str | None:
     if "://" in file.path:
-        filesystem, inner = url_to_fs(file.path)
+        filesystem, inner = filesystem_of(file.path)
         if not isinstance(filesystem, LocalFileSystem):
-            return None if filesystem.exists(inner) else "is gone"
+            return None if exists(file.path) else "is gone"
         return _local_fault(Path(inner), file.sha256)
     return _local_fault(Path(file.path), file.sha256)
 

@@ -5,9 +5,9 @@ named by their content, so that runs add to a store and a retry changes nothing.
 """
 
 import pyarrow as pa
-from fsspec.core import url_to_fs
 
 from schemas.content_names import content_name
+from schemas.filesystems import filesystem_of
 from schemas.vectors import key_range, store_files, vector_schema, vectors_of_range
 from transforms.flow.content import Fault, KnownFile, find_faults
 from transforms.flow.files import parquet_bytes, publish, read_parquet
@@ -35,7 +35,7 @@ def remove_damaged(store: str) -> list[Fault]:
     where it is needed.
     """
     faults = find_faults([KnownFile(path=f"{store}/{name}", shown=name) for name in store_files(store)])
-    filesystem, root = url_to_fs(store)
+    filesystem, root = filesystem_of(store)
     for fault in faults:
         filesystem.rm_file(f"{root}/{fault.file.shown}")
     return faults
