@@ -14,6 +14,9 @@ HUB_PROTOCOL = "hf://"
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 #: Seconds without a byte after which gcsfs asks anew; left alone it waits five minutes and gives up. s3fs waits for 15.
 _SILENCE = 30
+#: Tries of each request to S3, with pauses of a minute in all; botocore's own five give up on a throttled bucket in
+#: seven seconds. gcsfs tries six times in half a minute.
+_ATTEMPTS = 8
 
 
 def filesystem_of(place: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -41,8 +44,14 @@ def filesystem_of(place: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 
 def _options(protocol: str) -> dict[str, Any]:
-    options: dict[str, Any] = {} if "::" in protocol else {"use_listings_cache": False}
-    if _EXTRAS.get(protocol) == "gcs" and "requests_timeout" not in fsspec.config.conf.get(protocol, {}):
+    """What a store's library is told, unless its own settings say otherwise."""
+    if "::" in protocol:
+        return {}
+    options: dict[str, Any] = {"use_listings_cache": False}
+    store, set_by_user = _EXTRAS.get(protocol), fsspec.config.conf.get(protocol, {})
+    if store == "s3" and "config_kwargs" not in set_by_user and "AWS_MAX_ATTEMPTS" not in os.environ:
+        options["config_kwargs"] = {"retries": {"total_max_attempts": _ATTEMPTS}}
+    if store == "gcs" and "requests_timeout" not in set_by_user:
         from aiohttp import ClientTimeout  # which gcsfs brings
 
         options["requests_timeout"] = ClientTimeout(total=None, sock_connect=_SILENCE, sock_read=_SILENCE)

@@ -4,6 +4,7 @@ moto comes with the extra ``dev``; fake-gcs-server is a Go program that is looke
 ``go install github.com/fsouza/fake-gcs-server@latest``.
 """
 
+import asyncio
 import shutil
 import socket
 import subprocess
@@ -15,12 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import HTTPError
 
 import fsspec
 import pytest
 
+import schemas.filesystems
 from tests.fault_proxy import FaultProxy
+from transforms.flow import stores
+from transforms.flow.params import RetryParams
 
 BUCKET = "kalm-tests"
 _FAKE_GCS = shutil.which("fake-gcs-server") or shutil.which(str(Path.home() / "go" / "bin" / "fake-gcs-server"))
@@ -92,8 +97,8 @@ def _command(name: str, port: int) -> list[str]:
 def _environment(name: str, url: str) -> dict[str, str]:
     if name == "s3":
         keys = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1"}
-        return {"AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "2", **keys}
-    return {"STORAGE_EMULATOR_HOST": url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false", "FSSPEC_GS_TOKEN": "anon"}
+        return {"AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "4", **keys}
+    return {"STORAGE_EMULATOR_HOST": url, "FSSPEC_GS_TOKEN": "anon"}
 
 
 def _make_bucket(name: str, url: str) -> None:
@@ -129,8 +134,8 @@ def forget() -> None:
     """Let fsspec make its filesystems anew: they hold the endpoint of the environment in which they were made."""
     fsspec.config.conf.clear()
     fsspec.config.set_conf_env(fsspec.config.conf)
-    for protocol in NAMES:
-        if find_spec({"s3": "s3fs", "gs": "gcsfs"}[protocol]) is not None:
+    for protocol, package in (("s3", "s3fs"), ("gs", "gcsfs")):
+        if package in sys.modules:
             fsspec.get_filesystem_class(protocol).clear_instance_cache()
 
 
@@ -157,3 +162,16 @@ def store(any_store: Store) -> Iterator[Store]:
     any_store.proxy.faults.clear()
     any_store.proxy.met.clear()
     any_store.proxy.after = lambda method, path: None
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    """Clients that count a second of silence as a failure, pause shortly, and soon give up."""
+    monkeypatch.setattr(schemas.filesystems, "_SILENCE", 1)
+    monkeypatch.setattr(stores, "RETRY", RetryParams(attempts=2, first_wait=0.01))
+    if store.name == "s3":
+        monkeypatch.setattr("s3fs.S3FileSystem.read_timeout", 1)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    else:  # it waits for half a minute in all
+        monkeypatch.setattr("gcsfs.retry.asyncio", SimpleNamespace(sleep=lambda _: asyncio.sleep(0.01)))
+    forget()

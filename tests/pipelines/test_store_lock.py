@@ -209,7 +209,8 @@ def test_out_and_a_work_folder_elsewhere_are_both_held(place: str, tmp_path: Pat
     with Workplace(f"{place}/out", str(tmp_path)).locked():
         with pytest.raises(OutputError, match=f"at work in {place}/out"), Workplace(f"{place}/out", None).locked():
             pass
-        with pytest.raises(OutputError, match=f"at work in {tmp_path}"), Workplace(str(tmp_path), None).locked():
+        other = Workplace(f"{place}/other", str(tmp_path))
+        with pytest.raises(OutputError, match=f"at work in {tmp_path}"), other.locked():
             pass
 
 

@@ -17,7 +17,7 @@ _CREDENTIALS = (
     "no credentials were found: for s3:// set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the "
     "machine a role; for gs:// set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login"
 )
-#: botocore tries four times more by itself, and gcsfs five times within half a minute, before this counts one attempt.
+#: What the libraries have tried for half a minute or more (``schemas.filesystems``) counts here as one attempt.
 RETRY = RetryParams(attempts=3, first_wait=1.0)
 
 
