@@ -119,10 +119,12 @@ def renew_document(out: str, name: str, write: Callable[[str, Manifest], list[Do
     return written
 
 
-def faults_of(out: str, records: Iterable[ShardRecord | DocumentRecord]) -> dict[str, str]:
-    """What is wrong with files that OUT's manifest names with their sha256, by path."""
+def faults_of(out: str, records: Iterable[ShardRecord | DocumentRecord], *, download: bool = False) -> dict[str, str]:
+    """What is wrong with files that OUT's manifest names with their sha256, by path; ``download`` as of
+    ``find_faults``.
+    """
     files = [KnownFile(path=f"{out}/{each.path}", shown=each.path, sha256=each.sha256) for each in records]
-    return {fault.file.shown: fault.what for fault in find_faults(files)}
+    return {fault.file.shown: fault.what for fault in find_faults(files, download=download)}
 
 
 def publish_run(

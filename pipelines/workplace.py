@@ -90,7 +90,6 @@ class Workplace:
             for folder, what in {f"{self.out}/{_INSIDE}": self.out, self.work: self.work}.items():
                 held.enter_context(self._locked(folder, what))
             yield
-        self._store_locks.clear()
 
     def check_held(self) -> None:
         """Raise OutputError where a store's lock was lost, as happens to a run that was stopped for minutes."""
@@ -107,7 +106,10 @@ class Workplace:
             lock = StoreLock(folder, what)
             with lock.held():
                 self._store_locks.append(lock)
-                yield
+                try:
+                    yield
+                finally:
+                    self._store_locks.remove(lock)
         else:
             yield
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.publish import clear_unnamed, publish_run, read_manifest
+from pipelines.verify import shard_faults, verify
 from schemas.errors import OutputError
 from schemas.manifest import DatasetRecord, Manifest, ShardRecord
 from tests.fault_proxy import LOST, Fault
@@ -107,3 +108,14 @@ def test_shards_that_no_manifest_names_are_removed(store: Store) -> None:
     publish(f"{out}/finetune/sts/b/part-00000-of-00001.parquet", b"left behind")
     clear_unnamed(out)
     assert store.files("unnamed/out") == before
+
+
+def test_verify_reads_what_a_run_only_looks_for(store: Store) -> None:
+    out = store.place("verified/out")
+    _publish(store.place("verified/work"), out, {"a": {"1": "one", "2": "two"}}, {})
+    assert verify(out) == []
+    publish(f"{out}/finetune/sts/a/part-1.parquet", b"eno")
+    assert shard_faults(out) == {}
+    assert [(found.path, found.what) for found in verify(out)] == [
+        ("finetune/sts/a/part-1.parquet", "holds other bytes than it was written with (3 bytes)")
+    ]
