@@ -56,7 +56,8 @@ def store_error(what: str, error: BaseException) -> OutputError:
 def failure_of_store(error: BaseException) -> OutputError | None:
     """The words for an error that a store's library raised where nobody asked again; None for any other error."""
     modules = {type(each).__module__.partition(".")[0] for each in (error, error.__cause__) if each is not None}
-    return store_error("asking a store", error) if modules & _LIBRARIES else None
+    of_gcsfs = str(error).startswith("Forbidden: ")  # in an OSError that has no cause
+    return store_error("asking a store", error) if of_gcsfs or modules & _LIBRARIES else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from schemas.errors import ConfigError, DamageError, OutputError
 from schemas.filesystems import filesystem_of
 from tests.fault_proxy import CUT, LOST, STALLED, Fault, Kind
 from tests.stores import BUCKET, Store, any_store, forget, hasty, store
+from transforms.flow import stores
 from transforms.flow.content import KnownFile, find_faults
 from transforms.flow.files import exists, parquet_bytes, publish, read_bytes, read_json, read_parquet, write_json
 from transforms.flow.manifests import read_stage_manifest, sealed
@@ -145,6 +146,19 @@ def test_missing_credentials_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     forget()
     with pytest.raises(OutputError, match="no credentials were found: for s3:// set AWS_ACCESS_KEY_ID"):
         publish(store.place("a"), b"")
+
+
+def test_what_a_library_raised_unasked_is_told_too(store: Store) -> None:
+    """Of a listing, say: no fault of the program. Other errors are left as they are."""
+    store.proxy.faults = [Fault(403)]
+    filesystem, inner = filesystem_of(store.place("listing"))
+    with pytest.raises(OSError) as caught:  # noqa: PT011  libraries have words of their own
+        filesystem.ls(inner)
+    told = stores.failure_of_store(caught.value)
+    assert told is not None
+    assert "these credentials may not do that" in told.message
+    assert stores.failure_of_store(OSError("disk")) is None
+    assert stores.failure_of_store(ZeroDivisionError()) is None
 
 
 def test_a_protocol_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
