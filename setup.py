@@ -40,16 +40,24 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.14"],  # logs of training that it shows
     "evaluate": ["mteb>=2.26"],  # benchmarks by name
     "croissant": ["mlcroissant>=1.1"],  # metadata of a curated folder
-    "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2024.6"],
-    "aws": ["s3fs>=2024.6"],
+    # Object stores. Of `gcp` only Dataflow needs the rest.
+    "s3": ["s3fs>=2025.3"],
+    "gcs": ["gcsfs>=2025.3"],
+    "gcp": ["apache-beam[gcp]>=2.65,<3", "gcsfs>=2025.3"],
+    "aws": ["s3fs>=2025.3"],
     "dev": [
         "accelerate>=1.1",
+        "boto3",  # with flask and flask-cors what moto needs to be a server of S3 alone
         "datasets>=3",
+        "flask",
+        "flask-cors",
+        "gcsfs>=2025.3",
         "hypothesis>=6.100",
         "import-linter>=2.16",
         "jsonschema>=4.20",
         "mteb>=2.26",
         "mlcroissant>=1.1",
+        "moto[s3]>=5.1",
         "mypy>=1.15",
         "openvino>=2025.0",
         "packaging>=24",
@@ -58,6 +66,7 @@ EXTRAS = {
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
+        "s3fs>=2025.3",
         "scikit-learn>=1.4",
         "setuptools>=77",
         "tensorboard>=2.14",

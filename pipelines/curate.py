@@ -99,6 +99,7 @@ def curate(command: Command) -> Manifest:
                 damaged=faults,
                 say=display.say,
                 documents=_write_documents,
+                check_held=workplace.check_held,
             )
     display.summary(manifest, sorted(run.entries), command.config.out)
     for line in [*unmet_lines(run.wanted, run.readmit, manifests["prepare"]), *stale_lines(manifest)]:
@@ -199,6 +200,7 @@ def _teacher(run: Run, workers: int) -> Iterator[None]:
 def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:
     """Run one stage unless its output is there; gives its manifest, unless the command is to go no further."""
     started = time.monotonic()
+    run.workplace.check_held()
     found, damage = run.workplace.sound_manifest(job.folder, run.store)
     for line in damage:
         display.say(line)

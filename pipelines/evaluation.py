@@ -8,19 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fsspec.core import url_to_fs
-
 from catalog.evaluation_sets import select_sets
 from pipelines.workplace import Workplace, absolute, code_digest, digest
 from schemas.config import HUB, SAMPLE, RunConfig
 from schemas.errors import ConfigError, SourceError
 from schemas.evaluation import PASSAGES, EvaluationCatalog
+from schemas.filesystems import filesystem_of, is_local
 from schemas.manifest import EVALUATION_PREFIX, EvaluationSetRecord, OverlapRecord
 from schemas.rows import QUERIES
 from transforms.flow.content import made_once
 from transforms.flow.files import read_parquet
 from transforms.leaks.evaluation_sets import QUERY_FILE, SetPlan, plan_folder, plan_set
-from transforms.sources.filesystems import is_local
 from transforms.sources.links import refuse_links_out
 from transforms.sources.opening import DATASETS, SAMPLE_ROOT, open_source
 from transforms.sources.params import AS_USUAL, RangeParams, ReadingParams
@@ -174,7 +172,7 @@ def _is_folder(word: str) -> bool:
 
 
 def _holds(folder: str, name: str) -> bool:
-    filesystem, inner = url_to_fs(absolute(folder))
+    filesystem, inner = filesystem_of(absolute(folder))
     return bool(filesystem.isdir(posixpath.join(inner, name)))
 
 
@@ -195,7 +193,7 @@ def _plan_folder(folder: str, *, digests: bool, follow_links: bool, ranges: Rang
             f"--evaluation={folder}: no <set>/{QUERY_FILE} below it; give a folder of evaluation sets in BEIR layout "
             "(<set>/queries.parquet with the columns _id and text), or a directory in hub layout"
         )
-    filesystem, root = url_to_fs(absolute(place))
+    filesystem, root = filesystem_of(absolute(place))
     if is_local(filesystem) and not follow_links:
         refuse_links_out(str(Path(root).resolve()), (unit.path for plan in plans for unit in plan.units), folder)
     return plans

@@ -16,6 +16,7 @@ from pipelines.jobs import Run, removed_of
 from pipelines.publish import REJECTIONS
 from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
+from schemas.filesystems import filesystem_of
 from schemas.vectors import num_store_partitions
 from transforms.duplicates.exact import RemoveExactDuplicates
 from transforms.duplicates.near import FindNearDuplicates, NearSpec
@@ -24,7 +25,6 @@ from transforms.keeping.decisions import ApplySpec
 from transforms.leaks.evaluation_passages import PassageSpec
 from transforms.leaks.leak_check import LeakCheck
 from transforms.shards.writing import PackSpec, ShardPlace, num_shards
-from transforms.sources.filesystems import filesystem_of
 from transforms.sources.units import Unit
 from transforms.text.part_texts import Prompts
 from transforms.text.texts_at import PartTexts

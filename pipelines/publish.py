@@ -9,10 +9,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
@@ -20,6 +20,7 @@ from pipelines.workplace import Workplace, absolute, shown_some
 from schemas.catalog import Stage
 from schemas.config import explain
 from schemas.errors import ConfigError, OutputError
+from schemas.filesystems import filesystem_of
 from schemas.manifest import (
     EVALUATION_PREFIX,
     AbsentRecord,
@@ -32,13 +33,16 @@ from schemas.manifest import (
     StageCounts,
 )
 from transforms.flow.content import KnownFile, find_faults
-from transforms.flow.files import TEMPORARY_PREFIX, output_error, read_json, write_json
+from transforms.flow.files import TEMPORARY_PREFIX, output_error, publish, read_json, write_json
 from transforms.flow.manifests import MANIFEST
+from transforms.flow.stores import ask
 
 STAGES = ("prepare", "embed", "mine", "pack")
 REJECTIONS = "rejections"
 
 
+#: Files that are copied at a time within a store.
+_CONNECTIONS = 8
 _SHARD_NAME = re.compile(r"part-\d{5}-of-\d{5}\.parquet")
 
 
@@ -46,7 +50,7 @@ def clear_unnamed(out: str) -> None:
     """Remove shards below OUT that its manifest does not name: those of a run that was cut off while it published."""
     manifest = read_manifest(out)
     named = {shard.path for record in manifest.datasets for shard in record.shards} if manifest else set()
-    filesystem, root = url_to_fs(out)
+    filesystem, root = filesystem_of(out)
     for stage in Stage:
         for path in filesystem.glob(f"{root}/{stage.value}/*/*/part-*.parquet"):
             below = path[len(root) :].lstrip("/")
@@ -116,10 +120,12 @@ def renew_document(out: str, name: str, write: Callable[[str, Manifest], list[Do
     return written
 
 
-def faults_of(out: str, records: Iterable[ShardRecord | DocumentRecord]) -> dict[str, str]:
-    """What is wrong with files that OUT's manifest names with their sha256, by path."""
+def faults_of(out: str, records: Iterable[ShardRecord | DocumentRecord], *, download: bool = False) -> dict[str, str]:
+    """What is wrong with files that OUT's manifest names with their sha256, by path; ``download`` as of
+    ``find_faults``.
+    """
     files = [KnownFile(path=f"{out}/{each.path}", shown=each.path, sha256=each.sha256) for each in records]
-    return {fault.file.shown: fault.what for fault in find_faults(files)}
+    return {fault.file.shown: fault.what for fault in find_faults(files, download=download)}
 
 
 def publish_run(
@@ -130,13 +136,16 @@ def publish_run(
     damaged: Mapping[str, str] | None = None,
     say: Callable[[str], object] = str,
     documents: Callable[[str, Manifest], list[DocumentRecord]] = lambda out, manifest: [],
+    check_held: Callable[[], object] = lambda: None,
 ) -> Manifest:
     """Put a run's files in place and merge its manifest into OUT's. Idempotent; gives the manifest that OUT then
     has.
 
     ``damaged``: shards below OUT that are known not to be as the manifest says, with what is wrong. What is put back is
     told to ``say``. ``documents`` writes what is made from the manifest of all OUT and gives what that is to name.
+    ``check_held`` raises, before anything is changed, where OUT is not this run's any more.
     """
+    check_held()
     before = read_manifest(out)
     files = _files(manifest, folders, stage_manifests)
     if before is not None and _same_files(before, manifest):
@@ -150,11 +159,28 @@ def publish_run(
         rest = [record for record in before.datasets if record.name not in names]
         write_manifest(out, before.model_copy(update={"datasets": rest, "documents": []}))
     for record in [*replaced, *manifest.datasets]:
+        check_held()
         _remove(f"{out}/{REJECTIONS}/{record.name}")
         _remove(f"{out}/{record.stage}/{record.task_type}/{record.name}")
-    for path, source in files.items():
-        place(source, f"{out}/{path}")
+    _place_all(out, files, check_held)
+    check_held()
     return _write_last(out, None, _merge(before, manifest), documents)
+
+
+def _place_all(out: str, files: Mapping[str, str], check_held: Callable[[], object]) -> None:
+    """Give files their names below OUT; side by side in a store, where each takes a round trip."""
+
+    def placed(path: str) -> None:
+        check_held()
+        place(files[path], f"{out}/{path}")
+
+    if isinstance(filesystem_of(out)[0], LocalFileSystem):
+        for path in files:
+            placed(path)
+        return
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        for _ in pool.map(placed, files):
+            pass
 
 
 def _files(manifest: Manifest, folders: Mapping[str, str], stage_manifests: Mapping[str, Any]) -> dict[str, str]:
@@ -234,7 +260,7 @@ def _same_files(before: Manifest, manifest: Manifest) -> bool:
 def _faults(out: str, paths: Iterable[str], damaged: Mapping[str, str]) -> list[str]:
     """The files that are gone or damaged, each with what is wrong; rejections hold what their names say."""
     rejections = [KnownFile(path=f"{out}/{path}", shown=path) for path in paths if path.startswith(f"{REJECTIONS}/")]
-    filesystem, root = url_to_fs(out)
+    filesystem, root = filesystem_of(out)
     shards = {path: damaged.get(path, "is gone") for path in paths if not path.startswith(f"{REJECTIONS}/")}
     wrong = [
         f"{path} {what}" for path, what in shards.items() if path in damaged or not filesystem.exists(f"{root}/{path}")
@@ -243,19 +269,21 @@ def _faults(out: str, paths: Iterable[str], damaged: Mapping[str, str]) -> list[
 
 
 def _remove(place: str) -> None:
-    filesystem, inner = url_to_fs(place)
+    filesystem, inner = filesystem_of(place)
     if filesystem.exists(inner):
         filesystem.rm(inner, recursive=True)
 
 
 def place(source: str, target: str) -> None:
-    """Give a stage's file its final name: a hard link where possible (no second copy), else a copy and a rename."""
-    filesystem, inner = url_to_fs(target)
+    """Give a stage's file its final name: a hard link where possible (no second copy), else a copy and a rename; in a
+    store it appears whole.
+    """
+    filesystem, inner = filesystem_of(target)
+    if not isinstance(filesystem, LocalFileSystem):
+        _copy_to_store(source, target)
+        return
     try:
-        if isinstance(filesystem, LocalFileSystem):
-            _place_here(source, Path(inner))
-        else:
-            _copy(source, target)
+        _place_here(source, Path(inner))
     except OSError as error:
         raise output_error(target, error) from error
 
@@ -267,18 +295,27 @@ def _place_here(source: str, path: Path) -> None:
     try:
         os.link(source, temporary)
     except OSError:
-        _copy(source, str(temporary))
+        _copy_here(source, temporary)
     os.replace(temporary, path)
 
 
-def _copy(source: str, target: str) -> None:
-    """Copy a file: within a file system as that does it best, between two of them through this machine."""
-    (origin, found), (filesystem, inner) = url_to_fs(source), url_to_fs(target)
+def _copy_here(source: str, path: Path) -> None:
+    origin, found = filesystem_of(source)
+    if isinstance(origin, LocalFileSystem):
+        shutil.copyfile(found, path)
+    else:
+        ask(f"reading {source}", lambda: origin.get_file(found, str(path)))
+
+
+def _copy_to_store(source: str, target: str) -> None:
+    """Within a store as that does it best, without the bytes coming here; else whole, in one object."""
+    (origin, found), (filesystem, inner) = filesystem_of(source), filesystem_of(target)
     if origin == filesystem:
-        filesystem.copy(found, inner)
-        return
-    with origin.open(found, "rb") as read, filesystem.open(inner, "wb") as written:
-        shutil.copyfileobj(read, written)
+        ask(f"copying {source} to {target}", lambda: filesystem.cp_file(found, inner))
+    elif isinstance(origin, LocalFileSystem):
+        ask(f"writing {target}", lambda: filesystem.put_file(found, inner))
+    else:
+        publish(target, ask(f"reading {source}", lambda: origin.cat_file(found)))
 
 
 def absent_records(absent: Iterable[tuple[str, str]]) -> list[AbsentRecord]:

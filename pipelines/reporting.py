@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pipelines.interruption import interruptible
 from schemas.errors import CurationError, find_message, tell
+from transforms.flow.stores import failure_of_store
 
 #: What Beam adds to the message of an error that it meets in a step.
 _STEP = re.compile(r"( \[while running '[^']*'\])+$")
@@ -30,7 +31,7 @@ def report_errors(action: Callable[[], object]) -> int:
 
 
 def _report(error: Exception) -> int:
-    known = error if isinstance(error, CurationError) else worker_error(error)
+    known = error if isinstance(error, CurationError) else worker_error(error) or failure_of_store(error)
     if known is not None:
         return tell(known)
     traceback.print_exception(error)

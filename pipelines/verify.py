@@ -13,8 +13,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from fsspec.core import url_to_fs
-
 from pipelines.against import stale_lines
 from pipelines.publish import REJECTIONS, STAGES, faults_of, open_manifest, read_manifest
 from pipelines.reporting import report_errors
@@ -22,6 +20,7 @@ from pipelines.verb_parser import add_out
 from pipelines.workplace import absolute, shown_some
 from schemas.content_names import is_named_by_content
 from schemas.errors import DamageError
+from schemas.filesystems import filesystem_of
 from schemas.manifest import DatasetRecord, Manifest
 from transforms.flow.content import Fault, KnownFile, find_faults
 from transforms.flow.files import read_parquet
@@ -47,9 +46,9 @@ def verify(out: str) -> list[Finding]:
     where there is no manifest, and OutputError for one that cannot be read.
     """
     place, manifest = absolute(out), open_manifest(out)
-    faults = shard_faults(place, manifest)
+    faults = shard_faults(place, manifest, download=True)
     found = [Finding("", MANIFEST, f"does not balance: {line}") for line in manifest.unbalanced()]
-    found += [Finding("", path, what) for path, what in faults_of(place, manifest.documents).items()]
+    found += [Finding("", path, what) for path, what in faults_of(place, manifest.documents, download=True).items()]
     for record in manifest.datasets:
         found += [Finding(record.name, path, what) for path, what in faults.items() if path in _paths(record)]
         found += _shard_counts(record)
@@ -57,10 +56,14 @@ def verify(out: str) -> list[Finding]:
     return found
 
 
-def shard_faults(out: str, manifest: Manifest | None = None) -> dict[str, str]:
-    """What is wrong with the shards that OUT's manifest names, by path; nothing where there is no manifest yet."""
+def shard_faults(out: str, manifest: Manifest | None = None, *, download: bool = False) -> dict[str, str]:
+    """What is wrong with the shards that OUT's manifest names, by path; nothing where there is no manifest yet.
+
+    ``download``: those in an object store are read too, which else are only looked for.
+    """
     manifest = manifest or read_manifest(out)
-    return faults_of(out, (shard for record in manifest.datasets for shard in record.shards) if manifest else ())
+    shards = (shard for record in manifest.datasets for shard in record.shards) if manifest else ()
+    return faults_of(out, shards, download=download)
 
 
 def damage_elsewhere(faults: Mapping[str, str], made: Collection[str]) -> list[str]:
@@ -97,7 +100,7 @@ def _shard_counts(record: DatasetRecord) -> Iterator[Finding]:
 def _rejection_findings(out: str, record: DatasetRecord) -> list[Finding]:
     folder = f"{REJECTIONS}/{record.name}"
     files = [KnownFile(path=f"{out}/{path}", shown=path) for path in named_files(out, folder)]
-    faults = find_faults(files)
+    faults = find_faults(files, download=True)
     found = [Finding(record.name, fault.file.shown, fault.what) for fault in faults]
     counted = Counter(
         {(stage, reason): rows for stage, c in record.stages.items() for reason, rows in c.rejected.items()}
@@ -113,7 +116,7 @@ def _rejection_findings(out: str, record: DatasetRecord) -> list[Finding]:
 
 def named_files(out: str, folder: str) -> list[str]:
     """Our files below a folder of OUT, by their paths below OUT."""
-    filesystem, root = url_to_fs(out)
+    filesystem, root = filesystem_of(out)
     if not filesystem.isdir(f"{root}/{folder}"):
         return []
     paths = (path[len(root) :].lstrip("/") for path in filesystem.find(f"{root}/{folder}"))

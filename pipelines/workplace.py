@@ -14,10 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from pipelines.conditional_put import ConditionalObject
+from pipelines.store_lock import StoreLock
 from schemas.errors import OutputError
+from schemas.filesystems import filesystem_of
 from transforms.flow.content import find_faults
 from transforms.flow.files import TEMPORARY_PREFIX, output_error, publish
 from transforms.flow.manifests import MANIFEST, DamagedManifest, read_stage_manifest, stage_files
@@ -66,13 +68,16 @@ class StageFolder:
 
 
 class Workplace:
-    """The work folder of an OUT. Local folders are locked and made absolute; object stores are taken as they are."""
+    """The work folder of an OUT. Local folders are locked by the system and made absolute, those of ``s3://`` and
+    ``gs://`` by an object (``store_lock``); other stores have no lock.
+    """
 
     def __init__(self, out: str, work: str | None) -> None:
         self.out = absolute(out)
         self.work = absolute(work) if work else f"{self.out}/{_INSIDE}"
-        self._filesystem, self._root = url_to_fs(self.work)
+        self._filesystem, self._root = filesystem_of(self.work)
         self.is_local = isinstance(self._filesystem, LocalFileSystem)
+        self._store_locks: list[StoreLock] = []
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,7 +88,29 @@ class Workplace:
         publish(f"{self.work}/.writable", b"")
         with ExitStack() as held:
             for folder, what in {f"{self.out}/{_INSIDE}": self.out, self.work: self.work}.items():
-                held.enter_context(_locked(folder, what))
+                held.enter_context(self._locked(folder, what))
+            yield
+
+    def check_held(self) -> None:
+        """Raise OutputError where a store's lock was lost, as happens to a run that was stopped for minutes."""
+        for lock in self._store_locks:
+            lock.check()
+
+    @contextmanager
+    def _locked(self, folder: str, what: str) -> Iterator[None]:
+        filesystem, inner = filesystem_of(folder)
+        if isinstance(filesystem, LocalFileSystem):
+            with _locked_here(folder, inner, what):
+                yield
+        elif ConditionalObject.supports(folder):
+            lock = StoreLock(folder, what)
+            with lock.held():
+                self._store_locks.append(lock)
+                try:
+                    yield
+                finally:
+                    self._store_locks.remove(lock)
+        else:
             yield
 
     def stage(self, name: str, facts: Mapping[str, Any]) -> StageFolder:
@@ -134,7 +161,7 @@ class Workplace:
         faults = find_faults(stage_files(stage.path, manifest, store)) if manifest is not None else []
         if not faults:
             return manifest, []
-        self._filesystem.rm(url_to_fs(stage.path)[1], recursive=True)
+        self._filesystem.rm(filesystem_of(stage.path)[1], recursive=True)
         return None, [f"damaged: {stage.name}: {shown_some(faults)}; the stage is made again"]
 
     def mend_store(self, store: str) -> list[str]:
@@ -148,7 +175,7 @@ class Workplace:
 
     def tidy(self, stage: StageFolder) -> None:
         """Remove what a completed stage only needed while it ran."""
-        inner = url_to_fs(stage.path)[1]
+        inner = filesystem_of(stage.path)[1]
         for name in _SCRATCH:
             if self._filesystem.exists(f"{inner}/{name}"):
                 self._filesystem.rm(f"{inner}/{name}", recursive=True)
@@ -167,12 +194,8 @@ class Workplace:
 
 
 @contextmanager
-def _locked(folder: str, what: str) -> Iterator[None]:
-    """Hold the lock of a local folder; a place elsewhere has none."""
-    filesystem, inner = url_to_fs(folder)
-    if not isinstance(filesystem, LocalFileSystem):
-        yield
-        return
+def _locked_here(folder: str, inner: str, what: str) -> Iterator[None]:
+    """Hold the lock of a local folder."""
     try:
         Path(inner).mkdir(parents=True, exist_ok=True)
         lock = os.open(f"{inner}/{_LOCK}", os.O_WRONLY | os.O_CREAT, 0o644)
@@ -204,7 +227,7 @@ def shown_some(things: Sequence[object]) -> str:
 
 def clear_temporary(out: str) -> None:
     """Remove temporary files that a killed run left below OUT (local places only: elsewhere objects appear whole)."""
-    filesystem, root = url_to_fs(out)
+    filesystem, root = filesystem_of(out)
     if isinstance(filesystem, LocalFileSystem) and filesystem.exists(root):
         for path in Path(root).rglob(f"{TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)

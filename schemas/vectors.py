@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from fsspec.core import url_to_fs
 
 from schemas.content_names import is_named_by_content
+from schemas.filesystems import filesystem_of
 from schemas.rows import ID, text_hash
 
 #: A component x of a unit vector is stored as ``round(SCALE * x)`` in 16 bits (``mining.fixed_point``).
@@ -49,7 +49,7 @@ def key_range(partition: int, num_partitions: int) -> tuple[int, int]:
 def store_files(store: str, low: int = 0, high: int = MAX_PARTITIONS - 1) -> Iterator[str]:
     """Names below the store of all files that may hold keys of a range of first bytes, in order; none where it is not
     there."""
-    filesystem, root = url_to_fs(store)
+    filesystem, root = filesystem_of(store)
     if not filesystem.isdir(root):
         return
     for folder in sorted(_names(filesystem.ls(root, detail=False))):

@@ -27,6 +27,12 @@ def read_manifest(path: Path) -> Manifest:
     Raises SourceError where there is none, where it is not ours or of another version, and where its prompt template is
     not the one that training puts before queries.
     """
+    protocol = path.parts[0] if path.parts else ""
+    if protocol in ("s3:", "s3a:", "gs:", "gcs:"):
+        raise SourceError(
+            f"{protocol}//{'/'.join(path.parts[1:])} lies in an object store, and training reads its rows many times: "
+            "copy what was curated to this machine (aws s3 sync, gcloud storage rsync) and give that folder as OUT"
+        )
     if not path.is_file():
         raise SourceError(
             f"no manifest at {path}: curate first (make curate CATEGORY=retrieval), or name the folder that was "

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 
 from schemas.content_names import content_name
 from schemas.errors import OutputError, SourceError
+from schemas.filesystems import filesystem_of
 from schemas.manifest import Manifest, VectorsRecord
 from schemas.vectors import (
     SCALE,
@@ -156,7 +156,7 @@ def _records(manifest: Manifest, names: Sequence[str]) -> list[VectorsRecord]:
 
 
 def _folders(place: str) -> list[str]:
-    filesystem, inner = url_to_fs(place)
+    filesystem, inner = filesystem_of(place)
     listed = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
     return [path.rstrip("/").rsplit("/", 1)[-1] for path in listed]
 
@@ -188,7 +188,7 @@ def _append(file: IO[bytes], column: pa.ChunkedArray) -> None:
 
 def _ranges(store: str, dims: int) -> Iterator[pa.Table]:
     """A store's vectors in the order of keys, range by range: as many ranges as a run over so many texts works in."""
-    filesystem, root = url_to_fs(store)
+    filesystem, root = filesystem_of(store)
     size = sum(int(filesystem.size(f"{root}/{name}") or 0) for name in store_files(store))
     ranges = num_store_partitions(size // (2 * dims + _KEY_BYTES))
     for partition in range(ranges):
@@ -199,7 +199,7 @@ def _ranges(store: str, dims: int) -> Iterator[pa.Table]:
 
 def _read(store: str, name: str, dims: int) -> pa.Table:
     """One file of a store. Raises SourceError where it does not hold what its name and the manifest say."""
-    filesystem, root = url_to_fs(store)
+    filesystem, root = filesystem_of(store)
     data = filesystem.cat_file(f"{root}/{name}")
     if not name.endswith(f"/{content_name(data)}.parquet"):
         raise SourceError(

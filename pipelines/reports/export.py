@@ -19,7 +19,6 @@ from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 
 from pipelines.publish import open_manifest
 from pipelines.reporting import report_errors
@@ -28,6 +27,7 @@ from pipelines.verb_parser import add_out, verb_parser
 from pipelines.verify import shard_faults
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError, DamageError
+from schemas.filesystems import filesystem_of
 from schemas.manifest import DatasetRecord, Manifest
 from transforms.flow.files import TEMPORARY_PREFIX, output_error
 
@@ -109,7 +109,7 @@ def _export_dataset(out: str, record: DatasetRecord, folder: Path, params: Expor
 
 def _batches(out: str, record: DatasetRecord) -> Iterator[pa.RecordBatch]:
     for shard in record.shards:
-        filesystem, inner = url_to_fs(f"{out}/{shard.path}")
+        filesystem, inner = filesystem_of(f"{out}/{shard.path}")
         with filesystem.open(inner, "rb") as source, pq.ParquetFile(source) as file:
             yield from file.iter_batches(_ROWS_AT_ONCE)
 

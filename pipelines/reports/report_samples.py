@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 
 from schemas.errors import DamageError
+from schemas.filesystems import filesystem_of
 from schemas.manifest import DatasetRecord
 from schemas.rows import REJECTIONS
 from transforms.flow.files import read_parquet
@@ -75,7 +75,7 @@ class Kept:
 
 def _first_rows(path: str, number: int) -> list[Row]:
     """The first rows of a shard that was read before, without decoding the others."""
-    filesystem, inner = url_to_fs(path)
+    filesystem, inner = filesystem_of(path)
     with filesystem.open(inner, "rb") as source, pq.ParquetFile(source) as file:
         found: list[Row] = next(file.iter_batches(number, columns=_SHOWN), pa.record_batch({})).to_pylist()
         return found

@@ -166,6 +166,7 @@ def test_quiet_says_nothing(tmp_path, capfd):
     ("flags", "code", "words"),
     [
         (["--manifest=no/manifest.json"], 4, "error: no manifest at no/manifest.json"),
+        (["--manifest=s3://b/out/manifest.json"], 4, "error: s3://b/out/manifest.json lies in an object store"),
         (["--batch_size=1"], 2, "error: command line: batch_size: "),
         (["--model=no/such"], 2, "error: model 'no/such' is neither tiny, static"),
         (["--stage=pretrain"], 4, "error: the manifest in "),

@@ -8,17 +8,18 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import xxhash
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.content_names import NAMED, content_name, is_named_by_content
-from transforms.flow.files import parquet_bytes, publish
+from schemas.filesystems import filesystem_of
+from transforms.flow.files import exists, parquet_bytes, publish, read_bytes, sha256
 
 _CHUNK_BYTES = 4 << 20
 _THREADS = 8
@@ -56,17 +57,18 @@ class Fault(NamedTuple):
         return f"{self.file.shown} {self.what}"
 
 
-def find_faults(files: Sequence[KnownFile]) -> list[Fault]:
+def find_faults(files: Sequence[KnownFile], *, download: bool = False) -> list[Fault]:
     """What is wrong with files, in their order: those that are gone, and local ones whose bytes are others.
 
     Local files are read once, at the speed of the disk. Of objects in a store, which checks its own, only those that
-    are gone are found.
+    are gone are found, unless ``download`` has them read as well.
     """
     if len(files) < _FEW:
-        return _faults_of(files)
+        return _faults_of(files, download)
     at_once = min(_AT_ONCE, max(1, len(files) // (4 * _THREADS)))
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(_faults_of, (files[start : start + at_once] for start in range(0, len(files), at_once)))
+        pieces = (files[start : start + at_once] for start in range(0, len(files), at_once))
+        found = pool.map(partial(_faults_of, download=download), pieces)
         return list(chain.from_iterable(found))
 
 
@@ -75,7 +77,7 @@ def made_once(stem: str, make: Callable[[], pa.Table]) -> str:
     and whole, else of one that is written now. A damaged one is removed.
     """
     folder, _, key = stem.rpartition("/")
-    filesystem, inner = url_to_fs(folder)
+    filesystem, inner = filesystem_of(folder)
     listed = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
     for name in sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in listed):
         if name.startswith(f"{key}-") and is_named_by_content(name):
@@ -89,17 +91,31 @@ def made_once(stem: str, make: Callable[[], pa.Table]) -> str:
     return path
 
 
-def _faults_of(files: Iterable[KnownFile]) -> list[Fault]:
-    return [Fault(file, what) for file in files if (what := _fault_of(file)) is not None]
+def _faults_of(files: Iterable[KnownFile], download: bool) -> list[Fault]:
+    return [Fault(file, what) for file in files if (what := _fault_of(file, download)) is not None]
 
 
-def _fault_of(file: KnownFile) -> str | None:
+def _fault_of(file: KnownFile, download: bool) -> str | None:
     if "://" in file.path:
-        filesystem, inner = url_to_fs(file.path)
+        filesystem, inner = filesystem_of(file.path)
         if not isinstance(filesystem, LocalFileSystem):
-            return None if filesystem.exists(inner) else "is gone"
+            return _fault_in_store(file, download)
         return _local_fault(Path(inner), file.sha256)
     return _local_fault(Path(file.path), file.sha256)
+
+
+def _fault_in_store(file: KnownFile, download: bool) -> str | None:
+    if not download:
+        return None if exists(file.path) else "is gone"
+    data = read_bytes(file.path)
+    if data is None:
+        return "is gone"
+    same = sha256(data) == file.sha256 if file.sha256 else _says(Path(file.path).name, xxhash.xxh3_64_intdigest(data))
+    return None if same else _other_bytes(len(data))
+
+
+def _other_bytes(size: int) -> str:
+    return f"holds other bytes than it was written with ({size:,} bytes)"
 
 
 def _local_fault(path: Path, sha256: str) -> str | None:
@@ -109,7 +125,7 @@ def _local_fault(path: Path, sha256: str) -> str | None:
         return "is gone"
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
-    return None if same else f"holds other bytes than it was written with ({path.stat().st_size:,} bytes)"
+    return None if same else _other_bytes(path.stat().st_size)
 
 
 def _says(name: str, digest: int) -> bool:

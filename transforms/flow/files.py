@@ -11,10 +11,11 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import DamageError, OutputError
+from schemas.filesystems import filesystem_of
+from transforms.flow.stores import ask
 
 #: Rows of a row group in every Parquet file we write; part of the contract that equal rows give equal bytes.
 ROW_GROUP_ROWS = 8192
@@ -26,15 +27,30 @@ def publish(path: str, data: bytes | pa.Buffer) -> None:
 
     Raises OutputError, which names the path and what to do, when the place cannot be written or is full.
     """
-    filesystem, inner = url_to_fs(path)
+    filesystem, inner = filesystem_of(path)
+    if not isinstance(filesystem, LocalFileSystem):
+        _put(filesystem, inner, path, data)
+        return
     try:
-        if isinstance(filesystem, LocalFileSystem):
-            _rename_into_place(Path(inner), data)
-        else:
-            with filesystem.open(inner, "wb") as sink:
-                sink.write(memoryview(data))
+        _rename_into_place(Path(inner), data)
     except OSError as error:
         raise output_error(path, error) from error
+
+
+def _put(filesystem: fsspec.AbstractFileSystem, inner: str, path: str, data: bytes | pa.Buffer) -> None:
+    """One request, or several that a last one makes an object of: what is cut off leaves nothing under the name."""
+    whole = data if isinstance(data, bytes) else data.to_pybytes()
+    try:
+        ask(f"writing {path}", lambda: filesystem.pipe_file(inner, whole))
+    except FileNotFoundError as error:
+        raise no_bucket(path) from error
+
+
+def no_bucket(path: str) -> OutputError:
+    """What is said where a store knows nothing that an object could lie in."""
+    return OutputError(
+        f"cannot write {path}: there is no such bucket; make it first, or choose another with OUT=<folder>"
+    )
 
 
 def _rename_into_place(path: Path, data: bytes | pa.Buffer) -> None:
@@ -84,12 +100,13 @@ def read_parquet(path: str, columns: list[str] | None = None) -> pa.Table:
     Raises DamageError for one that is gone or cannot be decoded: whatever rests was looked at when the run began, so it
     was damaged since.
     """
-    filesystem, inner = url_to_fs(path)
+    filesystem, inner = filesystem_of(path)
     try:
         if isinstance(filesystem, LocalFileSystem):
             return pq.ParquetFile(inner, memory_map=False).read(columns=columns)
-        with filesystem.open(inner, "rb") as source:
-            return pq.ParquetFile(source).read(columns=columns)
+        # Whole, in one request: by columns, fsspec reads tens of megabytes ahead of each.
+        data = ask(f"reading {path}", lambda: filesystem.cat_file(inner))
+        return pq.ParquetFile(pa.BufferReader(data)).read(columns=columns)
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise DamageError(
             f"{path} was written by this program and cannot be read any more: {error}; it was damaged or removed while "
@@ -103,16 +120,22 @@ def sha256(data: bytes | pa.Buffer) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything of that name."""
-    filesystem, inner = url_to_fs(path)
-    return bool(filesystem.exists(inner))
+    """Whether there is anything of that name. Raises OutputError where a store does not say."""
+    filesystem, inner = filesystem_of(path)
+    if isinstance(filesystem, LocalFileSystem):
+        return bool(filesystem.exists(inner))
+    return ask(f"looking for {path}", lambda: bool(filesystem.exists(inner)))
 
 
 def read_bytes(path: str) -> bytes | None:
     """What a file holds; None where there is none. Raises OutputError for one that cannot be read."""
-    filesystem, inner = url_to_fs(path)
+    filesystem, inner = filesystem_of(path)
     try:
-        return bytes(filesystem.cat_file(inner)) if filesystem.exists(inner) else None
+        if isinstance(filesystem, LocalFileSystem):
+            return bytes(filesystem.cat_file(inner)) if filesystem.exists(inner) else None
+        return ask(f"reading {path}", lambda: bytes(filesystem.cat_file(inner)))
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise output_error(path, error) from error
 
@@ -123,9 +146,14 @@ def write_json(path: str, value: Any) -> None:
 
 
 def read_json(path: str) -> Any:
-    """Read a JSON document; None where there is none."""
+    """Read a JSON document; None where there is none. Raises OSError for a local file that cannot be read, and
+    OutputError where a store does not give it.
+    """
+    filesystem, inner = filesystem_of(path)
     try:
-        with fsspec.open(path, "rb") as source:
-            return json.load(source)
+        if isinstance(filesystem, LocalFileSystem):
+            with open(inner, "rb") as source:
+                return json.load(source)
+        return json.loads(ask(f"reading {path}", lambda: filesystem.cat_file(inner)))
     except FileNotFoundError:
         return None

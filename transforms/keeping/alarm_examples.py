@@ -6,8 +6,8 @@ from heapq import nsmallest
 from typing import Any
 
 import pyarrow as pa
-from fsspec.core import url_to_fs
 
+from schemas.filesystems import filesystem_of
 from schemas.manifest import AlarmRecord
 from schemas.reasons import RejectReason
 from transforms.flow.files import read_parquet
@@ -43,7 +43,7 @@ def _rejected(folder: str, dataset: str, reason: str | None) -> list[dict[str, A
 
     They are chosen in Python: pyarrow imports pandas, a third of a second, for the first scalar that it is given.
     """
-    filesystem, inner = url_to_fs(f"{folder}/{dataset}")
+    filesystem, inner = filesystem_of(f"{folder}/{dataset}")
     paths = filesystem.glob(f"{inner}/*.parquet") if reason is not None else []
     if not paths:
         return []

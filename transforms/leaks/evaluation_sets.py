@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import fsspec
-from fsspec.core import url_to_fs
 
 from schemas.catalog import CatalogEntry, LocatedEntry
 from schemas.evaluation import EvaluationSet, LocatedSet
+from schemas.filesystems import filesystem_of, place_of
 from transforms.sources.file_digests import file_digest
-from transforms.sources.filesystems import filesystem_of, place_of
 from transforms.sources.layout import Wanted
 from transforms.sources.params import AS_USUAL, RangeParams
 from transforms.sources.planning import Plan, Source, SourceFile, units_of
@@ -134,7 +133,7 @@ def plan_folder(
 
     ``shown`` is how the folder is called, whatever machine it lies on. Without ``digests`` no content is read.
     """
-    filesystem, inner = url_to_fs(folder)
+    filesystem, inner = filesystem_of(folder)
     below = sorted(path.rstrip("/") for path in filesystem.ls(inner, detail=False)) if filesystem.isdir(inner) else []
     found = [path for path in below if filesystem.exists(posixpath.join(path, QUERY_FILE))]
     return [_plan_collection(filesystem, path, shown, digests, ranges) for path in found]

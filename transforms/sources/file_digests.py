@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import xxhash
 
-from transforms.sources.filesystems import is_local
+from schemas.filesystems import is_local
 
 #: Files up to this size are digested whole; of larger ones size, time of change and both ends are.
 WHOLE_BYTES = 256 << 20

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.sources.filesystems import filesystem_of, is_local
+from schemas.filesystems import filesystem_of, is_local
 from transforms.sources.params import AS_USUAL, RangeParams
 from transforms.sources.ranges import RangeFile
 

@@ -16,8 +16,8 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 
 from schemas.catalog import Adapter, LocatedEntry
 from schemas.errors import SourceError
+from schemas.filesystems import HUB_PROTOCOL, filesystem_of
 from transforms.flow.retry import describe, retrying, transport_errors
-from transforms.sources.filesystems import HUB_PROTOCOL, filesystem_of
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, missing_pieces, wanted_of
 from transforms.sources.params import AS_USUAL, RangeParams, ReadingParams
 from transforms.sources.planning import (

@@ -16,9 +16,9 @@ from typing import Any
 from schemas.catalog import Adapter, LocatedEntry
 from schemas.config import HUB, SAMPLE
 from schemas.errors import SourceError
+from schemas.filesystems import filesystem_of, is_local, place_of
 from transforms.sources.file_digests import file_digest
 from transforms.sources.file_errors import file_error
-from transforms.sources.filesystems import filesystem_of, is_local, place_of
 from transforms.sources.layout import Wanted, absent_line, files_of, hint, is_data, missing_pieces, wanted_of
 from transforms.sources.links import refuse_links_out
 from transforms.sources.params import AS_USUAL, RangeParams, ReadingParams

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import fsspec
 from typing_extensions import Buffer
 
+from schemas.filesystems import filesystem_of, is_hub
 from transforms.flow.params import RetryParams
 from transforms.flow.retry import ShortBody, retrying
-from transforms.sources.filesystems import filesystem_of, is_hub
 from transforms.sources.params import RangeParams
 
 Range = tuple[int, int]

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from schemas.errors import SourceError
+from schemas.filesystems import filesystem_of, is_local
 from transforms.sources.file_errors import file_error
-from transforms.sources.filesystems import filesystem_of, is_local
 from transforms.sources.ranges import RangeFile
 from transforms.sources.readers.decompression import ByteStream, decompressed
 from transforms.sources.readers.encodings import utf8_stream

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from transforms.sources.filesystems import filesystem_of, is_hub, is_local, place_of
+from schemas.filesystems import filesystem_of, is_hub, is_local, place_of
 
 
 def test_places_lead_back_to_themselves(tmp_path: Path) -> None:
