@@ -37,12 +37,14 @@ _PROBES = ("  A probe, with Capitals and spaces around.\n", "语言", "x")
 
 
 class UnreadableError(ValueError):
-    """A tokenizer raises on texts. ``reasons``: by the place of each among the texts that were asked, what it says."""
+    """A model cannot read texts: its tokenizer raises, or has no word for them. ``reasons``: by the place of each among
+    the texts that were asked, what it says.
+    """
 
     def __init__(self, texts: Sequence[str], reasons: Mapping[int, str]) -> None:
         place, reason = next(iter(reasons.items()))
         super().__init__(
-            f"the model's tokenizer raises on {len(reasons)} of {len(texts)} texts; the first begins "
+            f"the model cannot read {len(reasons)} of {len(texts)} texts; the first begins "
             f"{texts[place][:_QUOTED]!r}: {reason}. Take the text out, or use another model"
         )
         self.reasons = dict(reasons)
@@ -76,7 +78,7 @@ class Forward(Protocol):
     def __call__(self, texts: Sequence[str]) -> tuple[Rough, Flags]:
         """Vectors ``[texts, dims]``, not normalised, and which texts were cut at the model's limit.
 
-        Raises UnreadableError for texts on which the tokenizer raises.
+        Raises UnreadableError for texts on which the tokenizer raises, or of which a table of words has none.
         """
 
     def truncated(self, texts: Sequence[str]) -> Flags:
@@ -209,8 +211,10 @@ class PlainForward:
     def __call__(self, texts: Sequence[str]) -> tuple[Rough, Flags]:
         """Vectors of texts; none is known to be cut."""
         with self.lock:
-            vectors = _readable(self._encode, texts, self.model.preprocess)
-        return np.asarray(vectors, np.float32), self.truncated(texts)
+            vectors = np.asarray(_readable(self._encode, texts, self.model.preprocess), np.float32)
+        if not self.pads and (unknown := np.flatnonzero(~vectors.any(axis=1)).tolist()):
+            raise UnreadableError(texts, dict.fromkeys(unknown, "it has no vector for any of its words"))
+        return vectors, self.truncated(texts)
 
     def _encode(self, texts: list[str]) -> Any:
         return self.model.encode(texts, batch_size=1 if self.pads else len(texts), show_progress_bar=False)

@@ -22,7 +22,7 @@ from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
 
 #: Counter of how often the stage's workers loaded a teacher.
 TEACHERS = "teachers"
-#: Counter of texts on which the teacher's tokenizer raised.
+#: Counter of texts that the teacher cannot read.
 UNREADABLE = "unreadable_texts"
 #: Characters of a text that a warning quotes.
 _QUOTED = 120
@@ -46,8 +46,8 @@ class Encode:
     journal: str | None = field(default=None, compare=False)
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
-        """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none, zeros where its
-        tokenizer raises; and which were cut.
+        """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none, zeros where it
+        cannot read the text; and which were cut.
         """
         with asking(self.journal, texts) as is_suspect:
             if is_suspect:

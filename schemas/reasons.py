@@ -73,7 +73,8 @@ DESCRIPTIONS: dict[RejectReason, str] = {
     RejectReason.PUBLISHED_DUPLICATE: "a row that was published before has the same texts, or nearly",
     RejectReason.LEAKED_EVALUATION: "the row holds a query of an evaluation set",
     RejectReason.CAPPED: "the dataset has more rows than its cap",
-    RejectReason.UNREADABLE_TEXT: "the teacher cannot read a text of the row: its tokenizer raises or ends with it",
+    RejectReason.UNREADABLE_TEXT: "the teacher cannot read a text of the row: its tokenizer raises or ends with it, "
+    "or it has none of its words",
     RejectReason.INCONSISTENT: "the teacher ranks the positive below the consistency rank",
     RejectReason.LONELY_LABEL: "no other text of the dataset has this label, so there is no positive",
 }
@@ -108,7 +109,7 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.PUBLISHED_DUPLICATE: "published before",
     RejectReason.LEAKED_EVALUATION: "holds an evaluation query",
     RejectReason.CAPPED: "beyond the cap",
-    RejectReason.UNREADABLE_TEXT: "text no tokenizer reads",
+    RejectReason.UNREADABLE_TEXT: "text the teacher cannot read",
     RejectReason.INCONSISTENT: "positive ranked too low",
     RejectReason.LONELY_LABEL: "only text of its label",
 }

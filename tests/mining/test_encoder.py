@@ -170,7 +170,7 @@ def test_a_text_on_which_the_tokenizer_raises_does_not_take_the_others_along(enc
     assert not found.vectors[places].any()
     long = "word " * 1000
     assert refusing.truncated(["penguin", long, "short"]).tolist() == [False, True, False]
-    with pytest.raises(ValueError, match=rf"raises on 1 of 2 texts; the first begins 'a penguin': .*{error}"):
+    with pytest.raises(ValueError, match=rf"cannot read 1 of 2 texts; the first begins 'a penguin': .*{error}"):
         refusing.encode(["ok", "a penguin"])
 
 
@@ -202,6 +202,18 @@ def _without(graph: Graph, token: int) -> Graph:
         return vectors
 
     return changed
+
+
+def test_a_text_of_which_a_table_has_no_word_does_not_take_the_others_along(tmp_path):
+    encoder = load_encoder(str(static_model(tmp_path / "table")))
+    found = encoder.encode_each(["\u200b", "a penguin", "\u200b \u200b"])
+    assert found.unreadable == dict.fromkeys([0, 2], "it has no vector for any of its words")
+    assert found.directed.tolist() == [False, True, False]
+    assert np.array_equal(found.vectors[1:2], encoder.encode(["a penguin"]))
+    with pytest.raises(
+        ValueError, match="cannot read 1 of 1 texts; the first begins .*: it has no vector for any"
+    ):
+        encoder.encode(["\u200b"])
 
 
 def static_model(folder: Path) -> Path:

@@ -45,7 +45,7 @@ LOOK_AT: Mapping[RejectReason, str] = {
     RejectReason.PUBLISHED_DUPLICATE: "what it was compared with (`against`): its rows, or a version of them, are "
     "published there already",
     RejectReason.LEAKED_EVALUATION: "the evaluation sets: this dataset may be one of them, or hold one whole",
-    RejectReason.UNREADABLE_TEXT: "the teacher's tokenizer: its vocabulary may lack a script or the unknown token",
+    RejectReason.UNREADABLE_TEXT: "the teacher: its vocabulary may lack a script or the unknown token",
     RejectReason.INCONSISTENT: "the teacher: it may not know this language (`teacher_languages`), or queries and "
     "positives are swapped",
     RejectReason.LONELY_LABEL: "the column of labels: nearly every text has one of its own, as an id would. Under "
