@@ -38,6 +38,22 @@ class MineJob:
     accelerator: str | None = None
 
 
+class RejectRefused(beam.PTransform[Any, Any]):
+    """Rows that mining refused, of several steps -> the files of their parts, and counts (tagged)."""
+
+    def __init__(self, pools: PoolSpec) -> None:
+        super().__init__()
+        self._pools = pools
+
+    def expand(self, refused: tuple[Any, ...]) -> Any:
+        return (
+            tuple(batches(rows) for rows in refused)
+            | beam.Flatten()
+            | "By part" >> beam.GroupByKey()
+            | "Write" >> beam.ParDo(RejectMined(self._pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
+        )
+
+
 def _searched(folder: str | None, searches: int) -> None:
     progress.report(folder, searches=searches)
 
@@ -77,11 +93,6 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
         )
         | "Write" >> beam.ParDo(WriteMined(job.pools, account)).with_outputs(COUNTS_TAG, FILES_TAG, main="refused")
     )
-    rejected = (
-        (batches(written["refused"]), batches(scored[REFUSED_TAG]))
-        | "Refused" >> beam.Flatten()
-        | "Refused by part" >> beam.GroupByKey()
-        | "Reject" >> beam.ParDo(RejectMined(job.pools)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
-    )
+    rejected = (written["refused"], scored[REFUSED_TAG]) | "Reject" >> RejectRefused(job.pools)
     steps = [gathered, written, rejected]
     write_manifest([*steps, searched, near], steps, job.pools.folder, job.datasets, job.facts)
