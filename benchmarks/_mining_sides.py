@@ -224,6 +224,8 @@ def batches_of_64(queries: Vectors, passages: Vectors) -> Callable[[], str]:
     return work
 
 
+#: How many queries are enough of a side whose pace does not depend on their number, and is slow.
+FEWER = {"batches of 64 (FlagEmbedding, KaLM)": 2048}
 #: Sides that give the same result.
 OURS = ("mine_dataset", "the same on Beam")
 SIDES: Mapping[str, Callable[[Vectors, Vectors], Callable[[], str]]] = {
