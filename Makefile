@@ -29,7 +29,7 @@ KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
 .PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink test-flink-kills check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-shuffle bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
 	flink-up flink-down prism image dataflow clean distclean
 
 help:  ## Show this list
@@ -167,6 +167,9 @@ bench-leak-share: $(READY)  ## Measure what the check for leaks costs with sets 
 
 bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and four million passages
 	$(PY) -m benchmarks.join $(REST)
+
+bench-shuffle: $(READY)  ## Measure the bytes that prepare shuffles for each row, and by key
+	$(PY) -m benchmarks.shuffle $(REST)
 
 bench-mining: $(READY)  ## Measure mining from given vectors beside FAISS and other miners
 	$(PY) -m benchmarks.mining $(REST)
