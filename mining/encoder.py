@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mining.forward import Flags, Forward, Graph, TorchGraph, UnreadableError, forward_of, has_plain_tokens
+from mining.forward import (
+    Flags,
+    Forward,
+    Graph,
+    TorchGraph,
+    UnreadableError,
+    check_tokens,
+    forward_of,
+    has_plain_tokens,
+)
 from mining.teacher import Teacher, TeacherParams, find_teacher
 from schemas.errors import ConfigError
 
@@ -269,6 +278,7 @@ def _check(model: "SentenceTransformer", teacher: Teacher) -> None:
             f"{dims}; a pooling that joins several vectors, or a truncated model: add a Dense module or choose "
             "another teacher"
         )
+    check_tokens(f"teacher {teacher.name!r}", model.tokenizer)
     own = model.max_seq_length
     if own != math.inf:  # a table of words reads everything and cannot be told otherwise
         model.max_seq_length = min(own, teacher.params.max_tokens) if own else teacher.params.max_tokens

@@ -9,6 +9,7 @@ from rich.table import Table
 from schemas.manifest import EVALUATION_PREFIX, AbsentRecord, DatasetRecord, Manifest, MiningCounts, rejected_by_set
 from schemas.reasons import words_of
 from transforms.keeping.alarm_words import alarm_lines
+from transforms.keeping.alarms import FATAL
 
 MOST_DATASETS = 10
 #: What is summed over datasets.
@@ -44,9 +45,13 @@ def total_line(records: Sequence[DatasetRecord], out: str) -> str:
 
 
 def alarms_of(records: Sequence[DatasetRecord]) -> list[str]:
-    """The alarms that a person allowed, the first few in full."""
-    alarms = {record.name: record.alarms for record in records if record.alarms}
-    return ["alarms, which were allowed:", *alarm_lines(alarms, _MOST_ALARMS)] if alarms else []
+    """The alarms that a person allowed, and those that stop nothing; of each the first few in full."""
+    lines = []
+    for title, fatal in (("alarms, which were allowed:", True), ("alarms, which stop nothing:", False)):
+        own = {record.name: [alarm for alarm in record.alarms if (alarm.alarm in FATAL) == fatal] for record in records}
+        if alarms := {name: found for name, found in own.items() if found}:
+            lines += [title, *alarm_lines(alarms, _MOST_ALARMS)]
+    return lines
 
 
 def most_lost(records: Sequence[DatasetRecord]) -> list[DatasetRecord]:

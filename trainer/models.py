@@ -17,6 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 
 from mining.encoder import load_encoder
+from mining.forward import check_tokens
 from schemas.errors import ConfigError
 from trainer.config import BUNDLED, PRESETS, QWEN, STATIC, TINY
 
@@ -113,7 +114,11 @@ def open_folder(name: str, folder: Path) -> SentenceTransformer:
     kwargs = {"dtype": torch.float32}
     try:
         if (folder / "modules.json").is_file():
-            return SentenceTransformer(str(folder), model_kwargs=kwargs, local_files_only=True, trust_remote_code=False)
+            model = SentenceTransformer(
+                str(folder), model_kwargs=kwargs, local_files_only=True, trust_remote_code=False
+            )
+            check_tokens(f"model {name!r}", model.tokenizer)
+            return model
         transformer = Transformer(
             str(folder), model_kwargs=_LOCAL | kwargs, config_kwargs=dict(_LOCAL), processor_kwargs=dict(_LOCAL)
         )
@@ -124,6 +129,7 @@ def open_folder(name: str, folder: Path) -> SentenceTransformer:
         ) from error
     _see_later_tokens(name, transformer)
     _pad(name, transformer)
+    check_tokens(f"model {name!r}", transformer.tokenizer)
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
     return SentenceTransformer(modules=[transformer, pooling, Normalize()])
 

@@ -214,6 +214,24 @@ def test_a_text_of_which_a_table_has_no_word_does_not_take_the_others_along(tmp_
         encoder.encode(["\u200b"])
 
 
+def test_a_text_of_which_a_tokenizer_makes_no_token_does_not_take_the_others_along(encoder):
+    class Bare:
+        """The same tokenizer without special tokens."""
+
+        pad_token_id, padding_side = encoder.model.tokenizer.pad_token_id, "right"
+        model_input_names = encoder.model.tokenizer.model_input_names
+
+        def __call__(self, texts, **options):
+            return encoder.model.tokenizer(texts, add_special_tokens=False, **options)
+
+    bare = replace(encoder, forward=replace(encoder.forward, tokenizer=Bare()))
+    found = bare.encode_each(["\u200b", "a penguin"])
+    assert found.unreadable == {0: "its tokenizer makes no token of it"}
+    assert found.directed.tolist() == [False, True]
+    assert np.array_equal(found.vectors[1:], bare.encode(["a penguin"]))
+    assert bare.truncated(["\u200b", "a penguin " * 400]).tolist() == [False, True]
+
+
 def static_model(folder: Path) -> Path:
     """A table of words as sentence-transformers saves it."""
     words = load_encoder("minilm").model.tokenizer.backend_tokenizer

@@ -83,6 +83,17 @@ def test_alarms_that_were_allowed_come_before_the_table(capsys: pytest.CaptureFi
     assert lines[12] == "and 2 more alarms: d3, d4"
 
 
+def test_alarms_that_stop_nothing_are_told_by_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = AlarmRecord(alarm="LOST", stage="prepare", reason="TIE", rows=95, of=100)
+    short = AlarmRecord(alarm="SHORT", stage="mine", rows=50, of=100)
+    one, two = (record(name, stages(100, 0, 5, TIE=95), []) for name in ("one", "two"))
+    one = one.model_copy(update={"alarms": [lost, short]})
+    lines = _summary(capsys, manifest(one, two.model_copy(update={"alarms": [short]})), ["one", "two"])
+    allowed, told = lines.index("alarms, which were allowed:"), lines.index("alarms, which stop nothing:")
+    assert [line.split()[0] for line in lines[allowed + 1 : told] if not line.startswith(" ")] == ["one"]
+    assert [line.split(":")[0] for line in lines[told + 1 : told + 5] if not line.startswith(" ")] == ["one", "two"]
+
+
 def _mined(of: DatasetRecord, truncated: int = 0, **numbers: int) -> DatasetRecord:
     """The same dataset with an account of mining, and texts that the teacher did not read to their ends."""
     mined = of.stages["mine"].model_copy(update={"mining": MiningCounts(rows=100, **numbers)})

@@ -129,6 +129,23 @@ def test_another_decoder_becomes_bidirectional_and_pads_with_its_end_of_text(tmp
     assert abs(alone - beside).max() < 1e-5
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_tokenizer_that_transformers_opens_as_another_and_that_reads_nothing_is_refused(tmp_path, whole):
+    if whole:
+        open_model("tiny", TEXTS, 32, 0).save_pretrained(str(tmp_path), create_model_card=False)
+    else:
+        write_random(tmp_path, TEXTS, 0)
+    words = Tokenizer(token_models.WordLevel({"[UNK]": 0, "rain": 1, "falls": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[UNK]").save_pretrained(tmp_path)
+    told = r"opened as Qwen2Tokenizer, makes no token of words of its own vocabulary \(\w+, \w+"
+    with pytest.raises(ConfigError, match=f"model .*{told}"):
+        open_model(str(tmp_path), [], 32, 0)
+    if whole:
+        with pytest.raises(ConfigError, match=f"teacher .*{told}"):
+            load_encoder(str(tmp_path))
+
+
 def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
     write_decoder(tmp_path, Olmo2Model)
     with pytest.raises(ConfigError, match="neither a padding nor an end-of-text token"):
