@@ -209,7 +209,7 @@ def test_sample_is_small_and_large_enough() -> None:
 
 def test_every_reason_of_prepare_is_planted() -> None:
     planted = {reason for account in PLANTED.values() for reason in account["rejected"]}
-    unplanted = {"CAPPED", "INCONSISTENT", "LONELY_LABEL", "UNREADABLE_TEXT"}
+    unplanted = {"CAPPED", "INCONSISTENT", "LONELY_LABEL", "UNREADABLE_TEXT", "PUBLISHED_DUPLICATE"}
     assert {reason.value for reason in RejectReason} - unplanted == planted
 
 
