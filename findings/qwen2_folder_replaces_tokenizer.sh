@@ -10,7 +10,7 @@
 # Why it matters: a small model of Qwen2's shape with a vocabulary of its own (a student, a test's model) reads nothing,
 # or reads otherwise than it was made for, and its vectors are still numbers. The product asks a tokenizer for words of
 # its own vocabulary before it embeds or trains, and refuses one that makes nothing of them:
-# mining/forward.py (check_tokens), mining/encoder.py, trainer/models.py.
+# mining/encoder.py (check_tokens), trainer/models.py.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

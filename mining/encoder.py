@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,6 @@ from mining.forward import (
     Graph,
     TorchGraph,
     UnreadableError,
-    check_tokens,
     forward_of,
     has_plain_tokens,
 )
@@ -62,6 +61,10 @@ def _first_cpu(path: Path) -> str:
 _fix_products(os.environ, _first_cpu(Path("/proc/cpuinfo")))
 
 _LOCK = threading.RLock()
+
+
+#: Words of its vocabulary that a tokenizer is asked for.
+_ASKED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +271,23 @@ def _graph(model: "SentenceTransformer", teacher: Teacher) -> Graph:
     from mining.openvino_graph import openvino_graph
 
     return openvino_graph(teacher.name, model, torch_graph)
+
+
+def check_tokens(whose: str, tokenizer: Any) -> None:
+    """Raise ConfigError for a fast tokenizer that makes no token of words of its own vocabulary.
+
+    In a folder of a Qwen2 model transformers opens Qwen2's tokenizer class, whatever was saved there
+    (``findings/qwen2_folder_replaces_tokenizer.sh``): of another kind of vocabulary that makes nothing, silently.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        return
+    words = [word for token in tokenizer.get_vocab() if (word := token.lstrip("#Ġ▁")).isascii() and word.isalpha()]
+    if words and not any(tokenizer(sorted(words)[:_ASKED], add_special_tokens=False)["input_ids"]):
+        raise ConfigError(
+            f"{whose}: its tokenizer, opened as {type(tokenizer).__name__}, makes no token of words of its own "
+            f"vocabulary ({', '.join(sorted(words)[:3])}, ...). Of a Qwen2 model transformers opens byte-level "
+            "BPE, whatever was saved: give the model a tokenizer of that kind"
+        )
 
 
 def _check(model: "SentenceTransformer", teacher: Teacher) -> None:

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import ConfigError
-
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -30,8 +28,6 @@ Graph = Callable[[Features], Rough]
 PAD_TO_MULTIPLE_OF = 8
 #: Tokens of a forward pass where nothing else is asked. Longer passes leave a CPU's caches; a GPU wants to be filled.
 CPU_TOKENS, GPU_TOKENS = 2_048, 16_384
-#: Words of its vocabulary that a tokenizer is asked for.
-_ASKED = 100
 #: Characters of a text that an error quotes.
 _QUOTED = 120
 #: What a tokenizer may give and we know how to pad.
@@ -266,23 +262,6 @@ def forward_of(model: "SentenceTransformer", graph: Graph, tokens_per_pass: int 
         tokens_per_pass=tokens_per_pass or (CPU_TOKENS if on_cpu else GPU_TOKENS),
         threads=threads if on_cpu else 1,
     )
-
-
-def check_tokens(whose: str, tokenizer: Any) -> None:
-    """Raise ConfigError for a fast tokenizer that makes no token of words of its own vocabulary.
-
-    In a folder of a Qwen2 model transformers opens Qwen2's tokenizer class, whatever was saved there
-    (``findings/qwen2_folder_replaces_tokenizer.sh``): of another kind of vocabulary that makes nothing, silently.
-    """
-    if not getattr(tokenizer, "is_fast", False):
-        return
-    words = [word for token in tokenizer.get_vocab() if (word := token.lstrip("#Ġ▁")).isascii() and word.isalpha()]
-    if words and not any(tokenizer(sorted(words)[:_ASKED], add_special_tokens=False)["input_ids"]):
-        raise ConfigError(
-            f"{whose}: its tokenizer, opened as {type(tokenizer).__name__}, makes no token of words of its own "
-            f"vocabulary ({', '.join(sorted(words)[:3])}, ...). Of a Qwen2 model transformers opens byte-level "
-            "BPE, whatever was saved: give the model a tokenizer of that kind"
-        )
 
 
 def has_plain_tokens(model: "SentenceTransformer") -> bool:

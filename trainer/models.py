@@ -16,8 +16,7 @@ from sentence_transformers.base.losses.gradcache import has_static_embedding_inp
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding, Transformer
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 
-from mining.encoder import load_encoder
-from mining.forward import check_tokens
+from mining.encoder import check_tokens, load_encoder
 from schemas.errors import ConfigError
 from trainer.config import BUNDLED, PRESETS, QWEN, STATIC, TINY
 
