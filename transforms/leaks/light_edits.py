@@ -8,9 +8,9 @@ unrelated one costs a whole word, however short the words are.
 import math
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
 
@@ -28,7 +28,8 @@ SMALL_WORD, SMALL_WEIGHT, CHARACTER_WEIGHT = 3, 0.34, 0.5
 OTHER_WORD, OTHER_SMALL, OTHER_CHARACTER, OTHER_NUMBER = 1.5, 0.9, 0.75, 2.0
 
 
-class Vocabulary(NamedTuple):
+@dataclass(frozen=True, eq=False)  # a cache tells two apart by what they are, not by all their words
+class Vocabulary:
     """Words that weigh little because many texts have them, and words that are known to be words."""
 
     common: Collection[str]
