@@ -97,10 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"`python -m benchmarks.mining {sizes}`",
         facts,
         versions(("faiss-cpu", "numba", "numpy", "sentence-transformers", "torch")),
+        f"The scan takes {scan:.0%} of the CPU time of `mine_dataset`.",
+        "Of batches of 64 no more than 2,048 queries are asked: their pace does not depend on the number.",
+        f"Every round of `mine_dataset`, on Beam too, gave {'the same bytes' if same else 'OTHER BYTES'}.",
     ]
-    notes.append(f"The scan takes {scan:.0%} of the CPU time of `mine_dataset`.")
-    notes.append("Of batches of 64 no more than 2,048 queries are asked: their pace does not depend on the number.")
-    notes.append(f"Every round of `mine_dataset`, on Beam too, gave {'the same bytes' if same else 'OTHER BYTES'}.")
     text = table(HEADER, lines) + "\n\n" + "\n".join(f"- {note}" for note in notes)
     print(text)
     if arguments.write:

@@ -21,7 +21,7 @@ from mining.candidates import FOUND, Rows, flat
 from mining.cells import is_approximate
 from mining.examples import make_examples
 from mining.fixed_point import unpack_vectors
-from mining.index import id_words
+from mining.index import id_words, run_starts_of, sorted_ids
 from mining.lists import Lists, at_positions, positions_of, together
 from mining.mine import judged_rows
 from mining.params import MiningParams
@@ -238,13 +238,10 @@ def id_rows(ids: pa.ChunkedArray, wanted: pa.ChunkedArray) -> Rows:
 
 def _distinct_passages(named: pa.Table) -> tuple[pa.Table, Rows]:
     """``FOUND`` of all shards in the order of hashes, and the place there of each row of ``named``."""
-    words = id_words(named["text_hash"])
-    order = np.lexsort((words[:, 1], words[:, 0]))
-    words = words[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (words[1:] != words[:-1]).any(axis=1)
+    words, order = sorted_ids(named["text_hash"])
+    first = run_starts_of(words)
     places = np.empty(len(order), np.int64)
-    places[order] = np.cumsum(first) - 1
+    places[order] = np.searchsorted(first, np.arange(len(order)), side="right") - 1
     return named.select(FOUND.names).take(pa.array(order[first])).combine_chunks(), places
 
 

@@ -18,15 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mining.forward import (
-    Flags,
-    Forward,
-    Graph,
-    TorchGraph,
-    UnreadableError,
-    forward_of,
-    has_plain_tokens,
-)
+from mining.forward import Flags, Forward, Graph, TorchGraph, UnreadableError, forward_of, has_plain_tokens
 from mining.teacher import Teacher, TeacherParams, find_teacher
 from schemas.errors import ConfigError
 

@@ -54,29 +54,22 @@ class Encode:
                 found = encode_apart(texts, self._process)
             else:
                 found = self._ask(lambda encoder: encoder.encode_each(texts))
-        packed = pack_vectors(quantise(found.vectors[found.directed]))
+        missing = ~found.directed
         if found.unreadable:
-            return self._with_unreadable(texts, found, packed), self._known(pa.array(found.truncated))
-        places = np.where(found.directed, np.cumsum(found.directed) - 1, -1)
-        vectors = packed.take(pa.array(places, mask=~found.directed))
+            self._tell_unreadable(texts, found)
+            missing[list(found.unreadable)] = False
+        fixed = np.zeros(found.vectors.shape, np.int16)
+        fixed[found.directed] = quantise(found.vectors[found.directed])
+        vectors = pack_vectors(fixed).take(pa.array(np.arange(len(texts)), mask=missing))
         return vectors, self._known(pa.array(found.truncated))
 
-    def _with_unreadable(
-        self, texts: Sequence[str], found: Encoded, packed: pa.FixedSizeBinaryArray
-    ) -> pa.FixedSizeBinaryArray:
-        """The packed vectors of directed texts in their places, and zeros for unreadable ones."""
+    def _tell_unreadable(self, texts: Sequence[str], found: Encoded) -> None:
         place, reason = next(iter(found.unreadable.items()))
         _LOGGER.warning(
             "teacher %r cannot read %d of %d texts: %r: %s", self.name, len(found.unreadable), len(texts),
             texts[place][:_QUOTED], reason,
         )  # fmt: skip
         count_in_step(UNREADABLE, len(found.unreadable))
-        vectors: list[bytes | None] = [None] * len(texts)
-        for at, vector in zip(np.flatnonzero(found.directed).tolist(), packed.to_pylist(), strict=True):
-            vectors[at] = vector
-        for at in found.unreadable:
-            vectors[at] = bytes(packed.type.byte_width)
-        return pa.array(vectors, packed.type)
 
     def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
         """Which texts, prompts included, are longer than the teacher reads; null where that is not known."""

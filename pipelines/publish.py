@@ -13,14 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from pipelines.workplace import Workplace, absolute, shown_some
 from schemas.catalog import Stage
 from schemas.config import explain
 from schemas.errors import ConfigError, OutputError
-from schemas.filesystems import filesystem_of
+from schemas.filesystems import filesystem_of, is_local
 from schemas.manifest import (
     EVALUATION_PREFIX,
     AbsentRecord,
@@ -174,7 +173,7 @@ def _place_all(out: str, files: Mapping[str, str], check_held: Callable[[], obje
         check_held()
         place(files[path], f"{out}/{path}")
 
-    if isinstance(filesystem_of(out)[0], LocalFileSystem):
+    if is_local(filesystem_of(out)[0]):
         for path in files:
             placed(path)
         return
@@ -279,7 +278,7 @@ def place(source: str, target: str) -> None:
     store it appears whole.
     """
     filesystem, inner = filesystem_of(target)
-    if not isinstance(filesystem, LocalFileSystem):
+    if not is_local(filesystem):
         _copy_to_store(source, target)
         return
     try:
@@ -301,7 +300,7 @@ def _place_here(source: str, path: Path) -> None:
 
 def _copy_here(source: str, path: Path) -> None:
     origin, found = filesystem_of(source)
-    if isinstance(origin, LocalFileSystem):
+    if is_local(origin):
         shutil.copyfile(found, path)
     else:
         ask(f"reading {source}", lambda: origin.get_file(found, str(path)))
@@ -312,7 +311,7 @@ def _copy_to_store(source: str, target: str) -> None:
     (origin, found), (filesystem, inner) = filesystem_of(source), filesystem_of(target)
     if origin == filesystem:
         ask(f"copying {source} to {target}", lambda: filesystem.cp_file(found, inner))
-    elif isinstance(origin, LocalFileSystem):
+    elif is_local(origin):
         ask(f"writing {target}", lambda: filesystem.put_file(found, inner))
     else:
         publish(target, ask(f"reading {source}", lambda: origin.cat_file(found)))

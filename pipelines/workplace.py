@@ -14,12 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fsspec.implementations.local import LocalFileSystem
-
 from pipelines.conditional_put import ConditionalObject
 from pipelines.store_lock import StoreLock
 from schemas.errors import OutputError
-from schemas.filesystems import filesystem_of
+from schemas.filesystems import filesystem_of, is_local
 from transforms.flow.content import find_faults
 from transforms.flow.files import TEMPORARY_PREFIX, output_error, publish
 from transforms.flow.manifests import MANIFEST, DamagedManifest, read_stage_manifest, stage_files
@@ -76,7 +74,7 @@ class Workplace:
         self.out = absolute(out)
         self.work = absolute(work) if work else f"{self.out}/{_INSIDE}"
         self._filesystem, self._root = filesystem_of(self.work)
-        self.is_local = isinstance(self._filesystem, LocalFileSystem)
+        self.is_local = is_local(self._filesystem)
         self._store_locks: list[StoreLock] = []
 
     @contextmanager
@@ -99,7 +97,7 @@ class Workplace:
     @contextmanager
     def _locked(self, folder: str, what: str) -> Iterator[None]:
         filesystem, inner = filesystem_of(folder)
-        if isinstance(filesystem, LocalFileSystem):
+        if is_local(filesystem):
             with _locked_here(folder, inner, what):
                 yield
         elif ConditionalObject.supports(folder):
@@ -228,7 +226,7 @@ def shown_some(things: Sequence[object]) -> str:
 def clear_temporary(out: str) -> None:
     """Remove temporary files that a killed run left below OUT (local places only: elsewhere objects appear whole)."""
     filesystem, root = filesystem_of(out)
-    if isinstance(filesystem, LocalFileSystem) and filesystem.exists(root):
+    if is_local(filesystem) and filesystem.exists(root):
         for path in Path(root).rglob(f"{TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)
 

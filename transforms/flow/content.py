@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import xxhash
-from fsspec.implementations.local import LocalFileSystem
 
 from schemas.content_names import NAMED, content_name, is_named_by_content
-from schemas.filesystems import filesystem_of
+from schemas.filesystems import filesystem_of, is_local
 from transforms.flow.files import exists, parquet_bytes, publish, read_bytes, sha256
 
 _CHUNK_BYTES = 4 << 20
@@ -98,7 +97,7 @@ def _faults_of(files: Iterable[KnownFile], download: bool) -> list[Fault]:
 def _fault_of(file: KnownFile, download: bool) -> str | None:
     if "://" in file.path:
         filesystem, inner = filesystem_of(file.path)
-        if not isinstance(filesystem, LocalFileSystem):
+        if not is_local(filesystem):
             return _fault_in_store(file, download)
         return _local_fault(Path(inner), file.sha256)
     return _local_fault(Path(file.path), file.sha256)

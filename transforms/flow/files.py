@@ -11,10 +11,9 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import DamageError, OutputError
-from schemas.filesystems import filesystem_of
+from schemas.filesystems import filesystem_of, is_local
 from transforms.flow.stores import ask
 
 #: Rows of a row group in every Parquet file we write; part of the contract that equal rows give equal bytes.
@@ -28,7 +27,7 @@ def publish(path: str, data: bytes | pa.Buffer) -> None:
     Raises OutputError, which names the path and what to do, when the place cannot be written or is full.
     """
     filesystem, inner = filesystem_of(path)
-    if not isinstance(filesystem, LocalFileSystem):
+    if not is_local(filesystem):
         _put(filesystem, inner, path, data)
         return
     try:
@@ -102,7 +101,7 @@ def read_parquet(path: str, columns: list[str] | None = None) -> pa.Table:
     """
     filesystem, inner = filesystem_of(path)
     try:
-        if isinstance(filesystem, LocalFileSystem):
+        if is_local(filesystem):
             return pq.ParquetFile(inner, memory_map=False).read(columns=columns)
         # Whole, in one request: by columns, fsspec reads tens of megabytes ahead of each.
         data = ask(f"reading {path}", lambda: filesystem.cat_file(inner))
@@ -122,7 +121,7 @@ def sha256(data: bytes | pa.Buffer) -> str:
 def exists(path: str) -> bool:
     """Whether there is anything of that name. Raises OutputError where a store does not say."""
     filesystem, inner = filesystem_of(path)
-    if isinstance(filesystem, LocalFileSystem):
+    if is_local(filesystem):
         return bool(filesystem.exists(inner))
     return ask(f"looking for {path}", lambda: bool(filesystem.exists(inner)))
 
@@ -131,7 +130,7 @@ def read_bytes(path: str) -> bytes | None:
     """What a file holds; None where there is none. Raises OutputError for one that cannot be read."""
     filesystem, inner = filesystem_of(path)
     try:
-        if isinstance(filesystem, LocalFileSystem):
+        if is_local(filesystem):
             return bytes(filesystem.cat_file(inner)) if filesystem.exists(inner) else None
         return ask(f"reading {path}", lambda: bytes(filesystem.cat_file(inner)))
     except FileNotFoundError:
@@ -151,7 +150,7 @@ def read_json(path: str) -> Any:
     """
     filesystem, inner = filesystem_of(path)
     try:
-        if isinstance(filesystem, LocalFileSystem):
+        if is_local(filesystem):
             with open(inner, "rb") as source:
                 return json.load(source)
         return json.loads(ask(f"reading {path}", lambda: filesystem.cat_file(inner)))
