@@ -115,7 +115,7 @@ def _scan_block(queries, passages, asked, searched, cells, probed, sizes, offset
     state = begin(asked, sizes, offset, number)
     starts, asking = _by_cell(probed, len(bounds) - 1)
     gathered, wanted = np.empty((number, wide), np.int32), np.empty(number, np.int32)
-    room = (gathered, wanted, aligned(PANEL * wide), aligned(QUERIES * PANEL), np.zeros(QUERIES, np.uint16))
+    room = (gathered, wanted, aligned(PANEL * wide), aligned(QUERIES * PANEL), np.zeros(QUERIES, np.uint32))
     for cell in range(len(bounds) - 1):
         who = asking[starts[cell] : starts[cell + 1]]
         if len(who):

@@ -1,73 +1,78 @@
 """Scores of a few queries with a panel of passages: the one loop that mining's time is spent in, as LLVM IR.
 
-The sums stay in registers (6 queries by 16 passages of int32 are 12 of the 16 that AVX2 has) and are compared with what
-each query still wants before they leave them, so that nothing is read again where no passage scores high enough.
+The sums stay in registers (two for each query) and are compared with what each query still wants before they leave
+them, so that nothing is read again where no passage scores high enough. How wide a register is depends on the CPU, what
+is in it does not: a sum of integers is the same in any order.
 """
 
 from typing import Any
 
+import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-#: Queries and passages of one step.
-QUERIES, PANEL = 6, 16
+#: Passages whose int32 sums fill a register: of 512 bits where the CPU multiplies int16 in such, else of 256.
+LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512bw") else 8
+#: Queries and passages of one step: their sums take 16 of AVX-512's 32 registers, or 12 of AVX2's 16.
+QUERIES, PANEL = 8 if LANES == 16 else 6, 2 * LANES
 
 _INT, _LONG = ir.IntType(32), ir.IntType(64)
-_HALF, _WIDE = ir.VectorType(_INT, 8), ir.VectorType(_INT, 16)
-_SHORTS = ir.VectorType(ir.IntType(16), 16)
 
 
-def products(num_queries: int) -> Any:
+def products(num_queries: int, lanes: int = LANES) -> Any:
     """An intrinsic that writes the scores of some queries with a panel, and gives whether any is above what its query
     wants: ``(queries, bytes per query, pairs, panel, scores, wanted, above)``, where all but the numbers are addresses.
 
-    ``queries``: pairs of int16 components. ``panel``: pair i of passage x at ``16 i + x``. ``scores``: int32
-    ``[num_queries, 16]``. ``wanted``: an int32 for each query. ``above``: uint16 ``[num_queries]``, of which bit x is
-    set where passage x scores above what the query wants.
+    A panel is ``2 * lanes`` passages. ``queries``: pairs of int16 components. ``panel``: pair i of passage x at
+    ``2 * lanes * i + x``. ``scores``: int32 ``[num_queries, 2 * lanes]``; it and ``panel`` begin at a multiple of 64
+    bytes. ``wanted``: an int32 for each query. ``above``: uint32 ``[num_queries]``, zeros before, of which bit x is set
+    where passage x scores above what the query wants.
     """
 
     @intrinsic
     def multiplied(context, queries, stride, pairs, panel, scores, wanted, above):  # type: ignore[no-untyped-def]
         def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             queries, stride, pairs, panel, scores, wanted, above = arguments
-            sums = _sums(builder, num_queries, queries, stride, pairs, panel)
+            sums = _sums(builder, num_queries, lanes, queries, stride, pairs, panel)
             for number, total in enumerate(sums):
-                _store(builder, total, builder.add(scores, _number(32 * number)), 32)
-            return _compare(builder, sums, wanted, above)
+                _store(builder, total, builder.add(scores, _number(4 * lanes * number)), 4 * lanes)
+            return _compare(builder, sums, lanes, wanted, above)
 
         return types.boolean(*[types.intp] * 7), code
 
     return multiplied
 
 
-def _sums(builder: Any, num_queries: int, queries: Any, stride: Any, pairs: Any, panel: Any) -> list[Any]:
-    """Sums over all pairs of components, 2 x 8 lanes for each query."""
-    sums = [cgutils.alloca_once(builder, _HALF) for _ in range(2 * num_queries)]
+def _sums(builder: Any, num_queries: int, lanes: int, queries: Any, stride: Any, pairs: Any, panel: Any) -> list[Any]:
+    """Sums over all pairs of components, 2 x ``lanes`` for each query."""
+    kind, shorts = ir.VectorType(_INT, lanes), ir.VectorType(ir.IntType(16), 2 * lanes)
+    sums = [cgutils.alloca_once(builder, kind) for _ in range(2 * num_queries)]
     for total in sums:
-        builder.store(ir.Constant(_HALF, [0] * 8), total)
+        builder.store(ir.Constant(kind, [0] * lanes), total)
     with cgutils.for_range(builder, pairs, intp=_LONG) as loop:
-        at = builder.mul(loop.index, _number(64))
-        halves = [_load(builder, builder.add(panel, builder.add(at, _number(place))), _SHORTS, 32) for place in (0, 32)]
+        at = builder.add(panel, builder.mul(loop.index, _number(8 * lanes)))
+        halves = [_load(builder, builder.add(at, _number(place)), shorts, 4 * lanes) for place in (0, 4 * lanes)]
         for query in range(num_queries):
             place = builder.add(builder.mul(stride, _number(query)), builder.mul(loop.index, _number(4)))
-            pair = builder.bitcast(_spread(builder, _load(builder, builder.add(queries, place), _INT, 4)), _SHORTS)
+            pair = _spread(builder, _load(builder, builder.add(queries, place), _INT, 4), kind)
             for half, total in zip(halves, sums[2 * query : 2 * query + 2], strict=True):
-                builder.store(builder.add(builder.load(total), _pair_products(builder, half, pair)), total)
+                product = _pair_products(builder, half, builder.bitcast(pair, shorts))
+                builder.store(builder.add(builder.load(total), product), total)
     return [builder.load(total) for total in sums]
 
 
-def _compare(builder: Any, sums: list[Any], wanted: Any, above: Any) -> Any:
+def _compare(builder: Any, sums: list[Any], lanes: int, wanted: Any, above: Any) -> Any:
     """Write a bit for each sum above what its query wants; gives whether there is any."""
-    everything: Any = ir.Constant(ir.VectorType(ir.IntType(1), 8), [0] * 8)
+    bits = ir.IntType(lanes)
+    everything: Any = ir.Constant(bits, 0)
     for query in range(len(sums) // 2):
-        least = _spread(builder, _load(builder, builder.add(wanted, _number(4 * query)), _INT, 4))
+        least = _spread(builder, _load(builder, builder.add(wanted, _number(4 * query)), _INT, 4), sums[0].type)
         for half in (0, 1):
-            higher = builder.icmp_signed(">", sums[2 * query + half], least)
+            higher = builder.bitcast(builder.icmp_signed(">", sums[2 * query + half], least), bits)
             everything = builder.or_(everything, higher)
-            bits = builder.bitcast(higher, ir.IntType(8))
-            _store(builder, bits, builder.add(above, _number(2 * query + half)), 1)
-    return builder.icmp_unsigned("!=", builder.bitcast(everything, ir.IntType(8)), ir.Constant(ir.IntType(8), 0))
+            _store(builder, higher, builder.add(above, _number(4 * query + lanes // 8 * half)), 1)
+    return builder.icmp_unsigned("!=", everything, ir.Constant(bits, 0))
 
 
 def _number(value: int) -> Any:
@@ -84,17 +89,21 @@ def _store(builder: Any, value: Any, address: Any, align: int) -> None:
     builder.store(value, builder.inttoptr(address, ir.PointerType(value.type))).align = align
 
 
-def _spread(builder: Any, value: Any) -> Any:
-    """One int32 in all lanes."""
-    first = builder.insert_element(ir.Constant(_HALF, ir.Undefined), value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, ir.Constant(_HALF, ir.Undefined), ir.Constant(_HALF, [0] * 8))
+def _spread(builder: Any, value: Any, kind: Any) -> Any:
+    """One int32 in all lanes of a vector of this kind."""
+    nothing = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(kind, [0] * kind.count))
 
 
 def _pair_products(builder: Any, left: Any, right: Any) -> Any:
-    """Multiply 16 lanes, and add even and odd ones: what ``pmaddwd`` does."""
-    product = builder.mul(builder.sext(left, _WIDE), builder.sext(right, _WIDE))
+    """Multiply the lanes, and add even and odd ones: what ``pmaddwd`` does (and ``vpdpwssd`` with the next sum)."""
+    wide, half = ir.VectorType(_INT, left.type.count), ir.VectorType(_INT, left.type.count // 2)
+    product = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
     even, odd = (
-        builder.shuffle_vector(product, ir.Constant(_WIDE, ir.Undefined), ir.Constant(_HALF, list(range(first, 16, 2))))
+        builder.shuffle_vector(
+            product, ir.Constant(wide, ir.Undefined), ir.Constant(half, list(range(first, wide.count, 2)))
+        )
         for first in (0, 1)
     )
     return builder.add(even, odd)

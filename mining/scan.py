@@ -2,8 +2,9 @@
 goes.
 
 Scores. Vectors are int16 with |score| <= 32767^2 < 2^31, so an int32 sum of int16 products is the exact score however
-the additions are ordered, even where it wraps on the way. The inner loop is that of a matrix product: 6 queries by 16
-passages, passages packed by pairs of components in panels of 16 (``pmaddwd`` on x86, which LLVM finds in plain IR).
+the additions are ordered, even where it wraps on the way. The inner loop is that of a matrix product: a few queries by
+a panel of passages, packed by pairs of components (``mining.products``: 6 by 16 with AVX2, 8 by 32 with AVX-512;
+``pmaddwd`` or ``vpdpwssd``, which LLVM finds in plain IR).
 
 Keys. ``score << 32 | (2^28 - 1 - position) << 4 | rule``: integers that sort by (score, position upwards), where the
 position of a passage is its place in the order of ids. So ties are broken by id, and lists of shards merge as integers.
@@ -24,7 +25,7 @@ from mining.products import PANEL, QUERIES, lowest_bit, products
 from transforms.flow.kernels import kernel, parallel_kernel
 
 #: Queries that go through the corpus together.
-BLOCK = 240
+BLOCK = 480
 #: Passages of one index: a position has 28 bits in a key.
 MAX_PASSAGES = 1 << 28
 RULE_BITS = 4
@@ -297,7 +298,7 @@ def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, 
     """All passages for the queries from ``offset`` on; what each list keeps."""
     pairs, state = passages.shape[1], begin(asked, sizes, offset, number)
     wanted, waiting, numbers = state.wanted, state.waiting, state.numbers
-    panel, scores, above = aligned(PANEL * pairs), aligned(QUERIES * PANEL), np.zeros(QUERIES, np.uint16)
+    panel, scores, above = aligned(PANEL * pairs), aligned(QUERIES * PANEL), np.zeros(QUERIES, np.uint32)
     asking, stride = queries.ctypes.data + offset * pairs * 4, pairs * 4
     packed, multiplied, bits, least = panel.ctypes.data, scores.ctypes.data, above.ctypes.data, wanted.ctypes.data
     for base in range(0, len(searched.rows), PANEL):
@@ -320,7 +321,7 @@ def _scan_block(queries, passages, asked, searched, sizes, offset, number, out, 
 
 @kernel
 def pack(passages, rows, base, width, panel):  # type: ignore[no-untyped-def]
-    """Some passages side by side: pair i of passage x at ``16 i + x``."""
+    """Some passages side by side: pair i of passage x at ``PANEL * i + x``."""
     for lane in range(width):
         row = rows[base + lane]
         for pair in range(passages.shape[1]):
@@ -343,7 +344,7 @@ def scan(
 
     ``sizes``: how many passages that may be negatives, that a rule refuses, and (where rows are known by their class)
     that are of the class or share a label with it. ``passages`` may be a memory map; nothing of it is copied unless its
-    dimensions are no multiple of 16. Raises ValueError for vectors of other dimensions and for too many passages.
+    dimensions are odd. Raises ValueError for vectors of other dimensions and for too many passages.
     """
     check_dims(queries, passages)
     if len(searched.rows) > MAX_PASSAGES:
@@ -368,9 +369,9 @@ def block_size(num: int, threads: int) -> int:
 
 
 def pairs(vectors: Fixed) -> npt.NDArray[np.int32]:
-    """Vectors as pairs of components, int32 ``[n, d / 2]``; filled up with zeros where d is no multiple of 16."""
-    if vectors.shape[1] % PANEL:
-        vectors = np.pad(vectors, ((0, 0), (0, -vectors.shape[1] % PANEL)))
+    """Vectors as pairs of components, int32 ``[n, d / 2]``; filled up with a zero where d is odd."""
+    if vectors.shape[1] % 2:
+        vectors = np.pad(vectors, ((0, 0), (0, 1)))
     pairs = np.ascontiguousarray(vectors).view(np.int32)
     pairs.flags.writeable = False  # as a memory map is: the loop is compiled once for either
     return pairs

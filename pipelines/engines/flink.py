@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from uuid import uuid4
 
 from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
@@ -64,10 +65,12 @@ def running() -> FlinkParams | None:
 def check(params: FlinkParams, home: EnginesHome) -> None:
     """Runs a small job; raises ``CheckFailedError`` where it fails or takes longer than three minutes.
 
-    A pool whose Python lacks Beam or this project would otherwise show as a job that waits without a word.
+    A pool whose Python lacks Beam or this project would otherwise show as a job that waits without a word. A job that
+    is given up is cancelled: it would hold its slots, and the next check would wait for them.
     """
     log = home.log("check")
-    command = [sys.executable, "-m", "pipelines.engines.flink_check", *local_options(params)]
+    name = f"kalm-check-{uuid4().hex[:8]}"
+    command = [sys.executable, "-m", "pipelines.engines.flink_check", f"--job_name={name}", *local_options(params)]
     with log.open("wb") as output:
         try:
             done = subprocess.run(
@@ -77,9 +80,23 @@ def check(params: FlinkParams, home: EnginesHome) -> None:
         except subprocess.TimeoutExpired:
             failure = f"did not end within {_CHECK_LIMIT_S} s"
     if failure:
+        failure += _why_not_ended(params, name)
         said = find_message(log.read_text(encoding="utf-8", errors="replace"))
         reason = said[0] if said else log_tail(log)
         raise CheckFailedError(f"The cluster is up, but a small job {failure}. Logs: {home.logs}. {reason}")
+
+
+def _why_not_ended(params: FlinkParams, name: str) -> str:
+    """What Flink knows of the job of this name that was given up, and who else holds slots; cancels it."""
+    jobs = cluster.running_jobs(params)
+    reasons = []
+    for job_id in [job_id for job_id, job in jobs.items() if job == name]:
+        reasons.append(cluster.last_failure(params, job_id))
+        cluster.cancel_job(params, job_id)
+    if others := sorted(job for job in jobs.values() if job != name):
+        reasons.append(f"other jobs run on its slots: {', '.join(others)}")
+    told = "; ".join(reason for reason in reasons if reason)
+    return f" ({told})" if told else ""
 
 
 def local_options(params: FlinkParams, parallelism: int | None = None) -> list[str]:

@@ -1,5 +1,6 @@
 """The life of a local Flink cluster: its parts, how each is started and found, and how all are stopped."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,6 +23,8 @@ from pipelines.engines.processes import find_process, start_process, stop_proces
 _START_LIMIT_S = 120
 _STOP_LIMIT_S = 10
 _HTTP_LIMIT_S = 5
+#: States of a job that holds no slots any more (``org.apache.flink.api.common.JobStatus``).
+_ENDED = {"FINISHED", "CANCELED", "FAILED", "SUSPENDED"}
 
 # Talks to this machine alone, so it goes past any proxy.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -163,6 +166,26 @@ def rest_get(params: FlinkParams, path: str) -> Any:
             return json.load(response)
     except (urllib.error.URLError, OSError, ValueError):
         return None
+
+
+def running_jobs(params: FlinkParams) -> dict[str, str]:
+    """The names of the jobs that have not ended, by their ids; none where the JobManager does not answer."""
+    overview = rest_get(params, "/jobs/overview") or {"jobs": []}
+    return {job["jid"]: job["name"] for job in overview["jobs"] if job["state"] not in _ENDED}
+
+
+def cancel_job(params: FlinkParams, job_id: str) -> None:
+    """Asks the JobManager to end a job, which gives its slots back; a job that has ended meanwhile is no error."""
+    request = urllib.request.Request(f"http://{HOST}:{params.ports.rest}/jobs/{job_id}?mode=cancel", method="PATCH")
+    with contextlib.suppress(urllib.error.URLError, OSError), _OPENER.open(request, timeout=_HTTP_LIMIT_S):
+        pass
+
+
+def last_failure(params: FlinkParams, job_id: str) -> str | None:
+    """The first line of what made a job start again or end last, in Flink's words; None where nothing did."""
+    history = (rest_get(params, f"/jobs/{job_id}/exceptions") or {}).get("exceptionHistory", {})
+    entries = history.get("entries", [])
+    return entries[0]["stacktrace"].partition("\n")[0] if entries else None
 
 
 def flink_version_at(master: str) -> str:

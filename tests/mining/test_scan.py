@@ -27,7 +27,7 @@ from mining.scan import (
     scan,
 )
 
-DIMS = (16, 50, 384, 1000, 4096)
+DIMS = (16, 17, 50, 384, 1000, 4096)
 
 
 def vectors(num: int, dims: int, seed: int, kinds: int | None = None) -> np.ndarray:
@@ -46,7 +46,7 @@ def exact_keys(queries: np.ndarray, passages: np.ndarray, rule: int = FREE) -> n
 @given(
     num_queries=st.integers(1, 20),
     num=st.integers(1, 700),
-    dims=st.sampled_from(DIMS[:4]),
+    dims=st.sampled_from(DIMS[:5]),
     k=st.integers(1, 400),
     kinds=st.none() | st.integers(1, 30),
     seed=st.integers(0, 1000),
