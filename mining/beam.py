@@ -248,9 +248,8 @@ def _distinct_passages(named: pa.Table) -> tuple[pa.Table, Rows]:
 def _places_of(shards: Rows, positions: Rows, named: pa.Table) -> Rows:
     """Which row of ``named`` is the passage at each position of each shard."""
     known = (named["shard"].to_numpy().astype(np.int64) << 32) | named["position"].to_numpy()
-    sorter = np.argsort(known, kind="stable")
-    places: Rows = sorter[np.searchsorted(known, (shards << 32) | positions, sorter=sorter)] if len(known) else shards
-    return places
+    places = pa.compute.index_in(pa.array((shards << 32) | positions), value_set=pa.array(known))
+    return places.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
 
 def _open_shard(batches: Iterable[pa.RecordBatch], params: MiningParams) -> Shard | None:

@@ -84,7 +84,9 @@ def distinct_texts(passages: pa.Table) -> pa.Table:
     """Each text once, at its smallest address, in the order of text hashes; a null cluster becomes the text itself, a
     null ``near`` the cluster.
     """
-    chosen = passages.take(pa.array(_first_places(passages))).combine_chunks()
+    places = _first_places(passages)
+    in_order = len(places) == len(passages) and bool((np.diff(places) == 1).all())
+    chosen = passages if in_order else passages.take(pa.array(places)).combine_chunks()
     for name, instead in (("cluster", "text_hash"), ("near", "cluster")):
         place = chosen.schema.get_field_index(name)
         chosen = chosen.set_column(place, PASSAGES.field(name), pc.coalesce(chosen[name], chosen[instead]))
@@ -109,11 +111,9 @@ def vector_hashes(vectors: Fixed, rows: Rows | None = None) -> pa.Array:
     Vectors are read where they lie, one after the other: they may be a memory map.
     """
     wide = np.ascontiguousarray(vectors, dtype="<i2")
-    places = np.arange(len(wide)) if rows is None else rows
-    digests = bytearray(ID.byte_width * len(places))
-    for number, place in enumerate(places):
-        start = ID.byte_width * number
-        digests[start : start + ID.byte_width] = xxhash.xxh3_128_digest(wide[place])
+    places = range(len(wide)) if rows is None else rows.tolist()
+    data, width = wide.data.cast("B") if wide.size else b"", wide.itemsize * wide.shape[1]
+    digests = b"".join([xxhash.xxh3_128_digest(data[place * width : (place + 1) * width]) for place in places])
     return pa.FixedSizeBinaryArray.from_buffers(ID, len(places), [None, pa.py_buffer(digests)])
 
 
