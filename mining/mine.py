@@ -57,7 +57,7 @@ def mine_block(
     """``MINED`` of some rows (``SCORED`` and ``vector``), where one shard holds the whole corpus."""
     judged = judged_rows(rows, languages)
     lists = shard.search(rows, unpack_vectors(rows["vector"]), relevant, judged)
-    found, keys = shard.referred(lists.keys)
+    found, _, keys = shard.referred(lists.keys)
     return make_examples(rows, Lists(bounds=lists.bounds, keys=keys), found, shard.params, judged, check)
 
 

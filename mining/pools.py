@@ -223,11 +223,14 @@ class Shard:
         steps = np.arange(lengths.sum()) - np.repeat(np.append(0, np.cumsum(lengths))[:-1], lengths)
         return np.repeat(owners, lengths), self._by_digest[np.repeat(starts, lengths) + steps]
 
-    def referred(self, keys: Rows) -> tuple[pa.Table, Rows]:
-        """``FOUND`` of the passages that some keys name, in the order of hashes, and the keys with positions among
-        them.
+    def referred(self, keys: Rows) -> tuple[pa.Table, Rows, Rows]:
+        """``FOUND`` of the passages that some keys name, in the order of hashes; their positions here; and the keys
+        with positions among them.
         """
-        positions, places = np.unique(positions_of(keys), return_inverse=True)
+        named, places = positions_of(keys), np.zeros(len(self), np.int64)
+        places[named] = 1
+        positions = np.flatnonzero(places)
+        places[positions] = np.arange(len(positions))
         chosen = self.texts.take(pa.array(positions))
         lengths = np.diff(self._sets.bounds)[positions]
         bounds = np.append(0, np.cumsum(lengths))
@@ -235,7 +238,7 @@ class Shard:
         names = self._labels.names(self._sets.codes[np.repeat(self._sets.bounds[positions], lengths) + steps])
         labels = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), names)
         columns = [labels if field.name == "labels" else chosen[field.name] for field in FOUND]
-        return pa.table(columns, schema=FOUND), at_positions(keys, places)
+        return pa.table(columns, schema=FOUND), positions, at_positions(keys, places[named])
 
 
 def _first_of_each(values: pa.ChunkedArray) -> Rows:

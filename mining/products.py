@@ -9,11 +9,22 @@ from typing import Any
 
 import llvmlite.binding
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 
-#: Passages whose int32 sums fill a register: of 512 bits where the CPU multiplies int16 in such, else of 256.
-LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512bw") else 8
+
+def _lanes(cpu_name: str | None, cpu_features: str | None) -> int:
+    """Passages whose int32 sums fill a register: of 512 bits where the CPU multiplies int16 in such, else of 256.
+
+    Where numba compiles for a CPU that it was told (``NUMBA_CPU_NAME``), that is ``x86-64-v4`` or one to which
+    ``NUMBA_CPU_FEATURES`` adds it.
+    """
+    if cpu_name:
+        return 16 if cpu_name == "x86-64-v4" or "+avx512bw" in (cpu_features or "") else 8
+    return 16 if llvmlite.binding.get_host_cpu_features().get("avx512bw") else 8
+
+
+LANES = _lanes(config.CPU_NAME, config.CPU_FEATURES)  # type: ignore[attr-defined]
 #: Queries and passages of one step: their sums take 16 of AVX-512's 32 registers, or 12 of AVX2's 16.
 QUERIES, PANEL = 8 if LANES == 16 else 6, 2 * LANES
 

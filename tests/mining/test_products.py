@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from mining.products import products
+from mining.products import _lanes, products
 from mining.scan import aligned
 
 
@@ -43,3 +43,11 @@ def test_scores_and_what_is_above_are_those_of_integers(lanes: int, num_queries:
         found, _, above = step(queries.view(np.int32), packed, expected.max(axis=1).astype(np.int32))
         assert not found
         assert not above.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "lanes"),
+    [("haswell", "", 8), ("x86-64-v4", None, 16), ("cascadelake", "+avx512f,+avx512bw", 16), ("generic", None, 8)],
+)
+def test_registers_are_those_of_the_cpu_that_is_compiled_for(name: str, features: str | None, lanes: int) -> None:
+    assert _lanes(name, features) == lanes

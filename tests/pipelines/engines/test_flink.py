@@ -14,6 +14,7 @@ from pipelines.engines import flink_cluster as cluster
 from pipelines.engines.errors import CheckFailedError, EngineError, MissingToolError, PortInUseError
 from pipelines.engines.flink_params import FlinkParams, FlinkPorts
 from pipelines.engines.home import HOME_VARIABLE, engines_home
+from pipelines.engines.ports import wait_until
 from pipelines.engines.processes import is_alive
 from schemas.errors import find_message
 from tests.flink_fixture import ANY_PORTS
@@ -197,6 +198,8 @@ def test_the_life_of_a_cluster(flink_cluster: FlinkParams, own_home: Path, monke
     monkeypatch.setattr(flink, "_CHECK_LIMIT_S", 15)
     with pytest.raises(CheckFailedError, match="did not end within 15 s"):
         flink.check(params, engines_home())
+    # A job that was given up gives the only slot back.
+    assert wait_until(lambda: not cluster.running_jobs(params), timeout_s=60)
     monkeypatch.undo()
     monkeypatch.setenv(HOME_VARIABLE, str(own_home))
 
