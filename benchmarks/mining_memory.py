@@ -96,7 +96,7 @@ def search(scored: pa.Table, folder: Path, number: int, size: int, dims: int) ->
     shard = Shard(passages(size, number), MiningParams(), _mapped(folder, number, size, dims))
     relevant, judged = shard.relevant(relate(scored, symmetric=False)), judged_rows(scored, None)
     lists = shard.search(scored, unpack_vectors(scored["vector"]), relevant, judged)
-    listed, named = shard_tables(shard, number, scored["id"], lists)
+    listed, named = shard_tables(shard, number, scored["id"], lists, shard.named(lists.keys))
     return listed, named
 
 

@@ -86,6 +86,24 @@ def _nobody_hears(searches: int) -> None:
     """For pipelines that nobody looks at."""
 
 
+class Told:
+    """Which passages of a shard each range of queries has heard of: a bit for each, as a shard is large."""
+
+    def __init__(self, num_passages: int) -> None:
+        self._num_passages = num_passages
+        self._bits: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def news(self, number: int, positions: Rows) -> Rows:
+        """Those of ascending positions that the range has not heard of before this call."""
+        if number not in self._bits:
+            self._bits[number] = np.zeros(-(-self._num_passages // 8), np.uint8)
+        known = np.unpackbits(self._bits[number])
+        news: Rows = positions[known[positions] == 0]
+        known[news] = 1
+        self._bits[number] = np.packbits(known)
+        return news
+
+
 class SearchShard(beam.DoFn):
     """A shard's passages and all queries of its dataset -> the lists of the queries, by range of their ids.
     ``on_searched`` hears of how many.
@@ -110,6 +128,7 @@ class SearchShard(beam.DoFn):
         dataset, number = keyed[0].rsplit("\t", 1)
         shard = _open_shard(keyed[1], self._spec.params_of(dataset))
         relevant = None if shard is None else shard.relevant(self._relations(dataset, keyed[1]))
+        told = Told(0 if shard is None else len(shard))
         if shard is not None:
             Metrics.counter("kalm", INDEXES).inc()
             yield from self._prepare(dataset, shard, keyed[1])
@@ -123,7 +142,7 @@ class SearchShard(beam.DoFn):
             if number == "0":
                 yield from self._by_range(dataset, queries.drop_columns(["vector"]), "id")
             if shard is not None and relevant is not None:
-                yield from self._search(dataset, int(number), shard, queries, relevant)
+                yield from self._search(dataset, int(number), shard, told, queries, relevant)
             self._on_searched(len(queries))
 
     def _relations(self, dataset: str, batches: Iterable[pa.RecordBatch]) -> Relations:
@@ -145,14 +164,16 @@ class SearchShard(beam.DoFn):
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, counted)
 
     def _search(
-        self, dataset: str, number: int, shard: Shard, queries: pa.Table, relevant: Relevant
+        self, dataset: str, number: int, shard: Shard, told: Told, queries: pa.Table, relevant: Relevant
     ) -> Iterator[KeyedBatch]:
         vectors, judged = unpack_vectors(queries["vector"]), judged_rows(queries, self._spec.languages)
         lists = shard.search(queries, vectors, relevant, judged)
         ranges = query_ranges(queries["id"], self._spec.num_ranges[dataset])
         for named in np.unique(ranges).tolist():
             rows = np.flatnonzero(ranges == named)
-            for table in shard_tables(shard, number, queries["id"].take(pa.array(rows)), lists.take(rows)):
+            own, ids = lists.take(rows), queries["id"].take(pa.array(rows))
+            news = told.news(named, shard.named(own.keys))
+            for table in shard_tables(shard, number, ids, own, news):
                 for batch in small_batches(table):
                     yield f"{dataset}\t{named}", batch
 
@@ -172,14 +193,13 @@ _NOBODY = relate(
 )
 
 
-def shard_tables(shard: Shard, number: int, ids: pa.ChunkedArray, lists: Lists) -> Iterator[pa.Table]:
-    """The lists of some rows, and the passages that they name."""
+def shard_tables(shard: Shard, number: int, ids: pa.ChunkedArray, lists: Lists, news: Rows) -> Iterator[pa.Table]:
+    """The lists of some rows, and the passages that they name, as far as these are ``news``."""
     keys = pa.ListArray.from_arrays(pa.array(lists.bounds, pa.int32()), pa.array(lists.keys))
     numbers = pa.array(np.full(len(ids), number), pa.int32())
     yield pa.table([ids, numbers, keys], schema=LISTED)
-    found, positions, _ = shard.referred(lists.keys)
-    numbers = pa.array(np.full(len(found), number), pa.int32())
-    yield pa.table([*found.columns, numbers, pa.array(positions)], schema=NAMED)
+    numbers = pa.array(np.full(len(news), number), pa.int32())
+    yield pa.table([*shard.found(news).columns, numbers, pa.array(news)], schema=NAMED)
 
 
 class ChooseExamples(beam.DoFn):

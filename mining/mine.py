@@ -13,7 +13,7 @@ from mining.candidates import score_named
 from mining.examples import make_examples
 from mining.fixed_point import unpack_vectors
 from mining.labels import UNKNOWN
-from mining.lists import Lists
+from mining.lists import Lists, at_positions, positions_of
 from mining.params import MiningParams
 from mining.pools import Relevant, Shard
 from mining.relations import relate
@@ -57,8 +57,10 @@ def mine_block(
     """``MINED`` of some rows (``SCORED`` and ``vector``), where one shard holds the whole corpus."""
     judged = judged_rows(rows, languages)
     lists = shard.search(rows, unpack_vectors(rows["vector"]), relevant, judged)
-    found, _, keys = shard.referred(lists.keys)
-    return make_examples(rows, Lists(bounds=lists.bounds, keys=keys), found, shard.params, judged, check)
+    named, places = shard.named(lists.keys), np.zeros(len(shard), np.int64)
+    places[named] = np.arange(len(named))
+    keys = at_positions(lists.keys, places[positions_of(lists.keys)])
+    return make_examples(rows, Lists(bounds=lists.bounds, keys=keys), shard.found(named), shard.params, judged, check)
 
 
 def judged_rows(rows: pa.Table, languages: Collection[str] | None) -> npt.NDArray[np.bool_]:

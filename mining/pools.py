@@ -29,7 +29,7 @@ from mining.fills import draw_fills
 from mining.fixed_point import Fixed, from_cosine, unpack_vectors
 from mining.index import find_ids, id_words, run_starts_of, sorted_ids
 from mining.labels import Coder, label_sets, language_codes
-from mining.lists import Depths, Lists, at_positions, lists_of_scan, positions_of
+from mining.lists import Depths, Lists, lists_of_scan, positions_of
 from mining.params import MiningParams
 from mining.policies import ceiling, floor
 from mining.relations import Relations
@@ -223,14 +223,14 @@ class Shard:
         steps = np.arange(lengths.sum()) - np.repeat(np.append(0, np.cumsum(lengths))[:-1], lengths)
         return np.repeat(owners, lengths), self._by_digest[np.repeat(starts, lengths) + steps]
 
-    def referred(self, keys: Rows) -> tuple[pa.Table, Rows, Rows]:
-        """``FOUND`` of the passages that some keys name, in the order of hashes; their positions here; and the keys
-        with positions among them.
-        """
-        named, places = positions_of(keys), np.zeros(len(self), np.int64)
-        places[named] = 1
-        positions = np.flatnonzero(places)
-        places[positions] = np.arange(len(positions))
+    def named(self, keys: Rows) -> Rows:
+        """The positions that some keys name, ascending."""
+        marked = np.zeros(len(self), bool)
+        marked[positions_of(keys)] = True
+        return np.flatnonzero(marked)
+
+    def found(self, positions: Rows) -> pa.Table:
+        """``FOUND`` of the passages at some positions."""
         chosen = self.texts.take(pa.array(positions))
         lengths = np.diff(self._sets.bounds)[positions]
         bounds = np.append(0, np.cumsum(lengths))
@@ -238,7 +238,7 @@ class Shard:
         names = self._labels.names(self._sets.codes[np.repeat(self._sets.bounds[positions], lengths) + steps])
         labels = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), names)
         columns = [labels if field.name == "labels" else chosen[field.name] for field in FOUND]
-        return pa.table(columns, schema=FOUND), positions, at_positions(keys, places[named])
+        return pa.table(columns, schema=FOUND)
 
 
 def _first_of_each(values: pa.ChunkedArray) -> Rows:

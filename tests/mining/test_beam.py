@@ -151,6 +151,18 @@ def test_each_shard_tells_how_many_rows_it_was_searched_for(num_shards):
     assert sum(heard) == num_shards * len(QUERIES)
 
 
+@pytest.mark.parametrize("num_ranges", [1, 3])
+def test_a_range_hears_once_of_each_passage_of_a_shard(num_ranges: int) -> None:
+    (keyed,) = grouped(shard_elements(1))
+    sent: dict[str, list[int]] = {}
+    for element in SearchShard(spec(num_ranges)).process(keyed):
+        if isinstance(element, tuple) and "position" in element[1].schema.names:
+            sent.setdefault(element[0], []).extend(element[1]["position"].to_pylist())
+    assert len(sent) == num_ranges
+    assert max(map(len, sent.values())) > 20
+    assert all(len(positions) == len(set(positions)) for positions in sent.values())
+
+
 def test_labels_in_several_spellings_are_counted():
     rows = make_queries(["a", "b", "c"], labels=["Yes", "yes", "no"])
     batches = score_named(rows, make_corpus(["a"])).to_batches()
