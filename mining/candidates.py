@@ -13,6 +13,8 @@ from schemas.rows import ID, TEXTS
 Rows = npt.NDArray[np.int64]
 
 HASHES = pa.list_(ID)
+#: Vectors whose hashes are Python objects at once.
+_HASHED = 1 << 14
 #: Where a text lies: element ``element`` of field ``field`` of row ``row`` in part ``part``.
 ADDRESS = pa.struct([("part", pa.int64()), ("row", pa.int32()), ("field", pa.string()), ("element", pa.int32())])
 
@@ -111,10 +113,13 @@ def vector_hashes(vectors: Fixed, rows: Rows | None = None) -> pa.Array:
     Vectors are read where they lie, one after the other: they may be a memory map.
     """
     wide = np.ascontiguousarray(vectors, dtype="<i2")
-    places = range(len(wide)) if rows is None else rows.tolist()
-    data, width = wide.data.cast("B") if wide.size else b"", wide.itemsize * wide.shape[1]
-    digests = b"".join([xxhash.xxh3_128_digest(data[place * width : (place + 1) * width]) for place in places])
-    return pa.FixedSizeBinaryArray.from_buffers(ID, len(places), [None, pa.py_buffer(digests)])
+    num, width = len(wide) if rows is None else len(rows), wide.itemsize * wide.shape[1]
+    data, digests = wide.data.cast("B") if wide.size else b"", bytearray()
+    for start in range(0, num, _HASHED):
+        end = min(start + _HASHED, num)
+        places = range(start, end) if rows is None else rows[start:end].tolist()
+        digests += b"".join([xxhash.xxh3_128_digest(data[place * width : (place + 1) * width]) for place in places])
+    return pa.FixedSizeBinaryArray.from_buffers(ID, num, [None, pa.py_buffer(digests)])
 
 
 def score_named(queries: pa.Table, texts: pa.Table) -> pa.Table:
