@@ -6,6 +6,7 @@ Source: A. Broder, On the resemblance and containment of documents, 1997; bandin
 of Massive Datasets, section 3.4."""
 
 import functools
+from collections.abc import Iterator
 
 import numba
 import numpy as np
@@ -22,6 +23,7 @@ Hashes = npt.NDArray[np.uint64]
 _FULL = np.uint32(0xFFFFFFFF)
 #: Multiplier of the polynomial over a shingle's code points: odd, from the digits of the golden ratio.
 _BASE = np.uint64(0x9E3779B97F4A7C15)
+_PIECE_BYTES = 4 << 20
 
 
 @functools.lru_cache(maxsize=8)
@@ -190,9 +192,24 @@ def shingle_sets(texts: pa.Array, size: int) -> tuple[Hashes, Offsets]:
     Those of text i are ``values[offsets[i]:offsets[i + 1]]``.
     """
     data, positions = text_buffers(texts)
-    spaced, counts = _all_shingles(data, positions, size)
-    offsets = offsets_of(counts)
-    return compact(spaced, positions[:-1] - positions[0], offsets), offsets
+    values, lengths, at = np.empty(positions[-1] - positions[0], np.uint64), np.empty(len(texts), np.int64), 0
+    for start, end in _pieces(positions):
+        own = positions[start : end + 1]
+        spaced, lengths[start:end] = _all_shingles(data, own, size)
+        found = compact(spaced, own[:-1] - own[0], offsets_of(lengths[start:end]))
+        values[at : at + len(found)] = found
+        at += len(found)
+    return values[:at], offsets_of(lengths)
+
+
+def _pieces(positions: Offsets) -> Iterator[tuple[int, int]]:
+    """Texts ``start:end`` of about ``_PIECE_BYTES`` each: their shingles stand in memory twice for a while."""
+    start = 0
+    while start < len(positions) - 1:
+        end = int(np.searchsorted(positions, positions[start] + _PIECE_BYTES, side="right")) - 1
+        end = max(start + 1, end)
+        yield start, end
+        start = end
 
 
 def signatures_of_hashes(hashes: npt.NDArray[np.uint32], offsets: Offsets, params: MinHashParams) -> Signatures:

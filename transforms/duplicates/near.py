@@ -1,7 +1,7 @@
 """Near-duplicates: bands propose, components gather, exact similarity decides, the best of each cluster stays.
 
 parts -> band hashes, packed, by range -> star edges -> components -> the texts of candidates alone, by range of
-components -> verification in survival order -> decisions by part. Rows that were decided before take no part.
+what is compared -> verification in survival order -> decisions by part. Rows that were decided before take no part.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from transforms.duplicates.components import (
     LABELS,
     ComponentsInOneWorker,
     NodeNumbers,
-    address_partitions,
+    address_words,
     forest_table,
     star_edges,
 )
@@ -65,6 +65,8 @@ BANDS = pa.schema(
     ]
 )
 _MAX_BANDS = (MAX_BYTES - 1024) // 6
+#: Edges of a batch of EDGES, 24 bytes each.
+_MAX_EDGES = MAX_BYTES // 24
 
 #: A candidate with what verification compares: two fields, and a word of all that must be equal besides.
 CANDIDATES = pa.schema(
@@ -169,10 +171,20 @@ def candidate_rows(rows: pa.Table, labels: pa.Table, scopes: Scopes, params: Ver
     return pa.table(columns, schema=CANDIDATES)
 
 
+def group_partitions(candidates: pa.Table, num_partitions: int) -> npt.NDArray[np.int64]:
+    """The range of each of CANDIDATES by what it is compared with: rows of its component that must match it.
+
+    So a template of very many rows that ask different questions does not meet in one place.
+    """
+    component = address_words(candidates.column("component_part"), candidates.column("component_row"))
+    return partitions_of(mixed(component + candidates.column("must_match").to_numpy()), num_partitions)
+
+
 def verify_candidates(
     candidates: pa.Table, params: NearDuplicateParams, published: Published | None = None
 ) -> pa.Table:
-    """Decisions (DECIDED) on whole components of candidates; ``published``: what negative parts stand for.
+    """Decisions (DECIDED) on candidates, all of each component that must match each other; ``published``: what negative
+    parts stand for.
 
     A published row is named where a new one would stay in its place, to be counted; else it is not spoken of.
     """
@@ -269,29 +281,27 @@ class LinkRows(OverlappingDoFn):
         """Needs nothing: what it works on travels in the batches."""
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
-        for batch in split_batches(link_rows(element[1])):
+        for batch in split_batches(link_rows(element[1]), _MAX_EDGES):
             yield 0, batch
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
 class FetchCandidates(_Step):
-    """LABELS of a part -> CANDIDATES by range of components."""
+    """LABELS of a part -> CANDIDATES by range of groups."""
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         spec, (part, labels) = self._spec, element
         rows = read_rows(spec.folder, part, [*RANKED, "label"], spec.published)
         labelled = pa.Table.from_batches(list(labels), schema=LABELS)
         candidates = candidate_rows(rows, labelled, scopes_at(part, spec.scopes, spec.published), spec.params)
-        component = [candidates.column(f"component_{name}") for name in ("part", "row")]
-        ranges = address_partitions(component[0], component[1], spec.num_partitions)
-        yield from by_partition(candidates, ranges)
+        yield from by_partition(candidates, group_partitions(candidates, spec.num_partitions))
 
 
 @beam.typehints.with_input_types(tuple[int, Iterable[pa.RecordBatch]])
 @beam.typehints.with_output_types(tuple[int, pa.RecordBatch])
 class VerifyCandidates(_Step):
-    """All CANDIDATES of a range of components -> decisions by part."""
+    """All CANDIDATES of a range of groups -> decisions by part."""
 
     def work(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         candidates = pa.Table.from_batches(list(element[1]), schema=CANDIDATES)
@@ -316,7 +326,7 @@ class FindNearDuplicates(beam.PTransform[Any, Any]):
             | "Components" >> self._spec.components()
             | "By part of a candidate" >> beam.GroupByKey()
             | "Fetch" >> beam.ParDo(FetchCandidates(self._spec))
-            | "By range of components" >> beam.GroupByKey()
+            | "By range of groups" >> beam.GroupByKey()
             | "Verify" >> beam.ParDo(VerifyCandidates(self._spec))
         )
         return decided

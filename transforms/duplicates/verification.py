@@ -6,26 +6,35 @@ a representative itself. Nobody is removed for resembling a neighbour that resem
 Two rows resemble each other when every field does: the fields are equal, or both have enough shingles and a Jaccard
 similarity of at least ``jaccard``. So a short query must be equal, however alike two long passages are. Rows that
 fill a template must besides fill it with the same text (see ``transforms.duplicates.templates``).
+
+Shingles take 8 bytes for each character, so texts are verified ``MAX_TEXT_BYTES`` at a time: groups as they come, and
+one that is larger in pieces, each with the first representatives before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.duplicates.components import root_of
 from transforms.duplicates.jaccard import field_sets, resemblance, shingles_of
 from transforms.duplicates.params import MinHashParams, VerificationParams
 from transforms.duplicates.templates import frame_of, outside, same_filling
-from transforms.flow.kernels import Offsets, kernel, parallel_kernel
+from transforms.flow.kernels import Offsets, kernel, offsets_of, parallel_kernel
 
 #: Groups of up to this many rows are compared pair by pair; in larger ones an index says whom to compare.
 _SMALL_GROUP = 16
 #: More representatives than this under one key are those of a template; rows of it are found by what fills it.
 _MAX_SHARING = 64
+#: Texts that are verified at once, in bytes of UTF-8: their shingles and the index take about 15 times as much, 1 GiB.
+MAX_TEXT_BYTES = 64 << 20
+#: Shingles from which on they are counted in ranges of their values, one after the other, to sort few at a time.
+_MANY_SHINGLES = 1 << 20
+_VALUE_RANGE_BITS = 4
 
 
 class Verdicts(NamedTuple):
@@ -96,16 +105,60 @@ def _longest_field(sets, start, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _shingles_in(sets, texts):  # type: ignore[no-untyped-def]
-    """The shingles of texts, one text behind the other, and how many each has."""
+def _shingles_within(sets, texts, shift, value_range):  # type: ignore[no-untyped-def]
+    """The shingles of texts whose value, without its last ``shift`` bits, is ``value_range``; sorted."""
     _, values, offsets = sets[:3]
-    sizes = offsets[texts + 1] - offsets[texts]
-    found, at = np.empty(sizes.sum(), np.uint64), 0
+    size = 0
     for text in texts:
         for value in values[offsets[text] : offsets[text + 1]]:
-            found[at] = value
-            at += 1
-    return found, sizes
+            size += value >> shift == value_range
+    found, at = np.empty(size, np.uint64), 0
+    for text in texts:
+        for value in values[offsets[text] : offsets[text + 1]]:
+            if value >> shift == value_range:
+                found[at] = value
+                at += 1
+    found.sort()
+    return found
+
+
+@kernel
+def _counted(found):  # type: ignore[no-untyped-def]
+    """The distinct values among sorted ones, and how often each stands there."""
+    size = 0
+    for at in range(len(found)):
+        size += at == 0 or found[at] != found[at - 1]
+    every, counts, last = np.empty(size, np.uint64), np.zeros(size, np.int64), -1
+    for at in range(len(found)):
+        if at == 0 or found[at] != found[at - 1]:
+            last += 1
+            every[last] = found[at]
+        counts[last] += 1
+    return every, counts
+
+
+@kernel
+def _shingle_counts(sets, texts, total):  # type: ignore[no-untyped-def]
+    """The distinct ones of the ``total`` shingles of texts, in order, and how many texts have each."""
+    bits = _VALUE_RANGE_BITS if total > _MANY_SHINGLES else 1
+    every, counts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for value_range in range(1 << bits):
+        some, uses = _counted(_shingles_within(sets, texts, np.uint64(64 - bits), np.uint64(value_range)))
+        every.append(some)
+        counts.append(uses)
+    return _joined(every), _joined(counts)
+
+
+@kernel
+def _joined(pieces):  # type: ignore[no-untyped-def]
+    size, at = 0, 0
+    for piece in pieces:
+        size += len(piece)
+    whole = np.empty(size, pieces[0].dtype)
+    for piece in pieces:
+        whole[at : at + len(piece)] = piece
+        at += len(piece)
+    return whole
 
 
 @kernel
@@ -116,19 +169,18 @@ def _rare_keys(sets, start, end, floor):  # type: ignore[no-untyped-def]
     elements (prefix filtering: Chaudhuri, Ganti, Kaushik, A primitive operator for similarity joins in data cleaning,
     2006). A row without shingles can only equal another such row: they share a key of their own.
     """
-    texts = _longest_field(sets, start, end)
-    values, sizes = _shingles_in(sets, texts)
-    every, places = _numbered(values)
-    by_rarity = np.bincount(places)[places] * len(every) + places if len(every) else places
+    texts, values, offsets = _longest_field(sets, start, end), sets[1], sets[2]
+    sizes = offsets[texts + 1] - offsets[texts]
+    every, counts = _shingle_counts(sets, texts, sizes.sum())
     wanted = np.where(sizes > 0, sizes - np.ceil(floor * sizes - 1e-9).astype(np.int64) + 1, 1)
     ends = np.zeros(len(texts) + 1, np.int64)
     ends[1:] = np.cumsum(wanted)
-    keys, first = np.full(ends[-1], len(every)), 0
+    keys = np.full(ends[-1], len(every))
     for row in range(len(texts)):
         if sizes[row]:
-            rarest = np.sort(by_rarity[first : first + sizes[row]])[: wanted[row]]
+            places = np.searchsorted(every, values[offsets[texts[row]] : offsets[texts[row] + 1]])
+            rarest = np.sort(counts[places] * len(every) + places)[: wanted[row]]
             keys[ends[row] : ends[row + 1]] = rarest % len(every)
-        first += sizes[row]
     return _new_index(keys, ends, len(every) + 1)
 
 
@@ -234,9 +286,60 @@ def verify(
     """Choose representatives within each group of rows ``groups[i]:groups[i + 1]``, rows being in survivor order.
 
     ``fields``: for each field the matching forms of all rows (``large_string``). Only rows of one group are compared.
+    A group of more than ``MAX_TEXT_BYTES`` of text is verified in pieces: a row is compared with the rows of its piece
+    and with the first representatives before it, half as much text at most.
     """
-    verdicts, _ = _judged(field_sets(fields, shingles), groups, params)
+    sizes = np.sum([pc.binary_length(field).to_numpy().astype(np.int64) for field in fields], axis=0)
+    verdicts = Verdicts(np.arange(groups[-1]), np.ones(groups[-1]))
+    for rows, own in _portions(sizes, groups):
+        if sizes[rows].sum() <= MAX_TEXT_BYTES:
+            found, _ = _judged(field_sets([field.take(pa.array(rows)) for field in fields], shingles), own, params)
+            verdicts.representatives[rows], verdicts.jaccards[rows] = rows[found.representatives], found.jaccards
+        else:
+            _verify_in_pieces(fields, rows, sizes, params, shingles, verdicts)
     return verdicts
+
+
+def _portions(sizes: Offsets, groups: Offsets) -> Iterator[tuple[npt.NDArray[np.int64], Offsets]]:
+    """Rows that are verified together, of ``sizes`` bytes, and the groups among them; no row that is alone in its."""
+    several = np.flatnonzero(np.diff(groups) > 1)
+    starts, ends = groups[several], groups[several + 1]
+    ahead = offsets_of(sizes)
+    first = 0
+    while first < len(several):
+        filled = np.cumsum(ahead[ends[first:]] - ahead[starts[first:]])
+        last = first + max(1, int(np.searchsorted(filled, MAX_TEXT_BYTES, side="right")))
+        yield (
+            np.concatenate([np.arange(starts[at], ends[at]) for at in range(first, last)]),
+            offsets_of(ends[first:last] - starts[first:last]),
+        )
+        first = last
+
+
+def _verify_in_pieces(
+    fields: Sequence[pa.Array],
+    rows: npt.NDArray[np.int64],
+    sizes: Offsets,
+    params: VerificationParams,
+    shingles: MinHashParams,
+    verdicts: Verdicts,
+) -> None:
+    """Verify one group that is too large for ``MAX_TEXT_BYTES``.
+
+    A representative of an earlier piece is not judged anew.
+    """
+    earlier, first = rows[:0], 0
+    while first < len(rows):
+        room = MAX_TEXT_BYTES - sizes[earlier].sum()
+        last = first + max(1, int(np.searchsorted(np.cumsum(sizes[rows[first:]]), room, side="right")))
+        piece, both = rows[first:last], np.r_[earlier, rows[first:last]]
+        sets = field_sets([field.take(pa.array(both)) for field in fields], shingles)
+        found, _ = _judged(sets, np.array([0, len(both)]), params)
+        verdicts.representatives[piece] = both[found.representatives[len(earlier) :]]
+        verdicts.jaccards[piece] = found.jaccards[len(earlier) :]
+        staying = np.r_[earlier, piece[verdicts.representatives[piece] == piece]]
+        earlier = staying[: np.searchsorted(np.cumsum(sizes[staying]), MAX_TEXT_BYTES // 2, side="right")]
+        first = last
 
 
 def _judged(sets: Any, groups: Offsets, params: VerificationParams) -> tuple[Verdicts, npt.NDArray[np.bool_]]:

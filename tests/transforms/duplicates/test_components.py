@@ -1,6 +1,8 @@
 """Components against a naive closure; forests in any order and grouping; the labels of addresses."""
 
 import itertools
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,16 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import ConfigError
+from tests.transforms.steps import shuffle
 from transforms.duplicates import components
 from transforms.duplicates.components import (
     EDGES,
+    LABELS,
+    Keyed,
+    LabelRows,
+    MergeForests,
     NodeNumbers,
+    SpreadForests,
     component_labels,
     forest,
     forest_table,
+    pack_edges,
     smallest_labels,
     star_edges,
+    unpack_edges,
 )
+from transforms.flow.batches import MAX_BYTES, RecordBatchCoder
 
 PAIRS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20)
 
@@ -106,3 +117,64 @@ def test_more_edges_than_a_worker_holds_fail_loudly(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(components, "MAX_EDGES", 1)
     with pytest.raises(ConfigError, match=r"2 candidate edges.*near\.components to 'rounds'"):
         component_labels(edge_table([((1, 1), (1, 2)), ((1, 1), (1, 3))]))
+
+
+ADDRESSES = st.tuples(st.sampled_from([3, -1, (1 << 62) + 5]), st.integers(0, 12))
+
+
+def spread(forests: Sequence[pa.Table]) -> list[Keyed]:
+    """The edges of forests by range of rows."""
+    return [keyed for table in forests for batch in table.to_batches() for keyed in SpreadForests().process((0, batch))]
+
+
+def merged(keyed: Sequence[Keyed], seed: int) -> list[Keyed]:
+    """What is left of the edges of forests, for one place."""
+    return [found for ranges in shuffle(keyed, seed) for found in MergeForests().work(ranges)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.tuples(ADDRESSES, ADDRESSES), max_size=12), max_size=4), st.integers(0, 3))
+def test_forests_that_are_merged_on_the_way_give_the_same_labels(graphs, seed: int) -> None:  # type: ignore[no-untyped-def]
+    forests = [edge_table([edge for edge in edges if edge[0] != edge[1]]) for edges in graphs]
+    meeting = shuffle(merged(spread(forests), seed), seed)
+    batches = [batch for keyed in meeting for _, batch in LabelRows().process(keyed)]
+    found = pa.Table.from_batches(batches, LABELS).sort_by([("part", "ascending"), ("row", "ascending")])
+    assert found == component_labels(pa.concat_tables([edge_table([]), *forests]))
+
+
+def planted_forests(num_forests: int, num_pairs: int, num_rows: int) -> list[pa.Table]:
+    """Pairs of rows of parts of 50,000, each of which most ranges of bands found; some have a third row."""
+    rng = np.random.default_rng(5)
+    ends = np.sort(rng.permutation(num_rows)[: 2 * num_pairs].reshape(2, -1), axis=0)
+    tables = []
+    for _ in range(num_forests):
+        one, other = ends[:, rng.random(num_pairs) < 0.7]
+        columns = [one // 50_000, one % 50_000, other // 50_000, other % 50_000]
+        tables.append(pa.table([pa.array(c, f.type) for c, f in zip(columns, EDGES, strict=True)], schema=EDGES))
+    return tables
+
+
+def test_a_pair_that_many_ranges_of_bands_found_meets_once() -> None:
+    """Of a million rows of which every tenth is an edited copy, one place gets less than a byte a row."""
+    num_rows, num_pairs = 1_000_000, 100_000
+    keyed, size = spread(planted_forests(60, num_pairs, num_rows)), RecordBatchCoder().encode
+    ranges: Counter[int] = Counter()
+    for number, batch in keyed:
+        ranges[number] += len(size(batch))
+    assert ranges.total() < 40 * num_rows
+    assert max(ranges.values()) < 0.08 * ranges.total()
+    meeting = merged(keyed, 0)
+    assert {key for key, _ in meeting} == {0}
+    assert unpack_edges(batch for _, batch in meeting).num_rows == num_pairs
+    assert sum(len(size(batch)) for _, batch in meeting) < 0.9 * num_rows
+
+
+def test_edges_of_more_parts_than_a_batch_can_number_are_packed_in_several() -> None:
+    numbers = np.arange(80_000) * 3
+    columns = [numbers[:40_000], numbers[:40_000] % 65_536, numbers[40_000:], numbers[40_000:] % 65_536]
+    edges = pa.table([pa.array(c, f.type) for c, f in zip(columns, EDGES, strict=True)], schema=EDGES)
+    batches = list(pack_edges(edges))
+    assert [batch.num_rows for batch in batches] == [1, 1]
+    assert max(batch.nbytes for batch in batches) < MAX_BYTES
+    assert unpack_edges(batches).equals(edges)
+    assert list(pack_edges(edges.slice(0, 0))) == []

@@ -12,11 +12,12 @@ import pytest
 from schemas.reasons import RejectReason
 from tests.transforms.duplicates.test_verification import FRAMES, WORDS, jaccard, prose, with_edit
 from tests.transforms.rows import canonical_rows, run_decisions, write_parts
-from transforms.duplicates.components import component_labels
+from transforms.duplicates.components import LABELS, component_labels
 from transforms.duplicates.near import (
     FindNearDuplicates,
     NearSpec,
     candidate_rows,
+    group_partitions,
     is_question,
     link_rows,
     pack_bands,
@@ -285,3 +286,15 @@ def test_rounds_are_taken_where_one_worker_could_hold_too_much() -> None:
 def test_params_that_cannot_find_what_they_ask_for_are_refused() -> None:
     with pytest.raises(ValueError, match="propose only"):
         NearDuplicateParams(minhash=MinHashParams(bands=4, rows=16), jaccard=0.8)
+
+
+def test_rows_of_a_template_meet_only_where_they_ask_the_same() -> None:
+    rows = [{"query": f"what does {number} mean", "positives": [FRAMES[0].format(number % 7)]} for number in range(640)]
+    rows += [{"query": "what does it mean", "positives": [FRAMES[0].format(word)]} for word in WORDS]
+    table = canonical_rows(rows)
+    address = {"part": [7] * len(rows), "row": range(len(rows))}
+    labels = pa.table(address | {"component_part": [7] * len(rows), "component_row": [0] * len(rows)}, LABELS)
+    ranges = group_partitions(candidate_rows(table, labels, {}, VerificationParams()), 16)
+    assert len(set(ranges[640:])) == 1
+    assert max(np.bincount(ranges[:640], minlength=16)) < 80
+    assert min(np.bincount(ranges[:640], minlength=16)) > 10

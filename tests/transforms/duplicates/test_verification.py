@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks._measure import run_module
+from transforms.duplicates import verification
 from transforms.duplicates.params import MinHashParams, VerificationParams
 from transforms.duplicates.verification import chains, verify
 from transforms.flow.kernels import offsets_of
@@ -231,3 +233,70 @@ def test_a_template_of_many_rows_stays_and_its_copies_go() -> None:
     edited = [with_edit(row, len(row) - 8, "q") for row in rows[::50]]
     expected = [*range(len(rows)), *range(0, len(rows), 50)]
     assert run(rows + edited) == expected
+
+
+def copies_of(num_texts: int, num_copies: int) -> list[str]:
+    """Texts first, then their edited copies in random order."""
+    generator, texts = random.Random(7), [prose(900 + number) for number in range(num_texts)]
+    edited = [with_edit(text, generator.randrange(len(text) - 9), "zq zq zq") for text in texts * num_copies]
+    return [*texts, *generator.sample(edited, len(edited))]
+
+
+@pytest.mark.parametrize("fields", [1, 2])
+def test_a_group_in_pieces_loses_the_same_copies(fields: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = copies_of(8, 40)
+    whole = run(*[texts] * fields, params=VerificationParams(spare_templates=False))
+    assert whole[:8] == [*range(8)]
+    assert set(whole[8:]) == set(range(8))
+    size = sum(map(len, texts)) * fields
+    monkeypatch.setattr(verification, "MAX_TEXT_BYTES", size // 12)
+    assert run(*[texts] * fields, params=VerificationParams(spare_templates=False)) == whole
+    monkeypatch.setattr(verification, "MAX_TEXT_BYTES", 1)
+    assert run(*[texts] * fields) == [*range(len(texts))], "a piece has a row at least"
+
+
+def test_more_representatives_than_are_carried_on_never_cost_a_row_that_resembles_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = [matching_forms(pa.array(copies_of(60, 6)))]
+    size, groups, params = texts[0].nbytes, np.array([0, 420]), VerificationParams(spare_templates=False)
+    whole = verify(texts, groups, params, MinHashParams()).representatives
+    monkeypatch.setattr(verification, "MAX_TEXT_BYTES", size // 20)
+    found = verify(texts, groups, params, MinHashParams())
+    gone = np.flatnonzero(found.representatives != np.arange(420))
+    assert 0 < len(gone) < np.count_nonzero(whole != np.arange(420))
+    forms = texts[0].to_pylist()
+    for row, kept in zip(gone.tolist(), found.representatives[gone].tolist(), strict=True):
+        assert found.representatives[kept] == kept
+        assert found.jaccards[row] == pytest.approx(jaccard(forms[row], forms[kept]))
+        assert found.jaccards[row] >= 0.8
+
+
+def test_a_template_in_pieces_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [FRAMES[0].format(f"{a} {b}") for a, b in combinations(WORDS, 2)]
+    monkeypatch.setattr(verification, "MAX_TEXT_BYTES", sum(map(len, rows)) // 6)
+    assert run(rows) == [*range(len(rows))]
+
+
+@pytest.mark.parametrize("most", [1500, 40_000])
+def test_groups_are_verified_as_if_each_were_alone(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, rows, sizes = random.Random(3), [], []
+    for number in range(40):
+        text = prose(300 + number, 30)
+        some = [text, *(with_edit(text, generator.randrange(60), "zq zq") for _ in range(generator.randrange(4)))]
+        rows += some
+        sizes.append(len(some))
+    groups, forms = offsets_of(np.array(sizes)), matching_forms(pa.array(rows))
+    monkeypatch.setattr(verification, "MAX_TEXT_BYTES", most)
+    found = verify([forms], groups, VerificationParams(), MinHashParams()).representatives.tolist()
+    expected = [start + row for start, end in pairwise(groups.tolist()) for row in run(rows[start:end])]
+    assert found == expected
+    assert sum(row != kept for row, kept in enumerate(found)) == len(rows) - 40 > 40
+
+
+def test_memory_stays_where_a_group_is_larger_than_is_verified_at_once() -> None:
+    """Ten times the text costs itself, as strings and in Arrow, and verdicts; at once it would take 15 times that."""
+    small, large = (run_module("tests.transforms.duplicates.child", str(rows), "1") for rows in (4_000, 40_000))
+    assert large["text_mib"] - small["text_mib"] >= 10
+    assert large["kept"] == 40_000
+    assert large["peak_mib"] - small["peak_mib"] < 5 * (large["text_mib"] - small["text_mib"])

@@ -12,7 +12,7 @@ from schemas.reasons import RejectReason
 from schemas.rows import text_hash
 from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, outputs, shuffle, tally, together
-from transforms.duplicates.components import LabelRows
+from transforms.duplicates.components import LabelRows, MergeForests, SpreadForests
 from transforms.duplicates.near import LinkRows
 from transforms.duplicates.params import NearDuplicateParams
 from transforms.flow.manifests import FileRecord
@@ -78,7 +78,9 @@ def _found(
         elements += [removed_element(record.path) for record in records]
     signed = together(*(outputs(SignPassages(spec).process(element)) for element in elements))
     edges = [pair for keyed in shuffle(signed.get(MAIN, []), seed) for pair in LinkRows().work(keyed)]
-    labels = [pair for keyed in shuffle(edges, seed) for pair in LabelRows().process(keyed)]
+    spread = [pair for keyed in edges for pair in SpreadForests().process(keyed)]
+    forests = [pair for keyed in shuffle(spread, seed) for pair in MergeForests().work(keyed)]
+    labels = [pair for keyed in shuffle(forests, seed) for pair in LabelRows().process(keyed)]
     pieces = shuffle([*signed.get(PIECES_TAG, []), *labels], seed)
     candidates = [pair for keyed in pieces for pair in FetchPassages(spec).process(keyed)]
     verified = together(*(outputs(VerifyPassages(spec).process(keyed)) for keyed in shuffle(candidates, seed)))
