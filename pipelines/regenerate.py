@@ -153,7 +153,8 @@ def agreement(golden: Mapping[bytes, set[bytes]], found: Mapping[bytes, set[byte
     union = sum(len(golden[id_] | found[id_]) for id_ in both)
     common = sum(len(golden[id_] & found[id_]) for id_ in both)
     differing = sorted(id_ for id_ in either if id_ not in both or golden[id_] != found[id_])
-    return Agreement(len(both) / max(1, len(either)), common / union if union else 1.0, differing)
+    kept = len(both) / len(either) if either else 1.0
+    return Agreement(kept, common / union if union else 1.0, differing)
 
 
 def _told(agreed: Agreement) -> str:
