@@ -8,6 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 GPU := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
+HERE := $(dir $(firstword $(MAKEFILE_LIST)))
 comma := ,
 EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
@@ -65,8 +66,9 @@ curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (C
 train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)
 	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,stage,STAGE) $(call flag,model,MODEL))
 
-evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections of this machine (SETS='folder ..') or by mteb (MTEB=benchmark)
-	$(strip $(KALM) evaluate "$${KALM_MODEL:-$${KALM_OUT:-out}/model}" $$KALM_SETS $(call flag,mteb,MTEB))
+evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections (SETS='folder ..', default: the sample's) or by mteb (MTEB=benchmark)
+	$(strip $(KALM) evaluate "$${KALM_MODEL:-$${KALM_OUT:-out}/model}" \
+		$(if $(value SETS),$$KALM_SETS,$(if $(value MTEB),,$(HERE)catalog/sample/eval)) $(call flag,mteb,MTEB))
 
 verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its manifest
 	$(KALM) verify "$${KALM_OUT:-out}"

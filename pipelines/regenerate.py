@@ -1,6 +1,6 @@
 """Rebuild shards and compare them with what is committed: the same data, config and code must give the same bytes.
 
-    kalm regenerate [--update]
+    kalm regenerate [--update | --set=teacher.backend=openvino]
     kalm regenerate --config=regenerate.yaml [--update]
 
 With a configuration, its datasets are made again and compared with the manifest that was kept of the last time
@@ -16,7 +16,7 @@ differs: code, libraries, teacher, configuration.
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,7 +30,7 @@ from pipelines.reporting import report_errors
 from pipelines.reports.diff import compare, open_compared
 from pipelines.reports.difference import lines
 from pipelines.verb_parser import verb_parser
-from pipelines.workplace import absolute, digest
+from pipelines.workplace import absolute, digest, shown_some
 from schemas.errors import ConfigError, CurationError
 from schemas.manifest import Manifest
 from transforms.flow.files import exists, parquet_bytes, publish, read_json, write_json
@@ -51,11 +51,16 @@ class RegenerationError(CurationError):
     exit_code = 8
 
 
-def regenerate(update: bool, out: Path) -> None:
-    """Rebuild into ``out`` and compare, or commit what was built. Raises RegenerationError with every difference."""
+def regenerate(update: bool, out: Path, settings: Sequence[str] = ()) -> None:
+    """Rebuild into ``out`` and compare, or commit what was built. ``settings``: values of the configuration
+    (``teacher.backend=openvino``), to see what depends on them. Raises RegenerationError with every difference,
+    ConfigError where such a run is to be committed.
+    """
+    if update and settings:
+        raise ConfigError("--update with --set: what is committed is a run with the defaults; leave --set out")
     display = Display(quiet=False)
-    command = parse(["--category=all", "--source=sample", f"--out={out}"])
-    teacher = find_teacher(command.config.teacher)
+    command = parse(["--category=all", "--source=sample", f"--out={out}", *(f"--set={each}" for each in settings)])
+    teacher = find_teacher(command.config.teacher, command.configuration.config.teacher.params)
     store = out / ".work" / "store" / teacher.key
     if not update:
         write_vectors(str(store), 0, 1, pq.read_table(GOLDEN / "vectors.parquet"))
@@ -66,13 +71,18 @@ def regenerate(update: bool, out: Path) -> None:
         display.say(f"committed to {GOLDEN}: look at the change before you do")
         return
     golden = read_json(str(GOLDEN / "golden.json"))
-    differences = [
-        *strict(golden, found),
-        *lenient(pq.read_table(GOLDEN / "rows.parquet"), golden, found, chosen(manifest, out)),
-    ]
+    embedded_anew = lenient(pq.read_table(GOLDEN / "rows.parquet"), golden, found, chosen(manifest, out))
+    differences = [*strict(golden, found), *embedded_anew.beyond]
     if differences:
         raise RegenerationError("\n".join([*differences, *explanations(golden, found)]))
-    display.say(f"regenerated: {len(found['shards'])} shards agree with {GOLDEN / 'golden.json'}")
+    for line in embedded_anew.within:
+        display.say(f"within the tolerance, for texts that were embedded anew: {line}")
+    if names := embedded_anew.scores:
+        display.say(f"the same rows and negatives, with other scores or ranks, in {len(names)}: {shown_some(names)}")
+    equal = len(golden["shards"].items() & found["shards"].items())
+    display.say(
+        f"regenerated: {equal} of {len(found['shards'])} shards agree with {GOLDEN / 'golden.json'} to the byte"
+    )
 
 
 def description(manifest: Manifest) -> dict[str, Any]:
@@ -103,19 +113,30 @@ def strict(golden: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def lenient(golden_rows: pa.Table, golden: Mapping[str, Any], found: Mapping[str, Any], rows: pa.Table) -> list[str]:
-    """Differences beyond ``TOLERANCE`` in datasets that were embedded anew; equal shards need no second look."""
-    lines = []
+class Differences(NamedTuple):
+    """A line for each dataset that was embedded anew and whose rows differ: beyond ``TOLERANCE``, and within it;
+    ``scores``: names of those in which scores or ranks alone do.
+    """
+
+    beyond: list[str]
+    within: list[str]
+    scores: list[str]
+
+
+def lenient(golden_rows: pa.Table, golden: Mapping[str, Any], found: Mapping[str, Any], rows: pa.Table) -> Differences:
+    """How datasets that were embedded anew differ; equal shards need no second look."""
+    differences = Differences([], [], [])
     for name in sorted({path.split("/")[2] for path in golden["shards"]} - set(COMMITTED)):
         paths = [path for path in golden["shards"] if path.split("/")[2] == name]
         if all(golden["shards"][path] == found["shards"].get(path) for path in paths):
             continue
-        kept, alike = agreement(_of(golden_rows, name), _of(rows, name))
-        if min(kept, alike) < TOLERANCE:
-            lines.append(
-                f"{name}: {kept:.1%} of rows and {alike:.1%} of negatives agree; at least {TOLERANCE:.0%} must"
-            )
-    return lines
+        agreed = agreement(_of(golden_rows, name), _of(rows, name))
+        if not agreed.differing:
+            differences.scores.append(name)
+        else:
+            is_beyond = min(agreed.kept, agreed.alike) < TOLERANCE
+            (differences.beyond if is_beyond else differences.within).append(f"{name}: {_told(agreed)}")
+    return differences
 
 
 def _of(rows: pa.Table, name: str) -> dict[bytes, set[bytes]]:
@@ -124,12 +145,29 @@ def _of(rows: pa.Table, name: str) -> dict[bytes, set[bytes]]:
     return {id_: set(negatives) for id_, negatives in pairs}
 
 
-def agreement(golden: Mapping[bytes, set[bytes]], found: Mapping[bytes, set[bytes]]) -> tuple[float, float]:
-    """``(share of rows in both, share of negatives in both among those rows)``, each of their union."""
-    both = golden.keys() & found.keys()
+class Agreement(NamedTuple):
+    """Shares, each of the union: of rows in both, and of negatives in both among those rows. ``differing``: ids of rows
+    that only one side has, or with other negatives.
+    """
+
+    kept: float
+    alike: float
+    differing: list[bytes]
+
+
+def agreement(golden: Mapping[bytes, set[bytes]], found: Mapping[bytes, set[bytes]]) -> Agreement:
+    """How far two sides' rows, negatives by id, agree."""
+    both, either = golden.keys() & found.keys(), golden.keys() | found.keys()
     union = sum(len(golden[id_] | found[id_]) for id_ in both)
     common = sum(len(golden[id_] & found[id_]) for id_ in both)
-    return len(both) / max(1, len(golden.keys() | found.keys())), common / union if union else 1.0
+    differing = sorted(id_ for id_ in either if id_ not in both or golden[id_] != found[id_])
+    kept = len(both) / len(either) if either else 1.0
+    return Agreement(kept, common / union if union else 1.0, differing)
+
+
+def _told(agreed: Agreement) -> str:
+    shares = f"{agreed.kept:.1%} of rows and {agreed.alike:.1%} of negatives agree (at least {TOLERANCE:.0%} must)"
+    return f"{shares}; rows that differ: {shown_some([id_.hex() for id_ in agreed.differing])}"
 
 
 def chosen(manifest: Manifest, out: Path) -> pa.Table:
@@ -160,7 +198,7 @@ def explanations(golden: Mapping[str, Any], found: Mapping[str, Any]) -> list[st
         here, there = found["libraries"].get(name), golden["libraries"].get(name)
         if here != there:
             lines.append(f"library {name} differs: {here}, committed with {there}")
-    hint = "if the change is meant, commit it with: make regenerate ARGS=--update"
+    hint = "if the change is meant, commit it with: make regenerate ACCEPT=1"
     return [*(lines or ["code, config, teacher and libraries are the committed ones: look at the data"]), hint]
 
 
@@ -215,10 +253,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--update", action="store_true", help="keep what is built instead of comparing with it")
     parser.add_argument("--config", metavar="FILE", help="make the datasets of this configuration, not the sample")
     parser.add_argument("--kept", metavar="FILE", help="with --config: what to compare with (default: its .json)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="without --config: one value of the run, to see what depends on it, such as teacher.backend=openvino",
+    )  # fmt: skip
     parser.add_argument("--out", help="where to build (default: a temporary folder; with --config: out)")
     given = parser.parse_args(argv)
     if given.config:
         kept = given.kept or str(Path(given.config).with_suffix(".json"))
         return report_errors(lambda: regenerate_own(given.config, kept, given.out or "out", given.update))
     with tempfile.TemporaryDirectory() as folder:
-        return report_errors(lambda: regenerate(given.update, Path(given.out or folder)))
+        return report_errors(lambda: regenerate(given.update, Path(given.out or folder), given.set))

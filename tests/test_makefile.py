@@ -62,6 +62,7 @@ def test_make_alone_explains_every_target() -> None:
         (["config", "CONFIG=kalm", "LIMIT=3"], ["config", "--config=kalm", "--limit=3"]),
         (["train"], ["train", "--manifest=out/manifest.json"]),
         (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),
+        (["evaluate"], ["evaluate", "out/model", "./catalog/sample/eval"]),
         (["evaluate", "SETS=a b"], ["evaluate", "out/model", "a", "b"]),
         (["evaluate", "SETS=a", "MODEL=m n"], ["evaluate", "m n", "a"]),
         (["evaluate", "MTEB=MTEB(eng, v2)"], ["evaluate", "out/model", "--mteb=MTEB(eng, v2)"]),

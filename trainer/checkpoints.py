@@ -15,6 +15,7 @@ from trainer.config import TrainConfig
 #: Written into a checkpoint when the rest of it is there.
 MARK = "kalm_run.json"
 _FINISHED = "finished"
+_FILES = "files"  # of the mark: how large the others were when all was written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,8 @@ class Checkpoints(TrainerCallback):
     def last(self) -> Checkpoint | None:
         """The checkpoint to go on from, or None to begin at the beginning.
 
-        Raises ConfigError where one is there and nobody said what to do with it, where it is of another configuration,
-        and where there is none to resume from.
+        Raises ConfigError where one is there and nobody said what to do with it, where it is damaged or of another
+        configuration, and where there is none to resume from.
         """
         found = whole_checkpoints(self.folder)
         if self._config.resume and not found:
@@ -79,14 +80,15 @@ class Checkpoints(TrainerCallback):
             return
         folder = self.folder / f"checkpoint-{state.global_step}"
         unfinished = folder / f".{MARK}"
-        unfinished.write_text(json.dumps(self._run, indent=1, sort_keys=True))
+        unfinished.write_text(json.dumps(self._run | {_FILES: _sizes(folder)}, indent=1, sort_keys=True))
         os.rename(unfinished, folder / MARK)
 
     def _finished(self) -> bool:
         return (self.folder / _FINISHED).is_file()
 
     def _refuse_another(self, checkpoint: Checkpoint) -> None:
-        saved = json.loads((checkpoint.folder / MARK).read_text())
+        saved = _read_mark(checkpoint)
+        files = saved.pop(_FILES, {})
         differing = sorted(key for key in saved.keys() | self._run.keys() if saved.get(key) != self._run.get(key))
         if differing:
             was = ", ".join(f"{key}={saved.get(key)} (now {self._run.get(key)})" for key in differing)
@@ -94,10 +96,37 @@ class Checkpoints(TrainerCallback):
                 f"{checkpoint.folder} is of another run, with {was}: going on would be neither; give the same flags "
                 "and shards, or begin anew (--resume=false)"
             )
+        sizes = _sizes(checkpoint.folder)
+        if damaged := sorted(name for name, size in files.items() if sizes.get(name) != size):
+            raise _damaged(checkpoint, f"{damaged[0]} is not as it was written")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of a checkpoint's files by name; other processes may still be writing theirs, which bear their number."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.match("rng_state_*.pth"))
+    return {str(path.relative_to(folder)): path.stat().st_size for path in files if not path.name.startswith(".")}
+
+
+def _read_mark(checkpoint: Checkpoint) -> dict[str, Any]:
+    try:
+        saved = json.loads((checkpoint.folder / MARK).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(checkpoint, f"{MARK} cannot be read ({error})") from error
+    if not isinstance(saved, dict):
+        raise _damaged(checkpoint, f"{MARK} is not as it was written")
+    return saved
+
+
+def _damaged(checkpoint: Checkpoint, what: str) -> ConfigError:
+    return ConfigError(
+        f"{checkpoint.folder} is damaged: {what}; remove that folder to go on from the checkpoint before it, or begin "
+        "anew (--resume=false)"
+    )
 
 
 def whole_checkpoints(folder: Path) -> list[Checkpoint]:
     """The checkpoints in a folder that were written to their end, earliest first."""
     marks = folder.glob(f"checkpoint-*/{MARK}")
-    found = [Checkpoint(folder=mark.parent, step=int(mark.parent.name.rpartition("-")[2])) for mark in marks]
+    steps = ((mark.parent, mark.parent.name.removeprefix("checkpoint-")) for mark in marks)
+    found = [Checkpoint(folder=place, step=int(step)) for place, step in steps if step.isdecimal()]
     return sorted(found, key=lambda checkpoint: checkpoint.step)

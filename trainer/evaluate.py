@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from schemas.errors import ConfigError, CurationError, OutputError, tell
 from trainer.bars import bars
+from trainer.config import BUNDLED
 from trainer.evaluation_sets import Collection, Labelled, Pairs, Retrieval, find_collections
 from trainer.metrics import MAP_DEPTH, accuracy, rank, retrieval_measures, spearman, v_measure
 from trainer.model_meta import read_training_datasets, zero_shot_percentage
@@ -46,7 +47,15 @@ def _opened(model: str, dims: Sequence[int] | None) -> tuple["Encoder", Sequence
     """The model, and the dimensions that are measured."""
     from mining.encoder import load_encoder
 
-    encoder = load_encoder(model)
+    try:
+        encoder = load_encoder(model)
+    except ConfigError as error:
+        if model == BUNDLED or Path(model).expanduser().exists():
+            raise
+        raise ConfigError(
+            f"there is no model at {model}: train one first (make train), or name another (make evaluate MODEL=..): a "
+            f"folder, {BUNDLED} (bundled), or the id of one in the local Hugging Face cache"
+        ) from error
     kept = list(dims or [encoder.dims])
     if max(kept) > encoder.dims:
         raise ConfigError(f"--dims={max(kept)}: {model} gives {encoder.dims} dimensions; give {encoder.dims} or fewer")

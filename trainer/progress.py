@@ -1,8 +1,10 @@
 """What a person sees of training: a bar on a terminal, a line now and then without one."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ class ShowProgress(TrainerCallback):
     def __init__(self, quiet: bool) -> None:
         console = Console(stderr=True)
         self.losses: list[float] = []
+        self._began, self._first = time.monotonic(), 0
         self._lines = not quiet and not console.is_terminal
         self._bar = Progress(
             TextColumn("training"),
@@ -35,6 +38,12 @@ class ShowProgress(TrainerCallback):
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Note when steps begin, and with which: a run that goes on has done some before."""
+        self._began, self._first = time.monotonic(), state.global_step
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -56,7 +65,16 @@ class ShowProgress(TrainerCallback):
         self.losses.append(float(logs["loss"]))
         self._bar.update(self._task, loss=f"{self.losses[-1]:.3f}")
         if self._lines:
-            print(f"step {state.global_step}/{state.max_steps}, loss {self.losses[-1]:.3f}", file=sys.stderr)
+            told = f"step {state.global_step}/{state.max_steps}, loss {self.losses[-1]:.3f}"
+            print(f"{told}{self._left(state)}", file=sys.stderr)
+
+    def _left(self, state: TrainerState) -> str:
+        """The time that is left at the mean pace so far; nothing where no step is left, or none is done."""
+        done, left = state.global_step - self._first, state.max_steps - state.global_step
+        if done < 1 or left < 1:
+            return ""
+        seconds = (time.monotonic() - self._began) / done * left
+        return f", about {timedelta(seconds=round(seconds))} left"
 
 
 @contextmanager

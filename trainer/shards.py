@@ -108,14 +108,41 @@ def _read(number: int, record: DatasetRecord, folder: Path) -> Iterator[pa.Recor
     for shard in record.shards:
         path = folder / shard.path
         _check(path, shard, folder)
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
-                if pc.any(pc.equal(pc.list_value_length(batch.column("positives")), 0)).as_py():
-                    raise SourceError(
-                        f"dataset {record.name}: a row of {path} has no positive, and every example needs one; "
-                        "curate the dataset again"
-                    )
-                yield _numbered(number, batch)
+        try:
+            with pq.ParquetFile(path) as file:
+                row = 0
+                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
+                    numbered = _numbered(number, batch)
+                    _refuse_lacking(record.name, path, row, numbered)
+                    row += len(batch)
+                    yield numbered
+        except (pa.ArrowException, KeyError) as error:
+            raise SourceError(
+                f"dataset {record.name}: {path} is no shard that this version can read ({error}), though it is the "
+                "file that the manifest names; it was not made by this project, or by another version: curate again"
+            ) from error
+
+
+def _refuse_lacking(name: str, path: Path, first: int, batch: pa.RecordBatch) -> None:
+    """Raises SourceError for the first row that lacks what every example has. ``first``: the batch's first row."""
+    for what, lacking in _lacking(batch):
+        if pc.any(lacking).as_py():
+            row = first + pc.index(lacking, True).as_py()
+            raise SourceError(
+                f"dataset {name}: row {row} of {path} has {what}, as no example may; curate the dataset again"
+            )
+
+
+def _lacking(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.BooleanArray]]:
+    """What rows may lack, in words, and which rows do; a row may have no negatives, but not no list of them."""
+    yield "no query", pc.is_null(batch.column("query"))
+    for name in ("positives", "negatives", "positive_scores", "negative_scores"):
+        yield f"no list of {name.replace('_', ' ')}", pc.is_null(batch.column(name))
+    yield "no positive", pc.equal(pc.list_value_length(batch.column("positives")), 0)
+    for name in ("positives", "negatives"):
+        texts = batch.column(name)
+        empty = pc.unique(pc.list_parent_indices(texts).filter(pc.is_null(pc.list_flatten(texts))))
+        yield f"a cell without a text among its {name}", pc.is_in(pa.array(range(len(batch)), pa.int64()), empty)
 
 
 def _check(path: Path, shard: ShardRecord, folder: Path) -> None:

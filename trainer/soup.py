@@ -27,6 +27,9 @@ def soup(output: Path, folders: Sequence[Path], weights: Sequence[float] | None 
     models are in memory at a time. Modules, tokenizer and prompts are the first model's. Raises ConfigError for models
     that are not of one shape, for fewer than two, and for weights that do not sum to 1; OutputError for ``output``.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     shares = _shares(folders, weights)
     with staged(output) as staging:
         model = _open(folders[0])

@@ -88,7 +88,7 @@ def _distributions(kept: Kept, rejected: Rejected) -> Facts:
         "labels": kept.most_labels(),
         "negatives": sorted(kept.negatives.items()),
         "query_lengths": [(kept.queries + rejected.queries).tolist(), kept.queries.tolist()],
-        "positive_lengths": kept.positives.tolist(),
+        "positive_lengths": [(kept.positives + rejected.positives).tolist(), kept.positives.tolist()],
         "scores": [kept.positive_scores.tolist(), kept.negative_scores.tolist()],
         "ranks": kept.ranks.tolist(),
     }

@@ -129,7 +129,7 @@ class Rejected:
     """What stands in a dataset's rejections; ``samples``: for each reason as many rows as were asked for."""
 
     def __init__(self, paths: Iterable[str], samples: int) -> None:
-        self.queries = np.zeros(_LENGTHS, np.int64)
+        self.queries = self.positives = np.zeros(_LENGTHS, np.int64)
         self.unreadable = 0
         self._rows: dict[str, list[Row]] = {}
         for path in paths:
@@ -140,6 +140,7 @@ class Rejected:
 
     def _add(self, rows: pa.Table, samples: int) -> None:
         self.queries = self.queries + lengths(rows.column("query").drop_null())
+        self.positives = self.positives + lengths(pc.list_flatten(rows.column("positives")))
         for reason in pc.unique(rows.column("reason")).to_pylist():
             found = rows.filter(pc.equal(rows.column("reason"), reason))
             order = [("id", "ascending"), ("provenance", "ascending")]

@@ -156,3 +156,11 @@ def test_errors_are_one_message_and_an_exit_code(tmp_path, capsys, harm, code, m
         (folder / "qrels" / "test.tsv").write_text("head\nq1\td0\n")
     assert main(["minilm", str(folder), *flags.get(harm, [])]) == code
     assert message in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_told_with_how_to_get_one(tmp_path, capsys):
+    collection(tmp_path / "animals")
+    assert main([str(tmp_path / "model"), str(tmp_path / "animals")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: there is no model at {tmp_path / 'model'}: train one first (make train)")
+    assert "teacher" not in told

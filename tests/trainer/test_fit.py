@@ -179,6 +179,40 @@ def test_a_checkpoint_that_was_cut_off_does_not_count(tmp_path):
     assert same(run(path, checkpoint_steps=2, resume=True)[0], undisturbed)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (MARK, b"{", f"{MARK} cannot be read"),
+        (MARK, b"[]", f"{MARK} is not as it was written"),
+        ("model.safetensors", b"cut", "model.safetensors is not as it was written"),
+        ("optimizer.pt", None, "optimizer.pt is not as it was written"),
+        ("trainer_state.json", b"", "trainer_state.json is not as it was written"),
+        ("rng_state.pth", None, "rng_state.pth is not as it was written"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(tmp_path, name, content, words):
+    path = mixed(tmp_path)
+    undisturbed, _ = run(path, output=tmp_path / "other")
+    with pytest.raises(KeyboardInterrupt):
+        run(path, Stop(5), checkpoint_steps=2)
+    last = tmp_path / "model-checkpoints" / "checkpoint-4"
+    if content is None:
+        (last / name).unlink()
+    else:
+        (last / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"checkpoint-4 is damaged: {words}.*--resume=false"):
+        run(path, checkpoint_steps=2, resume=True)
+    shutil.rmtree(last)
+    assert same(run(path, checkpoint_steps=2, resume=True)[0], undisturbed)
+
+
+def test_folders_of_other_names_are_no_checkpoints(tmp_path):
+    run(mixed(tmp_path), checkpoint_steps=5)
+    folder = tmp_path / "model-checkpoints"
+    shutil.copytree(folder / "checkpoint-5", folder / "checkpoint-best")
+    assert [each.step for each in whole_checkpoints(folder)] == [5]
+
+
 def test_checkpoints_hold_a_model_that_opens_and_no_pickled_arguments(tmp_path):
     run(mixed(tmp_path), checkpoint_steps=5)
     folder = tmp_path / "model-checkpoints" / "checkpoint-5"

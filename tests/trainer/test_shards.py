@@ -1,11 +1,15 @@
+import hashlib
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.errors import OutputError, SourceError
 from schemas.manifest import Manifest
-from tests.trainer.curated import INSTRUCTION, PROMPT, curate, manifest_of, record, row, write_shard
+from schemas.rows import SHARD
+from tests.trainer.curated import INSTRUCTION, PROMPT, Row, curate, manifest_of, record, row, write_shard
 from trainer.order import OrderParams, epoch_order
 from trainer.rows import Rows
 from trainer.shards import open_rows, read_manifest
@@ -149,8 +153,59 @@ def test_no_rows(tmp_path):
     refuse(curate(tmp_path, {}), "nothing to train on", "no dataset")
 
 
-def test_a_row_without_a_positive(tmp_path):
-    refuse(curate(tmp_path, {"a": [row("x", 1, num_positives=0), row("y", 1)]}), "dataset a", "has no positive")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"positives": []}, "no positive"),
+        ({"query": None}, "no query"),
+        ({"positives": None}, "no list of positives"),
+        ({"negatives": None}, "no list of negatives"),
+        ({"negative_scores": None}, "no list of negative scores"),
+        ({"positive_scores": None}, "no list of positive scores"),
+        ({"positives": ["x", None]}, "a cell without a text among its positives"),
+        ({"negatives": ["x", "y", None]}, "a cell without a text among its negatives"),
+    ],
+)
+def test_a_row_that_lacks_what_examples_have_is_named(tmp_path, changes, words):
+    path = foreign(tmp_path, [row("x", 1), row("y", 0), row("z", 1) | changes])
+    refuse(path, "dataset a: row 2 of ", f"has {words}, ", "curate the dataset again")
+
+
+def test_rows_are_counted_through_a_shard(tmp_path):
+    path = foreign(tmp_path, [*(row(f"x {i}", 0) for i in range(8200)), row("y", 0) | {"query": None}])
+    refuse(path, "row 8200 of ")
+
+
+def foreign(folder: Path, rows: list[Row]) -> Path:
+    """A curated folder whose shard another program wrote: columns of a shard, in which cells may be empty."""
+    path = curate(folder, {"a": [row("x", 0)] * len(rows)})
+    (shard,) = folder.rglob("*.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema([pa.field(each.name, each.type) for each in SHARD])), shard)
+    put(path, shard.read_bytes())
+    return path
+
+
+def put(path: Path, shard: bytes) -> None:
+    """Put another file in a shard's place, and its digest into the manifest."""
+    (there,) = path.parent.rglob("*.parquet")
+    there.write_bytes(shard)
+    told = json.loads(path.read_text())
+    told["datasets"][0]["shards"][0]["sha256"] = hashlib.sha256(shard).hexdigest()
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("harm", ["no Parquet", "no column", "another type"])
+def test_a_file_that_is_no_shard_though_the_manifest_names_it(tmp_path, harm):
+    path = curate(tmp_path, {"a": [row("x", 1)]})
+    (shard,) = tmp_path.rglob("*.parquet")
+    table = pq.read_table(shard)
+    if harm == "no column":
+        pq.write_table(table.drop_columns(["negatives"]), shard)
+    elif harm == "another type":
+        place = table.schema.get_field_index("negatives")
+        pq.write_table(table.set_column(place, "negatives", pa.array(["x n0"])), shard)
+    put(path, b"PAR1" if harm == "no Parquet" else shard.read_bytes())
+    refuse(path, "dataset a: ", str(shard), "is no shard that this version can read", "curate again")
 
 
 def test_the_manifest_that_is_read_is_the_one_that_was_written(tmp_path):

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,16 @@ def test_weights_are_the_mean_of_the_models(tmp_path, flags, shares):
     assert not torch.equal(found["0.model.norm.weight"], models[0]["0.model.embed_tokens.weight"])
     told = json.loads((tmp_path / "soup" / "soup.json").read_text())
     assert [each["weight"] for each in told] == pytest.approx(shares)
+
+
+def test_the_command_says_one_line(tmp_path):
+    folders = [str(tmp_path / str(seed)) for seed in range(2)]
+    for seed, folder in enumerate(folders):
+        saved(Path(folder), seed)
+    command = [sys.executable, "-m", "pipelines", "soup", str(tmp_path / "soup"), *folders]
+    ran = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert ran.stderr == f"saved the mean of 2 models in {tmp_path / 'soup'}\n"
 
 
 def test_the_rest_is_the_first_models(tmp_path):

@@ -149,11 +149,11 @@ function oneDataset() {
   function show() {
     const d = data.datasets.find((each) => each.name === select.value);
     if (!d) return;
-    const powers = d.positive_lengths.map((_, i) => number(2 ** i)), tens = d.ranks.map((_, i) => String(i * 10));
+    const powers = d.query_lengths[0].map((_, i) => number(2 ** i)), tens = d.ranks.map((_, i) => String(i * 10));
     const scores = d.scores[0].map((_, i) => ((i - d.scores[0].length / 2) / (d.scores[0].length / 2)).toFixed(2));
     const from = Math.max(0, scores.findIndex((_, i) => d.scores[0][i] || d.scores[1][i]));
     const figures = [bars("Characters of queries, by the least:", powers, d.query_lengths, ["l", "k"], ["read", "kept"]),
-      bars("Characters of positives, by the least", powers, [d.positive_lengths], ["k"]),
+      bars("Characters of positives, by the least:", powers, d.positive_lengths, ["l", "k"], ["read", "kept"]),
       bars("Teacher's scores, by the least:", scores.slice(from), d.scores.map((v) => v.slice(from)), ["k", "o"], ["positives", "negatives"]),
       bars("Ranks of mined negatives, by the least", tens, [d.ranks], ["o"]),
       bars("Rows by number of negatives", d.negatives.map((e) => String(e[0])), [d.negatives.map((e) => e[1])], ["o"]),

@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,13 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer.losses import MarginMSELoss, MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoTokenizer
 
 from pipelines.command import main
 from pipelines.reports.export import export
 from pipelines.reports.export_formats import ExportFormat, ExportParams
 from schemas.errors import ConfigError, DamageError, OutputError
+from tests.e2e.teacher import learn_tokenizer, random_bert
 from tests.trainer import curated
 from transforms.flow.files import TEMPORARY_PREFIX
 
@@ -170,6 +176,93 @@ def test_tevatron_has_its_fields(out: Path, tmp_path: Path) -> None:
         "positive_passages": [{"docid": "moon 0 p0", "text": "moon 0 p0"}],
         "negative_passages": [{"docid": "moon 0 n0", "text": "moon 0 n0"}],
     }
+
+
+def _in_its_own_process(package: str, script: str, *arguments: Path) -> list[Any]:
+    """What a script that needs another project's package tells, as JSON; its warnings are that project's own."""
+    if find_spec(package) is None:
+        pytest.skip(f"the package {package} is not installed (pip install {package})")
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return [json.loads(line.removeprefix("told ")) for line in ran.stdout.splitlines() if line.startswith("told ")]
+
+
+def _transformer(folder: Path) -> Path:
+    """A random BERT of one layer whose tokenizer knows the words of ``curated.mixed``."""
+    tokenizer = learn_tokenizer(["Instruct: Given a question, find its answer Query: moon river stone q p n 0 1 2"])
+    tokenizer.save_pretrained(folder)
+    random_bert(len(tokenizer)).save_pretrained(folder)
+    return folder
+
+
+_FLAGEMBEDDING = """
+import json, sys
+from FlagEmbedding.abc.finetune.embedder import (
+    AbsEmbedderDataArguments, AbsEmbedderModelArguments, AbsEmbedderTrainingArguments)
+from FlagEmbedding.finetune.embedder.encoder_only.base import EncoderOnlyEmbedderRunner
+
+folder, model, scratch = sys.argv[1:]
+for distils in (False, True):
+    runner = EncoderOnlyEmbedderRunner(
+        model_args=AbsEmbedderModelArguments(model_name_or_path=model),
+        data_args=AbsEmbedderDataArguments(
+            train_data=[folder], cache_path=f"{scratch}/cache", train_group_size=4, query_max_len=64,
+            query_instruction_for_retrieval="any", query_instruction_format="{}{}", knowledge_distillation=distils),
+        training_args=AbsEmbedderTrainingArguments(
+            output_dir=f"{scratch}/{distils}", max_steps=2, per_device_train_batch_size=2, use_cpu=True, seed=0,
+            report_to="none", save_strategy="no", sentence_pooling_method="mean", kd_loss_type="kl_div"))
+    read = [runner.train_dataset[row] for row in range(len(runner.train_dataset))]
+    runner.run()
+    print("told", json.dumps([sorted(query for query, _, _ in read), read[0][2], runner.trainer.state.global_step]))
+"""
+
+
+@pytest.mark.slow
+def test_flagembedding_reads_it_and_trains_two_steps_with_and_without_scores(out: Path, tmp_path: Path) -> None:
+    export(str(out), tmp_path / "f", _params("flagembedding"))
+    model = _transformer(tmp_path / "m")
+    told = _in_its_own_process("FlagEmbedding", _FLAGEMBEDDING, tmp_path / "f", model, tmp_path / "s")
+    queries = sorted(row["prompt"] + row["query"] for path in (tmp_path / "f").iterdir() for row in _lines(path))
+    scores = pytest.approx([0.9, 0.3, 0.3, 0.3])
+    assert told == [[queries, None, 2], [queries, scores, 2]]
+
+
+_TEVATRON = """
+import json, sys
+from transformers import AutoTokenizer
+from tevatron.arguments import DataArguments
+from tevatron.datasets import HFTrainDataset
+
+folder, model, scratch = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(model)
+arguments = DataArguments(dataset_name=folder, train_n_passages=4, q_max_len=64, p_max_len=32, dataset_proc_num=1)
+for row in HFTrainDataset(tokenizer, arguments, f"{scratch}/cache").process():
+    print("told", json.dumps([row["query"], row["positives"], row["negatives"]]))
+"""
+
+
+@pytest.mark.slow
+def test_tevatron_reads_it(out: Path, tmp_path: Path) -> None:
+    export(str(out), tmp_path / "v", _params("tevatron"))
+    model = _transformer(tmp_path / "m")
+    told = _in_its_own_process("tevatron", _TEVATRON, tmp_path / "v", model, tmp_path / "s")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+
+    def tokens(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    rows = [row for path in (tmp_path / "v").iterdir() for row in _lines(path)]
+    sides = ("positive_passages", "negative_passages")
+    expected = [
+        [tokens(row["query"]), *([tokens(each["text"]) for each in row[side]] for side in sides)] for row in rows
+    ]
+    assert sorted(told) == sorted(expected)
 
 
 def test_kalm_keeps_every_row(out: Path, tmp_path: Path) -> None:
