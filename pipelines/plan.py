@@ -51,6 +51,7 @@ _NUMBERS: tuple[tuple[str, type, Any, str], ...] = (
         "the teacher's pace on one core, or on one GPU (default: --teacher's on a core)",
     ),
     ("speed", float, 1.0, "of a core, as a multiple of the one that was measured"),
+    ("efficiency", float, None, "share of the cores that stages keep busy (default: as measured)"),
     ("price_per_cpu_hour", float, 0.05, "money for a core and its memory"),
     ("price_per_gpu_hour", float, 1.0, "money for a GPU"),
 )
@@ -106,8 +107,10 @@ def check(given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value is not None and not (value >= low if inclusive else value > low):
             raise ConfigError(f"--{name}={value}: must be {f'{low} or more' if inclusive else f'above {low}'}")
-    if given.kept is not None and not 0 < given.kept <= 1:
-        raise ConfigError(f"--kept={given.kept}: a share of the rows is above 0 and at most 1")
+    for name in ("kept", "efficiency"):
+        value = getattr(given, name)
+        if value is not None and not 0 < value <= 1:
+            raise ConfigError(f"--{name}={value}: a share is above 0 and at most 1")
     if given.workers > 1 and given.runner == "direct":
         raise ConfigError(
             f"--workers={given.workers}: the direct runner is one machine; leave --runner out, or say flink"
@@ -145,6 +148,7 @@ def cluster_of(given: argparse.Namespace, found: Measured) -> Cluster:
         gpus=given.gpus,
         tokens_per_second=given.tokens_per_second or pace,
         speed=given.speed,
+        efficiency=given.efficiency,
         price_per_cpu_hour=given.price_per_cpu_hour,
         price_per_gpu_hour=given.price_per_gpu_hour,
     )

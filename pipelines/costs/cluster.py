@@ -17,7 +17,8 @@ class Cluster:
     """Machines: ``workers`` of ``cores`` each. ``flink``: whether they run it; else one runs all, directly.
 
     ``gpus``: all of them, for the teacher alone. ``tokens_per_second``: what the teacher reads on one core, or on one
-    GPU where there are any. ``speed``: of a core, as a multiple of the measured one's. Prices are for an hour.
+    GPU where there are any. ``speed``: of a core, as a multiple of the measured one's. ``efficiency``: the
+    share of the cores that stages keep busy, where it is not as measured. Prices are for an hour.
     """
 
     workers: int = 1
@@ -26,6 +27,7 @@ class Cluster:
     gpus: int = 0
     tokens_per_second: float
     speed: float = 1.0
+    efficiency: float | None = None
     price_per_cpu_hour: float = 0.0
     price_per_gpu_hour: float = 0.0
 
@@ -54,10 +56,11 @@ def plan_stage(stage: Stage, work: Work, cluster: Cluster, measured: Measured) -
     """
     found, engine = cost(stage, work, measured), measured.flink[stage] if cluster.flink else {"cpu": 1.0, "run": 0.0}
     cores = min(cluster.workers * cluster.cores, ranges(work))
+    efficiency = cluster.efficiency or measured.efficiency[stage]
     teacher = found.tokens / cluster.tokens_per_second
     cpu = found.cpu_seconds * engine["cpu"] / cluster.speed + (0.0 if cluster.gpus else teacher)
     gpu = teacher if cluster.gpus else 0.0
-    seconds = engine["run"] + cpu / (cores * measured.efficiency[stage]) + gpu / max(cluster.gpus, 1)
+    seconds = engine["run"] + cpu / (cores * efficiency) + gpu / max(cluster.gpus, 1)
     hired = cluster.workers * cluster.cores * cluster.price_per_cpu_hour
     return StagePlan(
         cost=found,

@@ -1,4 +1,4 @@
-"""The fit of costs: it finds what points were made of, and the coefficients that ship follow from the points that do."""
+"""The fit of costs finds what points were made of; the coefficients that ship follow from the points that do."""
 
 import warnings
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import _scale_points, _scale_stage
-from benchmarks._scale_fit import efficiency, fit, fitted, predicted, shares
+from benchmarks._scale_fit import fit, fitted, predicted, shares
 from benchmarks._scale_flink import flink_terms
 from benchmarks._scale_points import STAGES, Case, has_case, measure, read_points
+from benchmarks._scale_report import off
 from benchmarks._scale_source import Shape, write_source
 from benchmarks.scale import HELD_OUT, MOST_OFF, POINTS, finetuning, fit_points, is_held_out, pretraining, report
-from benchmarks._scale_report import off
 from pipelines.costs.measured import FILE, text_of
 from tests.e2e.teacher import save_tiny_teacher
 
@@ -64,16 +64,6 @@ def test_the_fit_finds_what_points_were_made_of() -> None:
 def test_no_coefficient_is_below_zero() -> None:
     points = [made(pretraining(n), "pack", cpu_seconds=s) for n, s in ((50_000, 9.0), (250_000, 5.0), (1_000_000, 8.0))]
     assert all(value > 0 for value in fit(points, "pack", "cpu_seconds", 0.9, 2.0).values())
-
-
-def test_the_busiest_of_the_long_runs_says_how_many_cores_work() -> None:
-    case = pretraining(50_000)
-    points = [
-        made(case, "pack", cpu_seconds=30.0, seconds=20.0),
-        made(case, "pack", cpu_seconds=32.0, seconds=40.0),
-        made(case, "pack", cpu_seconds=3.0, seconds=1.5),
-    ]
-    assert efficiency(points, "pack") == pytest.approx(0.75)
 
 
 def test_shares_are_those_of_rows_that_came_through() -> None:
