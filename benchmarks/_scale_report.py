@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks._report import table
 from benchmarks._scale_fit import Point, number_of, predicted
-from pipelines.costs.model import STAGES, Cost, Measured
+from pipelines.costs.cluster import Cluster, plan_run, totals
+from pipelines.costs.model import STAGES, Cost, Datasets, Measured, Work
 from pipelines.plan import size
+from pipelines.steps import spoken
 
 _RUNS = (
     "rows",
@@ -22,6 +24,7 @@ _RUNS = (
     "load",
 )
 _ERRORS = ("rows", "stage", "CPU s, measured", "planned", "peak, measured", "planned", "shuffled, measured", "planned")
+_PLANS = ("run", "workers of 8 cores", *STAGES, "all", "CPU hours", "memory a worker", "shuffled", "index", "money")
 
 
 def name_of(point: Point) -> str:
@@ -111,3 +114,47 @@ def coefficients(measured: Measured) -> str:
         ]
         rows.append((f"**{stage}**", *cells))
     return table(("stage", *(name.replace("_", " ") for name in resources)), rows)
+
+
+def plans(measured: Measured) -> str:
+    """Tables of the plans of 470 million pre-training pairs and of 6 million rows for fine-tuning."""
+    pretraining = Work(
+        datasets=[Datasets(rows=470e6 / 25, number=25, text_bytes=1000, mined=False)],
+        kept=measured.kept,
+        in_rounds=True,
+    )
+    finetuning = Work(
+        datasets=[Datasets(rows=60_000, number=100, text_bytes=1000)], kept=measured.kept, texts=measured.texts
+    )
+    lines = [
+        *(_plan("470 M pairs", pretraining, workers, measured) for workers in (8, 32, 128)),
+        *(_plan("6 M rows, minilm on cores", finetuning, workers, measured) for workers in (1, 4, 16)),
+    ]
+    return table(_PLANS, lines)
+
+
+def _plan(name: str, work: Work, workers: int, measured: Measured) -> tuple[str, ...]:
+    cluster = Cluster(
+        workers=workers,
+        cores=8,
+        flink=workers > 1,
+        tokens_per_second=measured.tokens_per_second["minilm"],
+        price_per_cpu_hour=0.05,
+    )
+    stages = plan_run(work, cluster, measured)
+    seconds, cpu, _, money = totals(stages)
+    by_stage = [spoken(stage.seconds) for stage in stages]
+    memory = size(max(stage.memory_bytes for stage in stages))
+    costs = [stage.cost for stage in stages]
+    shuffled, index = size(sum(c.shuffle_bytes for c in costs)), size(sum(c.index_bytes for c in costs))
+    return (
+        name,
+        f"{workers}",
+        *by_stage,
+        f"**{spoken(seconds)}**",
+        f"{cpu / 3600:,.0f}",
+        memory,
+        shuffled,
+        index,
+        f"{money:,.0f}",
+    )

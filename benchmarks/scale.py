@@ -17,7 +17,7 @@ from benchmarks._report import fill
 from benchmarks._scale_fit import Point, fitted
 from benchmarks._scale_flink import flink_table, flink_terms, measure_flink
 from benchmarks._scale_points import Case, has_case, measure, read_points, static_teacher
-from benchmarks._scale_report import coefficients, errors, off, runs
+from benchmarks._scale_report import coefficients, errors, off, plans, runs
 from benchmarks._scale_source import Shape
 from pipelines.costs.measured import text_of
 from pipelines.costs.model import Measured
@@ -52,7 +52,7 @@ def cases(most: int) -> Iterator[Case]:
         finetuning(50_000, dims=128),
         pretraining(250_000, words=150),
         finetuning(50_000, words=150),
-        finetuning(200_000, datasets=4),
+        finetuning(100_000, datasets=5),
         pretraining(250_000, components="rounds"),
         finetuning(1_000, words=150, teacher="minilm"),
         pretraining(4_000_000),
@@ -103,6 +103,7 @@ def report(points: Sequence[Point], found: Measured) -> dict[str, str]:
         "scale-coefficients": coefficients(found) + "\n\n" + "\n".join(f"- {note}" for note in notes),
         "scale-error": errors(held, found),
         "scale-flink": flink_table(points),
+        "scale-plans": plans(found),
     }
 
 
