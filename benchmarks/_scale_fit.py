@@ -22,7 +22,7 @@ TERMS: Mapping[str, Mapping[Stage, tuple[str, ...]]] = {
     },
     "memory_bytes": {
         "prepare": ("run", "row", "byte"),
-        "embed": ("run", "row", "model"),
+        "embed": ("run", "row", "teacher"),
         "mine": ("run", "row", "mined", "shard"),
         "pack": ("run", "row", "byte", "mined"),
     },
@@ -35,6 +35,8 @@ TERMS: Mapping[str, Mapping[Stage, tuple[str, ...]]] = {
     "disk_bytes": {"prepare": ("row", "byte"), "embed": (), "mine": ("row", "mined"), "pack": ("row", "byte", "mined")},
     "index_bytes": {"prepare": (), "embed": ("text", "component"), "mine": (), "pack": ()},
 }
+#: Runs of fewer rows, which are there for the pace of a transformer, say nothing of other stages than embed.
+_LEAST_ROWS = 10_000
 TEACHERS = ("minilm", "static")
 #: The share of two cores that a stage keeps busy, from docs/measured.md, since here others are at work beside it:
 #: deduplication of 1 and 4 million texts at load 0.3 (25 CPU s in 16.3 s, 92 in 57.0), and the encoder (63.4 in 32.1).
@@ -57,7 +59,6 @@ def work_of(point: Point, kept: float, texts: float) -> Work:
         texts=texts,
         dims=case["dims"],
         in_rounds=case["components"] == "rounds",
-        model=case["teacher"] != "static",
     )
 
 
@@ -84,7 +85,9 @@ def number_of(point: Point, resource: str) -> float:
 def fit(points: Sequence[Point], stage: Stage, resource: str, kept: float, texts: float) -> dict[str, float]:
     """The coefficients of a stage, none below 0, that leave the least squares of relative errors."""
     names = TERMS[resource][stage]
-    there = [point for point in points if point["stage"] == stage and number_of(point, resource) > 0]
+    least = 0 if stage == "embed" else _LEAST_ROWS
+    own = [p for p in points if p["stage"] == stage and p["case"]["shape"]["rows"] >= least]
+    there = [point for point in own if number_of(point, resource) > 0]
     if not names or not there:
         return {}
     terms = [terms_of(point, stage, kept, texts) for point in there]

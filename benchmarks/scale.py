@@ -41,20 +41,17 @@ def finetuning(rows: int, datasets: int = 1, words: int = 51, dims: int = 384, t
 def cases(most: int) -> Iterator[Case]:
     """All runs of at most ``most`` rows, the quick ones first."""
     found = [
-        finetuning(50_000),
-        finetuning(1_000, teacher="minilm"),
         finetuning(20_000),
+        finetuning(1_000, teacher="minilm"),
+        finetuning(50_000),
+        finetuning(20_000, words=150),
+        finetuning(20_000, dims=128),
+        finetuning(40_000, datasets=2),
+        finetuning(70_000),
         pretraining(50_000),
         pretraining(250_000),
-        pretraining(1_000_000),
-        finetuning(100_000),
-        finetuning(70_000),
-        finetuning(50_000, dims=128),
-        pretraining(250_000, words=150),
-        finetuning(50_000, words=150),
-        finetuning(100_000, datasets=5),
         pretraining(250_000, components="rounds"),
-        finetuning(1_000, words=150, teacher="minilm"),
+        pretraining(1_000_000),
         pretraining(4_000_000),
     ]
     yield from (case for case in found if case.shape.rows <= most)

@@ -22,7 +22,6 @@ from pipelines.plan import size
 from pipelines.steps import spoken
 from schemas.catalog import LocatedEntry
 from schemas.filesystems import filesystem_of, is_local
-from transforms.examples.adapters.source import source_columns
 from transforms.flow.files import exists
 from transforms.sources.footers import read_footer
 from transforms.sources.units import Unit
@@ -123,7 +122,6 @@ class Forecast:
             dims=self._run.teacher.dims,
             shard=params.partitions.passages_per_pool_shard,
             in_rounds=params.near.in_rounds(int(sum(each.rows for each in known))),
-            model=not self._is_table(),
         )
 
     def _datasets(self, located: LocatedEntry) -> Datasets | None:
@@ -145,6 +143,8 @@ def _one_of_each_file(units: Sequence[Unit]) -> Iterable[Unit]:
 
 def _text_bytes(located: LocatedEntry, unit: Unit, file_bytes: int) -> float:
     """About the bytes of a file's texts: those of the columns that are read, by a footer at hand, else by its size."""
+    from transforms.examples.adapters.source import source_columns  # with it numba, which a stage needs anyway
+
     if unit.format == "parquet" and is_local(filesystem_of(unit.path)[0]):
         columns, footer = source_columns(located, unit.role, unit.config), read_footer(unit.path)
         groups = (footer.row_group(index) for index in range(footer.num_row_groups))

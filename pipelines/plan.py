@@ -134,7 +134,6 @@ def work_of(given: argparse.Namespace, found: Measured) -> Work:
         texts=given.texts or found.texts,
         dims=given.dims,
         in_rounds=NearDuplicateParams().in_rounds(given.rows),
-        model=given.teacher != "static",
     )
 
 
@@ -192,4 +191,6 @@ def remarks(work: Work, cluster: Cluster, stages: Sequence[StagePlan], found: Me
     if most < whole:
         workers = -(-most // cluster.cores)
         yield f"rows are cut into {most:,} ranges: more than {workers:,} workers of {cluster.cores} cores gain nothing"
+    if cluster.flink and all(terms["cpu"] == 1.0 for terms in found.flink.values()):
+        yield "what Flink itself costs was not measured and is not in these numbers"
     yield f"measured on {found.where['machine']}, up to {found.where['rows']} rows; else reckoned (docs/scale.md)"

@@ -8,7 +8,7 @@ from pipelines.ranges import num_partitions
 
 _ROWS_PER_RANGE = 50_000
 #: What a worker holds once, whatever its share of the rows.
-_HELD_ONCE = ("run", "model", "shard")
+_HELD_ONCE = ("run", "teacher", "shard")
 _HOUR = 3600.0
 
 

@@ -35,7 +35,7 @@ class Work:
 
     ``kept``: share of the rows that prepare keeps. ``texts``: distinct texts of a kept row, each of which is embedded
     once. ``dims``: of a vector. ``shard``: passages of a pool shard at most. ``in_rounds``: near-duplicates are found
-    in rounds, as above 12.5 million rows. ``model``: the teacher is a transformer, not a table of words.
+    in rounds, as above 12.5 million rows.
     """
 
     datasets: Sequence[Datasets]
@@ -44,7 +44,6 @@ class Work:
     dims: int = 384
     shard: int = 250_000
     in_rounds: bool = False
-    model: bool = True
 
     @property
     def rows(self) -> float:
@@ -99,7 +98,7 @@ def quantities(stage: Stage, work: Work) -> dict[str, float]:
     ``row`` where components are found in rounds, else 0. ``mined`` = sum of k_d of mined datasets, ``text`` =
     ``mined`` x texts, ``component`` = ``text`` x dims, ``text_byte`` = sum of k_d b_d of mined datasets. ``product`` =
     sum of k_d^2 x dims: every row of a dataset meets every passage of it once, and a row brings one passage.
-    ``shard`` = bytes of the vectors of the largest pool shard. ``model`` = 1 where a transformer is loaded, else 0.
+    ``shard`` = bytes of the vectors of the largest pool shard. ``teacher`` = 1 where one is loaded, else 0.
     """
     share = 1.0 if stage == "prepare" else work.kept
     rows = [(each, each.number * each.rows * share) for each in work.datasets]
@@ -117,7 +116,7 @@ def quantities(stage: Stage, work: Work) -> dict[str, float]:
         "text_byte": sum(number * each.text_bytes for each, number in mined),
         "product": sum(number * each.rows * share for each, number in mined) * work.dims,
         "shard": _COMPONENT_BYTES * work.dims * min(work.shard, max(passages, default=0.0)),
-        "model": float(work.model and bool(mined)),
+        "teacher": float(bool(mined)),
     }
 
 
