@@ -24,7 +24,7 @@ _RUNS = (
     "load",
 )
 _ERRORS = ("rows", "stage", "CPU s, measured", "planned", "peak, measured", "planned", "shuffled, measured", "planned")
-_PLANS = ("run", "workers of 8 cores", *STAGES, "all", "CPU hours", "memory a worker", "shuffled", "index", "money")
+_PLANS = ("run", "workers of 2 cores", *STAGES, "all", "CPU hours", "memory a worker", "shuffled", "index", "money")
 
 
 def name_of(point: Point) -> str:
@@ -127,8 +127,8 @@ def plans(measured: Measured) -> str:
         datasets=[Datasets(rows=60_000, number=100, text_bytes=1000)], kept=measured.kept, texts=measured.texts
     )
     lines = [
-        *(_plan("470 M pairs", pretraining, workers, measured) for workers in (8, 32, 128)),
-        *(_plan("6 M rows, minilm on cores", finetuning, workers, measured) for workers in (1, 4, 16)),
+        *(_plan("470 M pairs", pretraining, workers, measured) for workers in (16, 64, 256)),
+        *(_plan("6 M rows, minilm on cores", finetuning, workers, measured) for workers in (1, 16, 64)),
     ]
     return table(_PLANS, lines)
 
@@ -136,7 +136,7 @@ def plans(measured: Measured) -> str:
 def _plan(name: str, work: Work, workers: int, measured: Measured) -> tuple[str, ...]:
     cluster = Cluster(
         workers=workers,
-        cores=8,
+        cores=2,
         flink=workers > 1,
         tokens_per_second=measured.tokens_per_second["minilm"],
         price_per_cpu_hour=0.05,

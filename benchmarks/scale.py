@@ -48,6 +48,7 @@ def cases(most: int) -> Iterator[Case]:
         finetuning(20_000, dims=128),
         finetuning(40_000, datasets=2),
         finetuning(70_000),
+        finetuning(160_000, datasets=4),
         pretraining(50_000),
         pretraining(250_000),
         pretraining(250_000, components="rounds"),
@@ -60,7 +61,7 @@ def cases(most: int) -> Iterator[Case]:
 #: Runs that coefficients are not fitted to.
 HELD_OUT = (pretraining(1_000_000), finetuning(70_000))
 #: Runs that are measured on Flink too.
-FLINK = (finetuning(50_000), pretraining(250_000))
+FLINK = (pretraining(50_000), finetuning(20_000))
 #: A plan of such a run may be off by this share.
 MOST_OFF = 0.2
 

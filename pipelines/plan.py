@@ -1,7 +1,7 @@
 """``kalm plan``: what a run of given rows would cost, by the coefficients that were measured.
 
-    kalm plan --rows=6000000 --datasets=100 --workers=8 --cores=8
-    kalm plan --rows=470000000 --stage=pretrain --workers=32 --cores=4 --price_per_cpu_hour=0.05
+    kalm plan --rows=6000000 --datasets=100 --workers=16 --cores=2
+    kalm plan --rows=470000000 --stage=pretrain --workers=64 --cores=2 --price_per_cpu_hour=0.05
 
 Nothing is read and nothing is run. docs/scale.md says what was measured, where, and how far off a plan was.
 """
@@ -27,6 +27,8 @@ COLUMNS = ("stage", "CPU hours", "GPU hours", "time", "memory a worker", "shuffl
 #: Rows of a dataset where none are given: of KaLM-Embedding's fine-tuning data 6 million rows lie in about a hundred.
 _DATASET_ROWS = 60_000
 _HOUR = 3600.0
+#: Cores of the machine whose share of busy ones was measured.
+_MEASURED_CORES = 2
 _STEPS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 _NUMBERS: tuple[tuple[str, type, Any, str], ...] = (
@@ -191,6 +193,8 @@ def remarks(work: Work, cluster: Cluster, stages: Sequence[StagePlan], found: Me
     if most < whole:
         workers = -(-most // cluster.cores)
         yield f"rows are cut into {most:,} ranges: more than {workers:,} workers of {cluster.cores} cores gain nothing"
+    if cluster.cores > _MEASURED_CORES and cluster.efficiency is None:
+        yield f"{_MEASURED_CORES} cores were measured; one Python process keeps more of them less busy: --efficiency"
     if cluster.flink and all(terms["cpu"] == 1.0 for terms in found.flink.values()):
         yield "what Flink itself costs was not measured and is not in these numbers"
     yield f"measured on {found.where['machine']}, up to {found.where['rows']} rows; else reckoned (docs/scale.md)"

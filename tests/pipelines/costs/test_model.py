@@ -60,9 +60,8 @@ def test_the_product_is_that_of_every_row_with_every_passage() -> None:
 
 def test_pretraining_rows_are_neither_embedded_nor_mined() -> None:
     found = quantities("embed", Work(datasets=[replace(ONE, mined=False)]))
-    assert [found[name] for name in ("text", "component", "text_byte", "product", "mined", "teacher", "shard")] == [
-        0
-    ] * 7
+    names = ("text", "component", "text_byte", "product", "mined", "teacher", "shard")
+    assert [found[name] for name in names] == [0] * 7
 
 
 def test_a_shard_holds_no_more_than_its_passages() -> None:
