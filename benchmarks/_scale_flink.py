@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
+from scipy.optimize import nnls
 
 from benchmarks._measure import run_module
 from benchmarks._report import table
@@ -65,19 +67,21 @@ def beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:
 
 
 def flink_terms(points: Sequence[Point]) -> dict[Stage, Mapping[str, float]]:
-    """By stage, CPU seconds on Flink for one on the direct runner, and wall seconds in which no work was done.
-
-    A stage's job takes ``run`` CPU seconds by itself; the factor is that of the rest, by the largest run.
+    """By stage, CPU seconds of a job by itself (``run``: workers that start, Java that warms up), and CPU seconds on
+    Flink for one on the direct runner (``cpu``); nothing of a stage that was not measured there.
     """
-    return {stage: _terms([pair for pair in beside(points) if pair[0]["stage"] == stage]) for stage in ALL}
+    found = {stage: [pair for pair in beside(points) if pair[0]["stage"] == stage] for stage in ALL}
+    return {stage: _terms(pairs) for stage, pairs in found.items() if pairs}
 
 
 def _terms(pairs: Sequence[tuple[Point, Point]]) -> Mapping[str, float]:
-    if not pairs:
-        return {"cpu": 1.0, "run": 0.0}
-    on_flink, direct = max(pairs, key=lambda pair: (pair[0]["case"]["shape"]["rows"], pair[0]["taskmanagers"]))
-    idle = min(max(0.0, one["seconds"] - flink_seconds(one) / 2) for one, _ in pairs)
-    return {"cpu": flink_seconds(on_flink) / number_of(direct, "cpu_seconds"), "run": idle}
+    """Both by least squares of relative errors; where runs are of one size, Flink's work is taken to cost no more."""
+    direct = np.array([number_of(each, "cpu_seconds") for _, each in pairs])
+    on_flink = np.array([flink_seconds(each) for each, _ in pairs])
+    if len({each["case"]["shape"]["rows"] for each, _ in pairs}) == 1:
+        return {"run": float((on_flink - direct).mean()), "cpu": 1.0}
+    (run, factor), _ = nnls(np.stack([1 / on_flink, direct / on_flink], 1), np.ones(len(pairs)))
+    return {"run": float(run), "cpu": float(factor)}
 
 
 def flink_table(points: Sequence[Point]) -> str:

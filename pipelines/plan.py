@@ -16,7 +16,7 @@ from typing import Any
 from catalog.table import print_table
 from pipelines.costs.cluster import Cluster, StagePlan, plan_run, totals
 from pipelines.costs.measured import measured
-from pipelines.costs.model import Datasets, Measured, Work
+from pipelines.costs.model import STAGES, Datasets, Measured, Work
 from pipelines.reporting import report_errors
 from pipelines.steps import spoken
 from pipelines.verb_parser import verb_parser
@@ -195,6 +195,7 @@ def remarks(work: Work, cluster: Cluster, stages: Sequence[StagePlan], found: Me
         yield f"rows are cut into {most:,} ranges: more than {workers:,} workers of {cluster.cores} cores gain nothing"
     if cluster.cores > _MEASURED_CORES and cluster.efficiency is None:
         yield f"{_MEASURED_CORES} cores were measured; one Python process keeps more of them less busy: --efficiency"
-    if cluster.flink and all(terms["cpu"] == 1.0 for terms in found.flink.values()):
-        yield "what Flink itself costs was not measured and is not in these numbers"
+    missing = [stage for stage in STAGES if stage not in found.flink]
+    if cluster.flink and missing:
+        yield f"what Flink itself costs was not measured for {', '.join(missing)}; it is not in these numbers"
     yield f"measured on {found.where['machine']}, up to {found.where['rows']} rows; else reckoned (docs/scale.md)"

@@ -51,21 +51,23 @@ def plan_stage(stage: Stage, work: Work, cluster: Cluster, measured: Measured) -
     """A stage on a cluster.
 
     seconds = (CPU seconds / speed + tokens / tokens per second) / (busy cores x efficiency), on Flink with its own
-    factor and start; busy cores are no more than the ranges that rows are cut into. With GPUs, tokens are theirs:
-    tokens / (GPUs x tokens per second) is added. money = seconds x all cores x price + GPU seconds x price.
+    factor, and the start of a worker on its own cores is added; busy cores are no more than the ranges that rows are cut
+    into. With GPUs, tokens are theirs: tokens / (GPUs x tokens per second) is added. money = seconds x all cores x price
+    + GPU seconds x price.
     """
-    found, engine = cost(stage, work, measured), measured.flink[stage] if cluster.flink else {"cpu": 1.0, "run": 0.0}
+    found, engine = cost(stage, work, measured), measured.flink.get(stage, {}) if cluster.flink else {}
     cores = min(cluster.workers * cluster.cores, ranges(work))
     efficiency = cluster.efficiency or measured.efficiency[stage]
     teacher = found.tokens / cluster.tokens_per_second
-    cpu = found.cpu_seconds * engine["cpu"] / cluster.speed + (0.0 if cluster.gpus else teacher)
+    start = engine.get("run", 0.0) / cluster.speed
+    cpu = found.cpu_seconds * engine.get("cpu", 1.0) / cluster.speed + (0.0 if cluster.gpus else teacher)
     gpu = teacher if cluster.gpus else 0.0
-    seconds = engine["run"] + cpu / (cores * efficiency) + gpu / max(cluster.gpus, 1)
+    seconds = cpu / (cores * efficiency) + start / (cluster.cores * efficiency) + gpu / max(cluster.gpus, 1)
     hired = cluster.workers * cluster.cores * cluster.price_per_cpu_hour
     return StagePlan(
         cost=found,
         seconds=seconds,
-        cpu_seconds=cpu,
+        cpu_seconds=cpu + cluster.workers * start,
         gpu_seconds=gpu,
         memory_bytes=worker_memory(stage, work, cluster, measured),
         busy_cores=cores,

@@ -59,8 +59,9 @@ class Measured:
     (what the stage leaves) and ``index_bytes`` (vector store and, of mine, the vectors of a shard). ``process``: CPU
     seconds before the first stage (imports, a look at the sources). ``tokens_per_second``: of one core, by teacher.
     ``efficiency``: the share of its cores that a stage keeps busy. ``flink``: by stage, CPU seconds on Flink for one on
-    the direct runner (``cpu``), and wall seconds that a job waits (``run``). ``kept``, ``texts``, ``tokens_per_byte``:
-    of the rows that were measured. ``where``: the machine, the versions and the largest number of rows.
+    the direct runner (``cpu``), and of a job's start in each worker (``run``), where they were measured. ``kept``,
+    ``texts``, ``tokens_per_byte``: of the rows that were measured. ``where``: the machine, the versions and the largest
+    number of rows.
     """
 
     cpu_seconds: Mapping[Stage, Terms]

@@ -81,8 +81,8 @@ def test_time_follows_workers_cores_and_efficiency() -> None:
     assert alone.cpu_seconds == pytest.approx(1000)
     assert alone.seconds == pytest.approx(1000 / (2 * 0.5))
     spread = plan_stage("prepare", work, replace(one, workers=4, flink=True), coefficients)
-    assert spread.cpu_seconds == pytest.approx(2000)  # Flink's factor
-    assert spread.seconds == pytest.approx(10 + 2000 / (8 * 0.5))
+    assert spread.cpu_seconds == pytest.approx(2000 + 4 * 10)  # Flink's factor, and the start of each worker
+    assert spread.seconds == pytest.approx(2000 / (8 * 0.5) + 10 / (2 * 0.5))
     assert plan_stage("prepare", work, replace(one, speed=2.0), coefficients).seconds == pytest.approx(500)
 
 
