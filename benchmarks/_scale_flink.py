@@ -7,9 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil
-from scipy.optimize import nnls
 
 from benchmarks._measure import run_module
 from benchmarks._report import table
@@ -75,13 +73,14 @@ def flink_terms(points: Sequence[Point]) -> dict[Stage, Mapping[str, float]]:
 
 
 def _terms(pairs: Sequence[tuple[Point, Point]]) -> Mapping[str, float]:
-    """Both by least squares of relative errors; where runs are of one size, Flink's work is taken to cost no more."""
-    direct = np.array([number_of(each, "cpu_seconds") for _, each in pairs])
-    on_flink = np.array([flink_seconds(each) for each, _ in pairs])
-    if len({each["case"]["shape"]["rows"] for each, _ in pairs}) == 1:
-        return {"run": float((on_flink - direct).mean()), "cpu": 1.0}
-    (run, factor), _ = nnls(np.stack([1 / on_flink, direct / on_flink], 1), np.ones(len(pairs)))
-    return {"run": float(run), "cpu": float(factor)}
+    """The factor is that of the largest runs, at least 1, and the start the most that any run took beyond it: the first
+    job of a cluster takes more than those after it. Runs of one size tell a start alone.
+    """
+    sizes = [on_flink["case"]["shape"]["rows"] for on_flink, _ in pairs]
+    costs = [(flink_seconds(on_flink), number_of(direct, "cpu_seconds")) for on_flink, direct in pairs]
+    largest = [own / direct for size, (own, direct) in zip(sizes, costs, strict=True) if size == max(sizes)]
+    factor = max(1.0, *largest) if len(set(sizes)) > 1 else 1.0
+    return {"run": max(0.0, *(own - factor * direct for own, direct in costs)), "cpu": factor}
 
 
 def flink_table(points: Sequence[Point]) -> str:

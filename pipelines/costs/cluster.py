@@ -50,10 +50,10 @@ class StagePlan:
 def plan_stage(stage: Stage, work: Work, cluster: Cluster, measured: Measured) -> StagePlan:
     """A stage on a cluster.
 
-    seconds = (CPU seconds / speed + tokens / tokens per second) / (busy cores x efficiency), on Flink with its own
-    factor, and the start of a worker on its own cores is added; busy cores are no more than the ranges that rows are cut
-    into. With GPUs, tokens are theirs: tokens / (GPUs x tokens per second) is added. money = seconds x all cores x price
-    + GPU seconds x price.
+    seconds = (CPU seconds / speed + tokens / tokens per second) / (busy cores x efficiency). On Flink they have a
+    factor, and a worker's start on its own cores is added. Busy cores are no more than the ranges that rows are cut
+    into. With GPUs, tokens are theirs: tokens / (GPUs x tokens per second) is added.
+    money = seconds x all cores x price + GPU seconds x price.
     """
     found, engine = cost(stage, work, measured), measured.flink.get(stage, {}) if cluster.flink else {}
     cores = min(cluster.workers * cluster.cores, ranges(work))
