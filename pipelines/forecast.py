@@ -38,13 +38,13 @@ class Forecast:
 
     def __init__(self, run: Run, command: Command) -> None:
         self._run, self._command = run, command
-        self._kept: Mapping[str, int] | None = None
+        self._counts: Mapping[str, Mapping[str, Any]] | None = None
         self._stages: dict[str, StagePlan] = {}
         self._took: dict[str, float] = {}
 
     def prepared(self, manifest: Mapping[str, Any]) -> None:
-        """What prepare kept is known from here on."""
-        self._kept = {name: counts["kept"] for name, counts in manifest["counts"].items()}
+        """What prepare read and kept is known from here on."""
+        self._counts = manifest["counts"]
 
     def before(self, stage: str) -> str | None:
         """What to say before a stage that must run: once, and only where the rows are known and it is worth saying."""
@@ -117,7 +117,7 @@ class Forecast:
         params = self._run.params
         return Work(
             datasets=known,
-            kept=measured().kept if self._kept is None else 1.0,
+            kept=measured().kept if self._counts is None else 1.0,
             texts=measured().texts,
             dims=self._run.teacher.dims,
             shard=params.partitions.passages_per_pool_shard,
@@ -126,15 +126,23 @@ class Forecast:
 
     def _datasets(self, located: LocatedEntry) -> Datasets | None:
         name = located.entry.name
-        plan = self._run.plans[name]
-        units = [unit for unit in plan.units if unit.role in _READ]
-        rows = sum(unit.rows for unit in units if unit.rows is not None)
-        told = all(unit.rows is not None for unit in units) and self._command.config.limit is None
-        if self._kept is None and not told:
+        plan, limit = self._run.plans[name], self._command.config.limit
+        known = [unit.rows for unit in plan.units if unit.role in _READ]
+        rows = None if None in known else sum(number for number in known if number is not None)
+        if self._counts is None:
+            count = None if limit is not None else rows
+        else:
+            count = self._counts[name]["kept"]
+            rows = self._counts[name]["read"] if limit is None else rows if _all_local(plan.units) else None
+        if count is None or rows is None:
             return None
-        count = rows if self._kept is None else self._kept[name]
         whole = sum(_text_bytes(located, unit, plan.sizes[unit.file]) for unit in _one_of_each_file(plan.units))
-        return Datasets(rows=count, text_bytes=whole / max(rows or count, 1), mined=name in self._run.mined)
+        return Datasets(rows=count, text_bytes=whole / max(rows, 1), mined=name in self._run.mined)
+
+
+def _all_local(units: Sequence[Unit]) -> bool:
+    """Whether all files are on this machine: of others LIMIT plans to read some row groups alone."""
+    return all(is_local(filesystem_of(unit.path)[0]) for unit in units)
 
 
 def _one_of_each_file(units: Sequence[Unit]) -> Iterable[Unit]:

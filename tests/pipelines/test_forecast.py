@@ -13,6 +13,7 @@ from pipelines.forecast import Forecast
 from pipelines.options import parse
 from pipelines.workplace import Workplace
 from tests.e2e.generated import SLUG, write_source
+from transforms.sources.opening import SAMPLE_ROOT
 
 Lines = list[str]
 
@@ -60,8 +61,26 @@ def test_nothing_is_said_of_what_is_not_known(flags: list[str], tmp_path: Path) 
 @pytest.mark.usefixtures("always")
 def test_rows_are_known_once_prepare_is_there(tmp_path: Path) -> None:
     found = forecast_of(tmp_path, "--category=banking77")
-    found.prepared({"counts": {"banking77": {"kept": 60}}})
+    found.prepared({"counts": {"banking77": {"read": 80, "kept": 60}}})
     assert found.before("embed") is not None
+    work = found._work()
+    assert work is not None
+    (path,) = (SAMPLE_ROOT / "datasets/mteb/banking77").rglob("*.csv.gz")
+    assert work.datasets[0].rows == 60
+    assert work.datasets[0].text_bytes == pytest.approx(4 * path.stat().st_size / 80)
+
+
+@pytest.mark.usefixtures("always")
+def test_under_a_limit_the_bytes_of_a_row_are_those_of_the_whole_source(tmp_path: Path) -> None:
+    counts = {"counts": {name: {"read": 3, "kept": 3} for name in ("onlineshopping", "banking77")}}
+    told = forecast_of(tmp_path, "--category=onlineshopping", "--limit=3")
+    told.prepared(counts)
+    work = told._work()
+    assert work is not None
+    assert work.datasets[0].text_bytes < 1_000
+    silent = forecast_of(tmp_path, "--category=banking77", "--limit=3")  # how many rows its files have is not known
+    silent.prepared(counts)
+    assert silent.before("embed") is None
 
 
 @pytest.mark.usefixtures("always")
