@@ -20,6 +20,8 @@ from pipelines.costs.model import Stage
 from pipelines.engines import flink, flink_cluster
 from pipelines.engines.home import engines_home
 
+#: CPU seconds on the direct runner above which a run is more than its start.
+LONG_SECONDS = 10.0
 _HEADER = ("rows", "stage", "TaskManagers", "parallelism", "CPU s", "on the direct runner", "wall s", "load")
 
 
@@ -73,13 +75,11 @@ def flink_terms(points: Sequence[Point]) -> dict[Stage, Mapping[str, float]]:
 
 
 def _terms(pairs: Sequence[tuple[Point, Point]]) -> Mapping[str, float]:
-    """The factor is that of the largest runs, at least 1, and the start the most that any run took beyond it: the first
-    job of a cluster takes more than those after it. Runs of one size tell a start alone.
+    """The factor is the largest of the longer runs, at least 1, and the start the most that any run took beyond it: the
+    first job of a cluster takes more than those after it. Short runs tell a start alone.
     """
-    sizes = [on_flink["case"]["shape"]["rows"] for on_flink, _ in pairs]
     costs = [(flink_seconds(on_flink), number_of(direct, "cpu_seconds")) for on_flink, direct in pairs]
-    largest = [own / direct for size, (own, direct) in zip(sizes, costs, strict=True) if size == max(sizes)]
-    factor = max(1.0, *largest) if len(set(sizes)) > 1 else 1.0
+    factor = max([1.0, *(own / direct for own, direct in costs if direct >= LONG_SECONDS)])
     return {"run": max(0.0, *(own - factor * direct for own, direct in costs)), "cpu": factor}
 
 

@@ -71,6 +71,16 @@ def test_shares_are_those_of_rows_that_came_through() -> None:
     assert shares(points) == (pytest.approx(0.9), pytest.approx(2.0))
 
 
+def test_a_short_run_on_flink_tells_its_start_and_a_long_one_its_factor() -> None:
+    """20 and 40 CPU s on the direct runner are 30 and 60 on Flink, and 2 are 23."""
+    points = []
+    for rows, direct, own in ((50_000, 2.0, 23.0), (250_000, 20.0, 30.0), (1_000_000, 40.0, 60.0)):
+        on_flink = {"taskmanagers": 1, "cluster_seconds": own - 1, "cpu_seconds": 3.0, "cpu_before": 2.0}
+        points.append(made(pretraining(rows), "pack", cpu_seconds=direct))
+        points.append(made(pretraining(rows), "pack", **on_flink))
+    assert flink_terms(points) == {"pack": {"run": pytest.approx(20), "cpu": pytest.approx(1.5)}}
+
+
 def test_the_coefficients_that_ship_follow_from_the_points_that_do() -> None:
     assert FILE.read_text("utf-8") == text_of(fit_points(read_points(POINTS)))
 
