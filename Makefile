@@ -15,7 +15,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
 INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION AGAINST RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
-	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET TASK_MANAGERS SLOTS MEMORY FLINK_MASTER FLINK_JOB_SERVER_JAR ARGS
+	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET TASK_MANAGERS SLOTS MEMORY FLINK_MASTER FLINK_JOB_SERVER_JAR ROWS CORES GPUS ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -29,8 +29,8 @@ RUN = $(CHOICE) $(call flag,source,SOURCE) $(if $(value FOLLOW_LINKS),--follow_l
 KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
-.PHONY: help setup catalog config curate train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink test-flink-kills check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-shuffle bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
+.PHONY: help setup catalog config curate plan train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink test-flink-kills check format pins \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-shuffle bench-scale bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-training bench-training-memory bench-ablation \
 	flink-up flink-down prism image dataflow clean distclean
 
 help:  ## Show this list
@@ -62,6 +62,10 @@ curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (C
 	$(strip $(KALM) curate $(RUN) $(call flag,out,OUT) $(call flag,runner,RUNNER) $(call flag,workers,WORKERS) \
 		$(call flag,flink_master,FLINK_MASTER) $(call flag,flink_job_server_jar,FLINK_JOB_SERVER_JAR) \
 		$(if $(value DRY_RUN),--dry_run))
+
+plan: $(READY)  ## Say what ROWS rows cost on WORKERS machines of CORES cores (STAGE, RUNNER, GPUS; ARGS='--text_bytes=..')
+	$(strip $(KALM) plan $(call flag,rows,ROWS) $(call flag,stage,STAGE) $(call flag,runner,RUNNER) \
+		$(call flag,workers,WORKERS) $(call flag,cores,CORES) $(call flag,gpus,GPUS))
 
 train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)
 	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,stage,STAGE) $(call flag,model,MODEL))
@@ -169,6 +173,9 @@ bench-leak-share: $(READY)  ## Measure what the check for leaks costs with sets 
 
 bench-join: $(READY)  ## Measure the memory of prepare on corpora of one and four million passages
 	$(PY) -m benchmarks.join $(REST)
+
+bench-scale: $(READY)  ## Measure what each stage costs by rows, and fit what kalm plan says (ROWS: of the largest run)
+	$(strip $(PY) -m benchmarks.scale $(call flag,rows,ROWS) $(REST))
 
 bench-shuffle: $(READY)  ## Measure the bytes that prepare shuffles for each row, and by key
 	$(PY) -m benchmarks.shuffle $(REST)

@@ -18,8 +18,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from benchmarks._measure import cpu_seconds, tell
-from pipelines.graphs import num_partitions
 from pipelines.options import parse
+from pipelines.ranges import num_partitions
 from pipelines.runners import run_pipeline
 from pipelines.wiring import batches
 from schemas.rows import CANONICAL, text_hash

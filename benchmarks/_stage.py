@@ -39,7 +39,9 @@ def completed(job: StageJob) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> dict[str, Any]:
-    """Run a stage; gives ``rows`` read, distinct ``texts`` (embed), ``seconds``, and the process's ``cpu_seconds``."""
+    """Run a stage; gives ``rows`` read, distinct ``texts`` (embed), ``seconds``, and the process's ``cpu_seconds``, of
+    which ``cpu_before`` were over before its pipeline was built.
+    """
     stage, command = argv[0], parse(argv[1:])
     workplace = Workplace(command.config.out, command.config.work)
     with workplace.locked():
@@ -48,12 +50,13 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
         job = job_of(run, stage)
         if stage != "prepare":
             started = time.perf_counter()
+        before = cpu_seconds()
         run_pipeline(job.build, command)
         seconds = time.perf_counter() - started
         counts = completed(job)["counts"].values()
     texts = sum(count.get("distinct_texts") or 0 for count in counts)
     rows = sum(count["read"] for count in counts)
-    return {"rows": rows, "texts": texts, "seconds": seconds, "cpu_seconds": cpu_seconds()}
+    return {"rows": rows, "texts": texts, "seconds": seconds, "cpu_seconds": cpu_seconds(), "cpu_before": before}
 
 
 if __name__ == "__main__":

@@ -96,18 +96,19 @@ def pairs(rows: int, template: bool) -> Iterator[pa.Table]:
         if template:
             drawn[:, 2:-2] = np.arange(56) % len(words)
         else:
-            _plant(drawn, rng, len(words))
+            plant_copies(drawn, rng, len(words))
         spelt = words[drawn]
         queries = [f"What is the {' '.join(row[:9])}?" for row in spelt]
         yield pa.table({"query": queries, "positive": [f"The {' '.join(row[9:])}." for row in spelt]})
 
 
-def _plant(drawn: Any, rng: np.random.Generator, words: int) -> None:
+def plant_copies(drawn: Any, rng: np.random.Generator, words: int) -> None:
+    """Make the last rows of words ``[rows, words a row]`` copies of others, whole or with one word changed."""
     size = len(drawn)
     copies = np.arange(size - int(size * (EXACT + EDITED)), size)
     drawn[copies] = drawn[rng.permutation(size - len(copies))[: len(copies)]]
     edited = copies[int(size * EXACT) :]
-    drawn[edited, rng.integers(20, 60, len(edited))] = rng.integers(0, words, len(edited))
+    drawn[edited, rng.integers(drawn.shape[1] // 3, drawn.shape[1], len(edited))] = rng.integers(0, words, len(edited))
 
 
 def write_source(root: Path, rows: int, template: bool) -> float:

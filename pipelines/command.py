@@ -25,6 +25,7 @@ VERBS: Mapping[str, Verb] = {
     "soup": Verb("trainer.soup:main", "average the weights of trained models or checkpoints"),
     "catalog": Verb("catalog.table:main", "list the datasets: task type, languages, licence, rows"),
     "config": Verb("pipelines.configuration.command:main", "show the configuration of a run, and where it comes from"),
+    "plan": Verb("pipelines.plan:main", "what a run of so many rows costs: time, memory, bytes, money"),
     "verify": Verb("pipelines.verify:main", "compare shards, rejections and counts of OUT with its manifest"),
     "card": Verb("pipelines.reports.card:main", "print the data card of OUT"),
     "croissant": Verb("pipelines.reports.croissant:main", "describe OUT in the Croissant format"),

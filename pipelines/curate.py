@@ -18,6 +18,7 @@ from pipelines.alarms import Alarms, merged_alarms, stage_alarms
 from pipelines.configuration.model import ENTRY_KEYS, DatasetConfig
 from pipelines.display import Display
 from pipelines.evaluation import open_evaluation, overlap_records
+from pipelines.forecast import Forecast
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
 from pipelines.options import Command
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
@@ -88,7 +89,8 @@ def curate(command: Command) -> Manifest:
         display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
         if run.against.line is not None:
             display.say(run.against.line)
-        jobs, manifests, alarms = run_stages(run, command, display)
+        forecast = Forecast(run, command)
+        jobs, manifests, alarms = run_stages(run, command, display, forecast)
         records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {}), alarms), manifests)
         with display.stage("publish"):
             manifest = publish_run(
@@ -102,6 +104,8 @@ def curate(command: Command) -> Manifest:
                 check_held=workplace.check_held,
             )
     display.summary(manifest, sorted(run.entries), command.config.out)
+    if told := forecast.line():
+        display.say(told)
     for line in [*unmet_lines(run.wanted, run.readmit, manifests["prepare"]), *stale_lines(manifest)]:
         display.say(f"noticed: {line}")
     display.next_command(command)
@@ -158,23 +162,24 @@ def _require(there: Sequence[LocatedEntry], named: frozenset[str], plans: Mappin
 
 
 def run_stages(
-    run: Run, command: Command, display: Display
+    run: Run, command: Command, display: Display, forecast: Forecast
 ) -> tuple[dict[str, StageJob], dict[str, Mapping[str, Any]], Alarms]:
     """Run the four stages in order; gives their jobs, their manifests and the alarms that were allowed."""
     jobs: dict[str, StageJob] = {"prepare": prepare_job(run)}
     begins = command.runner == "direct" and run.mined and jobs["prepare"].folder.manifest() is None
     with _teacher(run, command.workers) if begins else nullcontext():
-        manifests = {"prepare": run_stage(run, jobs["prepare"], command, display)}
+        manifests = {"prepare": run_stage(run, jobs["prepare"], command, display, forecast)}
+        forecast.prepared(manifests["prepare"])
         for line in remark_lines(manifests["prepare"]):
             display.say(f"noticed: {line}")
         prepared = stage_alarms(run, jobs["prepare"], manifests["prepare"], allowed=command.allow_alarms)
         jobs["embed"] = embed_job(run, jobs["prepare"], manifests["prepare"])
-        manifests["embed"] = run_stage(run, jobs["embed"], command, display)
+        manifests["embed"] = run_stage(run, jobs["embed"], command, display, forecast)
     jobs["mine"] = mine_job(run, jobs["prepare"], manifests["prepare"])
-    manifests["mine"] = run_stage(run, jobs["mine"], command, display)
+    manifests["mine"] = run_stage(run, jobs["mine"], command, display, forecast)
     mined = stage_alarms(run, jobs["mine"], manifests["mine"], allowed=command.allow_alarms)
     jobs["pack"] = pack_job(run, jobs["prepare"], jobs["mine"], manifests["mine"])
-    manifests["pack"] = run_stage(run, jobs["pack"], command, display)
+    manifests["pack"] = run_stage(run, jobs["pack"], command, display, forecast)
     return jobs, manifests, merged_alarms(prepared, mined)
 
 
@@ -197,14 +202,21 @@ def _teacher(run: Run, workers: int) -> Iterator[None]:
         yield
 
 
-def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Mapping[str, Any]:
-    """Run one stage unless its output is there; gives its manifest, unless the command is to go no further."""
+def run_stage(
+    run: Run, job: StageJob, command: Command, display: Display, forecast: Forecast | None = None
+) -> Mapping[str, Any]:
+    """Run one stage unless its output is there; gives its manifest, unless the command is to go no further.
+
+    ``forecast`` says before the first stage that runs how long it will take, and hears how long it took.
+    """
     started = time.monotonic()
     run.workplace.check_held()
     found, damage = run.workplace.sound_manifest(job.folder, run.store)
     for line in damage:
         display.say(line)
     if found is None:
+        if forecast and (told := forecast.before(job.folder.name)):
+            display.say(told)
         progress.reset(job.folder.progress)
         with display.stage(job.folder.name, job.folder.progress, job.expected, job.units) as shown:
             _make(run, job, command, display, shown.step)
@@ -213,7 +225,10 @@ def run_stage(run: Run, job: StageJob, command: Command, display: Display) -> Ma
     if manifest is None:
         raise RuntimeError(f"stage {job.folder.name} ended without a manifest in {job.folder.path}")
     counts = {name: StageCounts.model_validate(value) for name, value in manifest["counts"].items()}
-    display.stage_done(job.folder.name, counts, time.monotonic() - started, skipped=found is not None)
+    seconds = time.monotonic() - started
+    if forecast and found is None:
+        forecast.after(job.folder.name, seconds)
+    display.stage_done(job.folder.name, counts, seconds, skipped=found is not None)
     if job.folder.name == command.until:
         raise StageReached
     return manifest

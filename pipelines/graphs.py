@@ -14,6 +14,7 @@ from pipelines.against import scopes_of
 from pipelines.engines.dataflow import accelerator_hint
 from pipelines.jobs import Run, removed_of
 from pipelines.publish import REJECTIONS
+from pipelines.ranges import num_partitions
 from pipelines.reuse import Reused
 from pipelines.workplace import StageFolder
 from schemas.filesystems import filesystem_of
@@ -36,16 +37,6 @@ Manifest = Mapping[str, Any]
 Build = Callable[[beam.Pipeline], None]
 
 _BYTES_PER_ROW = 512
-
-
-def num_partitions(rows: int, rows_per_partition: int) -> int:
-    """Range partitions of a shuffle: one for each ``rows_per_partition`` rows; of fewer rows 128 that are smaller.
-
-    No smaller, though, than a third, and no fewer than 4: every part sends a batch to every range, and of 150,000 rows
-    128 ranges took half as long again as 18, and 18 took a fifteenth more CPU time than 9.
-    """
-    smaller = min(128, 3 * rows // rows_per_partition)
-    return max(4, smaller, -(-rows // rows_per_partition))
 
 
 def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build:

@@ -60,6 +60,11 @@ def test_make_alone_explains_every_target() -> None:
         (["catalog", "LANGUAGES=ja", "CATALOG=c"], ["catalog", "--languages=ja", "--catalog=c"]),
         (["curate", "SOURCE=m", "FOLLOW_LINKS=1"], ["curate", "--source=m", "--follow_links=true"]),
         (["config", "CONFIG=kalm", "LIMIT=3"], ["config", "--config=kalm", "--limit=3"]),
+        (["plan"], ["plan"]),
+        (
+            ["plan", "ROWS=9", "WORKERS=2", "CORES=4", "STAGE=pretrain", "RUNNER=flink", "GPUS=1"],
+            ["plan", "--rows=9", "--stage=pretrain", "--runner=flink", "--workers=2", "--cores=4", "--gpus=1"],
+        ),
         (["train"], ["train", "--manifest=out/manifest.json"]),
         (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),
         (["evaluate"], ["evaluate", "out/model", "./catalog/sample/eval"]),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.graphs import num_partitions
+from pipelines.ranges import num_partitions
 
 
 @pytest.mark.parametrize(

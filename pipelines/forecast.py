@@ -1,0 +1,167 @@
+"""How long a run is expected to take, said before its first stage that must run, and at its end how far off that was.
+
+For the direct runner, and for what takes a minute or more: of less the start of Python is most. docs/scale.md has the
+model.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mining.teacher import BUNDLED
+from mining.weights import table_width
+from pipelines.costs.cluster import Cluster, StagePlan, plan_run
+from pipelines.costs.measured import measured
+from pipelines.costs.model import STAGES, Datasets, Stage, Work
+from pipelines.jobs import Run
+from pipelines.options import Command
+from pipelines.plan import size
+from pipelines.steps import spoken
+from schemas.catalog import LocatedEntry
+from schemas.filesystems import filesystem_of, is_local
+from transforms.flow.files import exists
+from transforms.sources.footers import read_footer
+from transforms.sources.units import Unit
+
+#: A shorter run is not worth a line.
+LEAST_SECONDS = 60.0
+_READ = ("rows", "qrels")
+#: As the graphs guess what a compressed file holds.
+_TIMES_COMPRESSED = 4
+
+
+class Forecast:
+    """What a run is expected to take, stage by stage, and what it took."""
+
+    def __init__(self, run: Run, command: Command) -> None:
+        self._run, self._command = run, command
+        self._counts: Mapping[str, Mapping[str, Any]] | None = None
+        self._stages: dict[str, StagePlan] = {}
+        self._took: dict[str, float] = {}
+
+    def prepared(self, manifest: Mapping[str, Any]) -> None:
+        """What prepare read and kept is known from here on."""
+        self._counts = manifest["counts"]
+
+    def before(self, stage: str) -> str | None:
+        """What to say before a stage that must run: once, and only where the rows are known and it is worth saying."""
+        if self._stages or self._command.runner != "direct":
+            return None
+        work = self._work()
+        if work is None:
+            return None
+        found = plan_run(work, self._cluster(), measured(), self._ahead(stage))
+        if sum(each.seconds for each in found) < LEAST_SECONDS:
+            return None
+        self._stages = {each.cost.stage: each for each in found}
+        return f"plan: {self._most()}about {self._said(found)}{self._without()}"
+
+    def after(self, stage: str, seconds: float) -> None:
+        """A stage has run for so many seconds."""
+        self._took[stage] = seconds
+
+    def line(self) -> str | None:
+        """What was said of the stages that ran, and how far off it was; None where nothing was said."""
+        ran = [name for name in self._stages if name in self._took]
+        if not ran:
+            return None
+        said, took = sum(self._stages[name].seconds for name in ran), sum(self._took[name] for name in ran)
+        off = took / said - 1
+        more = f"{abs(off):.0%} {'more' if off >= 0 else 'less'}"
+        memory = max(self._stages[name].memory_bytes for name in ran)
+        held = f", {size(_peak_bytes())} of memory for {size(memory)}" if self._command.workers == 1 else ""
+        return f"plan: said {spoken(said)} for {', '.join(ran)}, which took {spoken(took)}: {more}{held}"
+
+    def _ahead(self, stage: str) -> list[Stage]:
+        names = list(STAGES)
+        until = self._command.until
+        ahead = names[next(at for at, name in enumerate(names) if name == stage) :]
+        ahead = ahead[: next((at + 1 for at, name in enumerate(ahead) if name == until), len(ahead))]
+        return [name for name in ahead if name != "embed" or self._pace() is not None]
+
+    def _said(self, stages: list[StagePlan]) -> str:
+        seconds, memory = sum(each.seconds for each in stages), max(each.memory_bytes for each in stages)
+        return f"{spoken(seconds)}, {size(memory)} of memory"
+
+    def _most(self) -> str:
+        """Vectors that are there already are not made again, but which these are is not known yet."""
+        return "at most " if self._run.mined and "embed" in self._stages and exists(self._run.store) else ""
+
+    def _without(self) -> str:
+        return " besides the teacher, whose pace is not known" if self._run.mined and self._pace() is None else ""
+
+    def _pace(self) -> float | None:
+        """Tokens that the teacher reads on one core in a second; None where it was not measured."""
+        teacher = self._run.teacher
+        if teacher.name == BUNDLED:
+            return measured().tokens_per_second["minilm"]
+        return measured().tokens_per_second["static"] if self._is_table() else None
+
+    def _is_table(self) -> bool:
+        teacher = self._run.teacher
+        return teacher.name != BUNDLED and table_width(teacher.name, Path(teacher.path)) is not None
+
+    def _cluster(self) -> Cluster:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return Cluster(cores=cores, tokens_per_second=self._pace() or 1.0)
+
+    def _work(self) -> Work | None:
+        """The work that is ahead; None where it is not known how many rows there are."""
+        found = [self._datasets(located) for located in self._run.located]
+        known = [each for each in found if each is not None]
+        if len(known) < len(found) or not sum(each.rows for each in known):
+            return None
+        params = self._run.params
+        return Work(
+            datasets=known,
+            kept=measured().kept if self._counts is None else 1.0,
+            texts=measured().texts,
+            dims=self._run.teacher.dims,
+            shard=params.partitions.passages_per_pool_shard,
+            in_rounds=params.near.in_rounds(int(sum(each.rows for each in known))),
+        )
+
+    def _datasets(self, located: LocatedEntry) -> Datasets | None:
+        name = located.entry.name
+        plan, limit = self._run.plans[name], self._command.config.limit
+        known = [unit.rows for unit in plan.units if unit.role in _READ]
+        rows = None if None in known else sum(number for number in known if number is not None)
+        if self._counts is None:
+            count = None if limit is not None else rows
+        else:
+            count = self._counts[name]["kept"]
+            rows = self._counts[name]["read"] if limit is None else rows if _all_local(plan.units) else None
+        if count is None or rows is None:
+            return None
+        whole = sum(_text_bytes(located, unit, plan.sizes[unit.file]) for unit in _one_of_each_file(plan.units))
+        return Datasets(rows=count, text_bytes=whole / max(rows, 1), mined=name in self._run.mined)
+
+
+def _all_local(units: Sequence[Unit]) -> bool:
+    """Whether all files are on this machine: of others LIMIT plans to read some row groups alone."""
+    return all(is_local(filesystem_of(unit.path)[0]) for unit in units)
+
+
+def _one_of_each_file(units: Sequence[Unit]) -> Iterable[Unit]:
+    return {unit.file: unit for unit in units}.values()
+
+
+def _text_bytes(located: LocatedEntry, unit: Unit, file_bytes: int) -> float:
+    """About the bytes of a file's texts: those of the columns that are read, by a footer at hand, else by its size."""
+    from transforms.examples.adapters.source import source_columns  # with it numba, which a stage needs anyway
+
+    if unit.format == "parquet" and is_local(filesystem_of(unit.path)[0]):
+        columns, footer = source_columns(located, unit.role, unit.config), read_footer(unit.path)
+        groups = (footer.row_group(index) for index in range(footer.num_row_groups))
+        chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+        return float(sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.partition(".")[0] in columns))
+    return file_bytes * (_TIMES_COMPRESSED if unit.compression else 1)
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process held at once."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10
