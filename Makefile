@@ -15,7 +15,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
 INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION AGAINST RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
-	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET TASK_MANAGERS SLOTS MEMORY FLINK_MASTER FLINK_JOB_SERVER_JAR ROWS CORES GPUS ARGS
+	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET TASK_MANAGERS SLOTS MEMORY FLINK_MASTER FLINK_JOB_SERVER_JAR ROWS CORES GPUS LIKE ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
 unexport $(INTERFACE)
@@ -63,8 +63,8 @@ curate: $(READY)  ## Make shards: read, clean, deduplicate, embed, mine, pack (C
 		$(call flag,flink_master,FLINK_MASTER) $(call flag,flink_job_server_jar,FLINK_JOB_SERVER_JAR) \
 		$(if $(value DRY_RUN),--dry_run))
 
-plan: $(READY)  ## Say what ROWS rows cost on WORKERS machines of CORES cores (STAGE, RUNNER, GPUS; ARGS='--text_bytes=..')
-	$(strip $(KALM) plan $(call flag,rows,ROWS) $(call flag,stage,STAGE) $(call flag,runner,RUNNER) \
+plan: $(READY)  ## Say what ROWS rows cost on WORKERS machines of CORES cores (STAGE, RUNNER, GPUS, LIKE=out; ARGS='--text_bytes=..')
+	$(strip $(KALM) plan $(call flag,like,LIKE) $(call flag,rows,ROWS) $(call flag,stage,STAGE) $(call flag,runner,RUNNER) \
 		$(call flag,workers,WORKERS) $(call flag,cores,CORES) $(call flag,gpus,GPUS))
 
 train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)

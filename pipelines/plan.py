@@ -15,25 +15,31 @@ from typing import Any
 
 from catalog.table import print_table
 from pipelines.costs.cluster import Cluster, StagePlan, plan_run, totals
+from pipelines.costs.like import work_like
 from pipelines.costs.measured import measured
 from pipelines.costs.model import STAGES, Datasets, Measured, Work
+from pipelines.publish import open_manifest
 from pipelines.reporting import report_errors
 from pipelines.steps import spoken
 from pipelines.verb_parser import verb_parser
+from pipelines.workplace import absolute
 from schemas.errors import ConfigError
 from transforms.duplicates.params import NearDuplicateParams
 
 COLUMNS = ("stage", "CPU hours", "GPU hours", "time", "memory a worker", "shuffled", "written", "index", "money")
 #: Rows of a dataset where none are given: of KaLM-Embedding's fine-tuning data 6 million rows lie in about a hundred.
 _DATASET_ROWS = 60_000
+_ROWS, _TEXT_BYTES, _DIMS = 1_000_000, 400.0, 384
+#: What a run that is there tells, so that it cannot be given besides.
+_OF_A_RUN = ("text_bytes", "datasets", "kept", "texts", "dims", "stage")
 _HOUR = 3600.0
 #: Cores of the machine whose share of busy ones was measured.
 _MEASURED_CORES = 2
 _STEPS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 _NUMBERS: tuple[tuple[str, type, Any, str], ...] = (
-    ("rows", int, 1_000_000, "source rows of all datasets"),
-    ("text_bytes", float, 400.0, "bytes of a row's texts together, in UTF-8"),
+    ("rows", int, None, "source rows of all datasets (default: 1000000, or those of --like)"),
+    ("text_bytes", float, None, "bytes of a row's texts together, in UTF-8 (default: 400)"),
     (
         "datasets",
         int,
@@ -42,7 +48,7 @@ _NUMBERS: tuple[tuple[str, type, Any, str], ...] = (
     ),
     ("kept", float, None, "share of the rows that prepare keeps (default: as measured)"),
     ("texts", float, None, "distinct texts of a kept row, which are embedded (default: as measured)"),
-    ("dims", int, 384, "dimensions of the teacher's vectors"),
+    ("dims", int, None, "dimensions of the teacher's vectors (default: 384)"),
     ("workers", int, 1, "machines; more than one run Flink"),
     ("cores", int, None, "cores of a machine (default: this one's)"),
     ("gpus", int, 0, "GPUs for the teacher, of all machines together"),
@@ -73,8 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
         shown = "" if default is None else f" (default: {default})"
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"{words}{shown}")
     parser.add_argument(
-        "--stage", choices=("finetune", "pretrain"), default="finetune", help="pretrain rows are not embedded or mined"
+        "--stage", choices=("finetune", "pretrain"), help="pretrain rows are not embedded or mined (default: finetune)"
     )
+    parser.add_argument("--like", metavar="OUT", help="plan for datasets like those of this run, all in their shares")
     paces = sorted(measured().tokens_per_second)
     parser.add_argument("--teacher", choices=paces, default="minilm", help="whose pace was measured (default: minilm)")
     parser.add_argument("--runner", choices=("direct", "flink"), help="default: direct for one worker, flink for more")
@@ -113,6 +120,8 @@ def check(given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value is not None and not 0 < value <= 1:
             raise ConfigError(f"--{name}={value}: a share is above 0 and at most 1")
+    if given.like and (told := [name for name in _OF_A_RUN if getattr(given, name) is not None]):
+        raise ConfigError(f"--{told[0]} beside --like={given.like}: the run tells it; leave one of them out")
     if given.workers > 1 and given.runner == "direct":
         raise ConfigError(
             f"--workers={given.workers}: the direct runner is one machine; leave --runner out, or say flink"
@@ -125,17 +134,23 @@ def check(given: argparse.Namespace) -> None:
 
 
 def work_of(given: argparse.Namespace, found: Measured) -> Work:
-    """The work that a command line describes."""
-    number = given.datasets or max(1, round(given.rows / _DATASET_ROWS))
+    """The work that a command line describes. Raises what reading the run raises that ``--like`` names."""
+    if given.like:
+        return work_like(open_manifest(given.like), absolute(given.like), given.rows, found)
+    rows = given.rows or _ROWS
+    number = given.datasets or max(1, round(rows / _DATASET_ROWS))
     each = Datasets(
-        rows=given.rows / number, number=number, text_bytes=given.text_bytes, mined=given.stage == "finetune"
+        rows=rows / number,
+        number=number,
+        text_bytes=given.text_bytes or _TEXT_BYTES,
+        mined=given.stage != "pretrain",
     )
     return Work(
         datasets=[each],
         kept=given.kept or found.kept,
         texts=given.texts or found.texts,
-        dims=given.dims,
-        in_rounds=NearDuplicateParams().in_rounds(given.rows),
+        dims=given.dims or _DIMS,
+        in_rounds=NearDuplicateParams().in_rounds(rows),
     )
 
 

@@ -65,6 +65,7 @@ def test_make_alone_explains_every_target() -> None:
             ["plan", "ROWS=9", "WORKERS=2", "CORES=4", "STAGE=pretrain", "RUNNER=flink", "GPUS=1"],
             ["plan", "--rows=9", "--stage=pretrain", "--runner=flink", "--workers=2", "--cores=4", "--gpus=1"],
         ),
+        (["plan", "LIKE=o", "ROWS=9"], ["plan", "--like=o", "--rows=9"]),
         (["train"], ["train", "--manifest=out/manifest.json"]),
         (["train", "OUT=o", "MODEL=m"], ["train", "--manifest=o/manifest.json", "--model=m"]),
         (["evaluate"], ["evaluate", "out/model", "./catalog/sample/eval"]),

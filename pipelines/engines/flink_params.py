@@ -17,7 +17,7 @@ WORKER_REST_MS = 2_000
 RESTART_DELAY_MS = 4_000
 
 #: MiB of a TaskManager for each of its slots: buffers of the network, and what its sorters share.
-_NETWORK_PER_SLOT, _MANAGED_PER_SLOT = 256, 128
+_NETWORK_PER_SLOT, _MANAGED_PER_SLOT = 256, 256
 #: What is left to a TaskManager's heap must hold a key's values a few times.
 _LEAST_HEAP = 256
 _UNITS = {"": 1, "m": 1, "g": 1024}
@@ -53,16 +53,17 @@ class TaskManagerMemory:
     """Sizes of one TaskManager in MiB, each given, because Flink's start script that would derive them is not used.
 
     Network memory: every operator of a pipeline takes buffers at each parallelism. Managed memory is what sorting uses,
-    shared among the slots; a record must fit the part of one sorter (measured: 16 MiB records need more than 256, 8 MiB
-    records do not). Heap: all values of one key go through it together, encoded anew several times (measured: 160 MiB
-    pass a heap of 1 GiB and 60 MiB one of 512 MiB; 200 and 160 MiB do not).
+    shared among the slots; a record must fit the part of one sorter, and batches are up to 4 MiB (measured: with 128
+    MiB a slot a sorter of prepare takes records of 3.9 MB, and of a million rows one is larger). Heap: all values of
+    one key go through it together, encoded anew several times (measured: 160 MiB pass a heap of 1 GiB and 60 MiB one of
+    512 MiB; 200 and 160 MiB do not).
     """
 
     task_heap: int = 896
     task_off_heap: int = 128
     framework_heap: int = 128
     framework_off_heap: int = 128
-    managed: int = 256
+    managed: int = 512
     network: int = 512
     metaspace: int = 256
     overhead: int = 192

@@ -184,7 +184,7 @@ def test_the_life_of_a_cluster(flink_cluster: FlinkParams, own_home: Path, monke
     small = FlinkParams.of_size(ports=ANY_PORTS, num_taskmanagers=1, slots=1, memory=1600)
     params = cluster.start_cluster(small, engines_home())
     (shown,) = cluster.rest_get(params, "/taskmanagers")["taskmanagers"]
-    assert (shown["slotsNumber"], shown["totalResource"]["managedMemory"]) == (1, 128)
+    assert (shown["slotsNumber"], shown["totalResource"]["managedMemory"]) == (1, 256)
     assert shown["memoryConfiguration"]["totalProcessMemory"] == 1600 << 20
     pids = cluster.running_pids(engines_home())
     assert flink.main(["status"]) == 0

@@ -86,8 +86,8 @@ def test_a_cluster_of_the_usual_size_is_the_default_one() -> None:
 def test_the_parts_of_a_taskmanagers_memory_fill_it_or_it_is_refused(
     num_taskmanagers: int, slots: int, memory: int
 ) -> None:
-    if memory < 1088 + 384 * slots:
-        with pytest.raises(EngineError, match=f"needs {1088 + 384 * slots} MiB .* got {memory}:"):
+    if memory < 1088 + 512 * slots:
+        with pytest.raises(EngineError, match=f"needs {1088 + 512 * slots} MiB .* got {memory}:"):
             FlinkParams.of_size(num_taskmanagers=num_taskmanagers, slots=slots, memory=memory)
         return
     params = FlinkParams.of_size(num_taskmanagers=num_taskmanagers, slots=slots, memory=memory)
