@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from benchmarks.training import OURS, PEER, full_batches, lines, our_step, peer_step, rounds
+from benchmarks.training import MIXED, OURS, PEER, SIDES, full_batches, lines, loss_ratio, rounds
 from tests.trainer.curated import curate, row
 from trainer.models import open_model
 from trainer.rows import Rows
@@ -24,15 +24,20 @@ def test_batches_are_of_one_dataset_and_of_rows_with_enough_negatives(examples):
     assert list(full_batches(examples, 20, 3)) == []
 
 
-def test_both_sides_have_a_loss_with_gradients_on_the_same_rows(examples):
+def test_all_sides_have_a_loss_with_gradients_on_the_same_rows(examples):
     model = open_model("tiny", examples.sample_texts(20), 32, 0)
     arguments = argparse.Namespace(batch_size=2, negatives=3, tokens_per_pass=4096)
-    for side in (our_step, peer_step):
+    losses = {}
+    for name, side in SIDES.items():
         model.zero_grad()
         loss = side(model, examples, arguments)([0, 2])
         loss.backward()
+        losses[name] = loss.item()
         assert loss.item() > 0
         assert torch.stack([weight.grad.abs().sum() for weight in model.parameters()]).sum() > 0
+
+    # One loss of the same vectors, though one side pads each column and the other passes of distinct texts.
+    assert losses[MIXED] == pytest.approx(losses[PEER], rel=1e-4)
 
 
 def test_sides_take_turns_and_the_ratio_is_that_of_the_means():
@@ -44,7 +49,8 @@ def test_sides_take_turns_and_the_ratio_is_that_of_the_means():
         return {"cpu": slow * len(asked), "wall": slow, "peak_mib": 1000 + len(asked)}
 
     told = rounds(run, 2)
-    assert asked == [PEER, OURS, PEER, OURS]
-    peer, ours = lines(told)
-    assert peer == (PEER, "4.00", "2.00", "1.00", "1.00", "1,003")
-    assert ours == (OURS, "3.00", "1.00", "0.75", "0.50", "1,004")
+    assert asked == 2 * [PEER, OURS, MIXED]
+    peer, ours, _ = lines(told)
+    assert peer == (PEER, "5.00", "2.00", "1.00", "1.00", "1,004")
+    assert ours == (OURS, "3.50", "1.00", "0.70", "0.50", "1,005")
+    assert loss_ratio(told) == pytest.approx(7 / 9)
