@@ -79,12 +79,22 @@ def _dataset(out: str, record: DatasetRecord, samples: int) -> Facts:
         "unreadable": kept.unreadable + rejected.unreadable,
         "kept_rows": kept.samples,
         "rejected_rows": rejected.samples,
+        "by_language": _by_language(kept, rejected, record.about.languages if record.about else []),
     } | _distributions(kept, rejected)
+
+
+def _by_language(kept: Kept, rejected: Rejected, declared: Sequence[str]) -> list[tuple[str, int, int]]:
+    """For each language the rows before and after, the most frequent first.
+
+    A rejected row has no language of its own: it counts as the dataset's where that declares one alone, else as "".
+    """
+    before = kept.languages + Counter({declared[0] if len(declared) == 1 else "": rejected.number})
+    found = [(name, number, kept.languages[name]) for name, number in before.items()]
+    return sorted(found, key=lambda item: (-item[1], item[0]))
 
 
 def _distributions(kept: Kept, rejected: Rejected) -> Facts:
     return {
-        "by_language": sorted(kept.languages.items(), key=lambda item: (-item[1], item[0])),
         "labels": kept.most_labels(),
         "negatives": sorted(kept.negatives.items()),
         "query_lengths": [(kept.queries + rejected.queries).tolist(), kept.queries.tolist()],

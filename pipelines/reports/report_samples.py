@@ -130,7 +130,7 @@ class Rejected:
 
     def __init__(self, paths: Iterable[str], samples: int) -> None:
         self.queries = self.positives = np.zeros(_LENGTHS, np.int64)
-        self.unreadable = 0
+        self.unreadable = self.number = 0
         self._rows: dict[str, list[Row]] = {}
         for path in paths:
             try:
@@ -139,6 +139,7 @@ class Rejected:
                 self.unreadable += 1
 
     def _add(self, rows: pa.Table, samples: int) -> None:
+        self.number += len(rows)
         self.queries = self.queries + lengths(rows.column("query").drop_null())
         self.positives = self.positives + lengths(pc.list_flatten(rows.column("positives")))
         for reason in pc.unique(rows.column("reason")).to_pylist():

@@ -157,7 +157,7 @@ function oneDataset() {
       bars("Teacher's scores, by the least:", scores.slice(from), d.scores.map((v) => v.slice(from)), ["k", "o"], ["positives", "negatives"]),
       bars("Ranks of mined negatives, by the least", tens, [d.ranks], ["o"]),
       bars("Rows by number of negatives", d.negatives.map((e) => String(e[0])), [d.negatives.map((e) => e[1])], ["o"]),
-      bars("Rows by language", d.by_language.map((e) => e[0] || "not said"), [d.by_language.map((e) => e[1])], ["k"])];
+      bars("Rows by language", d.by_language.map((e) => e[0] || "not said"), [d.by_language.map((e) => e[1]), d.by_language.map((e) => e[2])], ["l", "k"], ["read", "kept"])];
     if (d.labels.length) figures.push(bars("Rows by label, the largest classes", d.labels.map((e) => e[0]), [d.labels.map((e) => e[1])], ["k"]));
     place.replaceChildren(...figures);
   }

@@ -85,6 +85,7 @@ def test_numbers_are_those_of_the_files(out: Path) -> None:
     assert sum(moons["query_lengths"][1]) == ROWS
     assert sum(moons["query_lengths"][0]) == ROWS + 51  # one rejection has no query
     assert [sum(side) for side in moons["positive_lengths"]] == [ROWS + 51, ROWS]  # nor positives
+    assert moons["by_language"] == [("en", ROWS + 52, ROWS)]
     assert [sum(side) for side in moons["scores"]] == [ROWS, 2 * ROWS]
     assert moons["scores"][0].index(ROWS) == 38  # from 0.9, in steps of 0.05 from -1
     assert sum(moons["ranks"]) == 2 * ROWS - 1
