@@ -22,7 +22,7 @@ from benchmarks._report import fill, machine, table, versions
 
 HEADER = ("run", "CPU s", "wall s", "of the first's CPU", "prepare", "embed", "mine", "pack")
 STAGES = ("prepare", "embed", "mine", "pack")
-DATASETS = "all-nli,multinli,scifact"
+DATASETS = "all-nli,multinli,banking77"
 _DONE = re.compile(r"^(?P<stage>prepare|embed|mine|pack) +read .*\((?P<took>[^)]*)\)$")
 _REUSED = re.compile(
     r"^(?P<stage>mine|pack) +(?P<number>\d+) of (?P<all>\d+) datasets are as an earlier run left them$"
