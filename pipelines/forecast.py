@@ -23,7 +23,7 @@ from pipelines.steps import spoken
 from schemas.catalog import LocatedEntry
 from schemas.filesystems import filesystem_of, is_local
 from transforms.flow.files import exists
-from transforms.sources.footers import read_footer
+from transforms.sources.footers import column_bytes, read_footer
 from transforms.sources.units import Unit
 
 #: A shorter run is not worth a line.
@@ -154,10 +154,7 @@ def _text_bytes(located: LocatedEntry, unit: Unit, file_bytes: int) -> float:
     from transforms.examples.adapters.source import source_columns  # with it numba, which a stage needs anyway
 
     if unit.format == "parquet" and is_local(filesystem_of(unit.path)[0]):
-        columns, footer = source_columns(located, unit.role, unit.config), read_footer(unit.path)
-        groups = (footer.row_group(index) for index in range(footer.num_row_groups))
-        chunks = (group.column(number) for group in groups for number in range(group.num_columns))
-        return float(sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.partition(".")[0] in columns))
+        return float(column_bytes(read_footer(unit.path), source_columns(located, unit.role, unit.config)))
     return file_bytes * (_TIMES_COMPRESSED if unit.compression else 1)
 
 

@@ -6,7 +6,7 @@ from pipelines.costs.model import Datasets, Measured, Work
 from schemas.errors import ConfigError
 from schemas.manifest import DatasetRecord, Manifest
 from transforms.duplicates.params import NearDuplicateParams
-from transforms.sources.footers import read_footer
+from transforms.sources.footers import column_bytes, read_footer
 
 #: Columns of a shard that hold a row's own texts; its negatives are those of other rows.
 _TEXTS = ("query", "positives")
@@ -42,12 +42,7 @@ def work_like(manifest: Manifest, out: str, rows: int | None, measured: Measured
 
 def text_bytes(record: DatasetRecord, out: str) -> float:
     """Bytes of a row's texts, as Parquet counts them before it compresses; 0 for a dataset without shards."""
-    size = 0
-    for shard in record.shards:
-        footer = read_footer(f"{out}/{shard.path}")
-        groups = (footer.row_group(index) for index in range(footer.num_row_groups))
-        columns = (group.column(number) for group in groups for number in range(group.num_columns))
-        size += sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] in _TEXTS)
+    size = sum(column_bytes(read_footer(f"{out}/{shard.path}"), _TEXTS) for shard in record.shards)
     return size / max(record.num_rows, 1)
 
 

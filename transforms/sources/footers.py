@@ -1,6 +1,6 @@
 """Parquet files opened wherever they lie; their footers are all that a plan reads of them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,3 +29,10 @@ def read_footer(place: str, ranges: RangeParams = AS_USUAL.ranges) -> pq.FileMet
     """
     with open_parquet(place, ranges) as (_, file):
         return file.metadata
+
+
+def column_bytes(footer: pq.FileMetaData, columns: Collection[str]) -> int:
+    """Bytes of some columns of a file, and of all that lies in them, before compression."""
+    groups = (footer.row_group(index) for index in range(footer.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(each.total_uncompressed_size for each in chunks if each.path_in_schema.partition(".")[0] in columns)
