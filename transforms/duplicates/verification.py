@@ -23,18 +23,14 @@ import pyarrow.compute as pc
 from transforms.duplicates.components import root_of
 from transforms.duplicates.jaccard import field_sets, resemblance, shingles_of
 from transforms.duplicates.params import MinHashParams, VerificationParams
+from transforms.duplicates.prefix_index import enlist, new_index, numbered, rare_keys, sharing
 from transforms.duplicates.templates import frame_of, outside, same_filling
 from transforms.flow.kernels import Offsets, kernel, offsets_of, parallel_kernel
 
 #: Groups of up to this many rows are compared pair by pair; in larger ones an index says whom to compare.
 _SMALL_GROUP = 16
-#: More representatives than this under one key are those of a template; rows of it are found by what fills it.
-_MAX_SHARING = 64
 #: Texts that are verified at once, in bytes of UTF-8: their shingles and the index take about 15 times as much, 1 GiB.
 MAX_TEXT_BYTES = 64 << 20
-#: Shingles from which on they are counted in ranges of their values, one after the other, to sort few at a time.
-_MANY_SHINGLES = 1 << 20
-_VALUE_RANGE_BITS = 4
 
 
 class Verdicts(NamedTuple):
@@ -42,146 +38,6 @@ class Verdicts(NamedTuple):
 
     representatives: npt.NDArray[np.int64]
     jaccards: npt.NDArray[np.float64]
-
-
-@kernel
-def _new_index(keys, ends, num_keys):  # type: ignore[no-untyped-def]
-    """An index of who is found by which key: (keys, ends, heads, links, owners, uses, seen), as yet without anybody.
-
-    Row r, counted from the group's start, has the keys ``keys[ends[r]:ends[r + 1]]``. The ``uses[k]`` representatives
-    of key k are ``owners`` of a chain of positions in ``keys``, from ``heads[k]`` over ``links`` until -1.
-    """
-    heads, uses = np.full(num_keys, -1), np.zeros(num_keys, np.int64)
-    links, owners, seen = np.full(len(keys), -1), np.full(len(keys), -1), np.zeros(len(ends) - 1, np.bool_)
-    return keys, ends, heads, links, owners, uses, seen
-
-
-@kernel
-def _enlist(index, row):  # type: ignore[no-untyped-def]
-    """Let a representative be found by its keys."""
-    keys, ends, heads, links, owners, uses, _ = index
-    for at in range(ends[row], ends[row + 1]):
-        owners[at], links[at], heads[keys[at]] = row, heads[keys[at]], at
-        uses[keys[at]] += 1
-
-
-@kernel
-def _sharing(index, row, found):  # type: ignore[no-untyped-def]
-    """The representatives that share a key with a row, in survivor order; ``found`` is room for them.
-
-    A key that very many representatives have in common, who do not resemble each other, says nothing.
-    """
-    keys, ends, heads, links, owners, uses, seen = index
-    count = 0
-    for at in range(ends[row], ends[row + 1]):
-        place = heads[keys[at]] if uses[keys[at]] <= _MAX_SHARING else -1
-        while place >= 0:
-            owner = owners[place]
-            if not seen[owner]:
-                seen[owner] = True
-                found[count] = owner
-                count += 1
-            place = links[place]
-    for owner in found[:count]:
-        seen[owner] = False
-    return np.sort(found[:count])
-
-
-@kernel
-def _numbered(values):  # type: ignore[no-untyped-def]
-    """The distinct values in order, and the place of each value among them."""
-    every = np.unique(values)
-    return every, np.searchsorted(every, values)
-
-
-@kernel
-def _longest_field(sets, start, end):  # type: ignore[no-untyped-def]
-    """The texts of a group's rows in the field that has most shingles."""
-    num_fields, _, offsets = sets[:3]
-    totals = np.zeros(num_fields, np.int64)
-    for text in range(start * num_fields, end * num_fields):
-        totals[text % num_fields] += offsets[text + 1] - offsets[text]
-    return np.arange(start, end) * num_fields + np.argmax(totals)
-
-
-@kernel
-def _shingles_within(sets, texts, shift, value_range):  # type: ignore[no-untyped-def]
-    """The shingles of texts whose value, without its last ``shift`` bits, is ``value_range``; sorted."""
-    _, values, offsets = sets[:3]
-    size = 0
-    for text in texts:
-        for value in values[offsets[text] : offsets[text + 1]]:
-            size += value >> shift == value_range
-    found, at = np.empty(size, np.uint64), 0
-    for text in texts:
-        for value in values[offsets[text] : offsets[text + 1]]:
-            if value >> shift == value_range:
-                found[at] = value
-                at += 1
-    found.sort()
-    return found
-
-
-@kernel
-def _counted(found):  # type: ignore[no-untyped-def]
-    """The distinct values among sorted ones, and how often each stands there."""
-    size = 0
-    for at in range(len(found)):
-        size += at == 0 or found[at] != found[at - 1]
-    every, counts, last = np.empty(size, np.uint64), np.zeros(size, np.int64), -1
-    for at in range(len(found)):
-        if at == 0 or found[at] != found[at - 1]:
-            last += 1
-            every[last] = found[at]
-        counts[last] += 1
-    return every, counts
-
-
-@kernel
-def _shingle_counts(sets, texts, total):  # type: ignore[no-untyped-def]
-    """The distinct ones of the ``total`` shingles of texts, in order, and how many texts have each."""
-    bits = _VALUE_RANGE_BITS if total > _MANY_SHINGLES else 1
-    every, counts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-    for value_range in range(1 << bits):
-        some, uses = _counted(_shingles_within(sets, texts, np.uint64(64 - bits), np.uint64(value_range)))
-        every.append(some)
-        counts.append(uses)
-    return _joined(every), _joined(counts)
-
-
-@kernel
-def _joined(pieces):  # type: ignore[no-untyped-def]
-    size, at = 0, 0
-    for piece in pieces:
-        size += len(piece)
-    whole = np.empty(size, pieces[0].dtype)
-    for piece in pieces:
-        whole[at : at + len(piece)] = piece
-        at += len(piece)
-    return whole
-
-
-@kernel
-def _rare_keys(sets, start, end, floor):  # type: ignore[no-untyped-def]
-    """An index of the group's rows by their rarest shingles in the field that has most of them.
-
-    Of two sets with a Jaccard similarity of at least t, each holds one of the rarest n - ceil(t n) + 1 of the other's n
-    elements (prefix filtering: Chaudhuri, Ganti, Kaushik, A primitive operator for similarity joins in data cleaning,
-    2006). A row without shingles can only equal another such row: they share a key of their own.
-    """
-    texts, values, offsets = _longest_field(sets, start, end), sets[1], sets[2]
-    sizes = offsets[texts + 1] - offsets[texts]
-    every, counts = _shingle_counts(sets, texts, sizes.sum())
-    wanted = np.where(sizes > 0, sizes - np.ceil(floor * sizes - 1e-9).astype(np.int64) + 1, 1)
-    ends = np.zeros(len(texts) + 1, np.int64)
-    ends[1:] = np.cumsum(wanted)
-    keys = np.full(ends[-1], len(every))
-    for row in range(len(texts)):
-        if sizes[row]:
-            places = np.searchsorted(every, values[offsets[texts[row]] : offsets[texts[row] + 1]])
-            rarest = np.sort(counts[places] * len(every) + places)[: wanted[row]]
-            keys[ends[row] : ends[row + 1]] = rarest % len(every)
-    return _new_index(keys, ends, len(every) + 1)
 
 
 @kernel
@@ -197,15 +53,15 @@ def _join_small(sets, start, end, floor, representatives, jaccards):  # type: ig
 
 @kernel
 def _join_large(sets, start, end, floor, representatives, jaccards):  # type: ignore[no-untyped-def]
-    index, found = _rare_keys(sets, start, end, floor), np.empty(end - start, np.int64)
+    index, found = rare_keys(sets, start, end, floor), np.empty(end - start, np.int64)
     for row in range(start, end):
-        for earlier in _sharing(index, row - start, found):
+        for earlier in sharing(index, row - start, found):
             similarity = resemblance(sets, row, start + earlier, floor)
             if similarity > 0.0:
                 representatives[row], jaccards[row] = start + earlier, similarity
                 break
         else:
-            _enlist(index, row - start)
+            enlist(index, row - start)
 
 
 @parallel_kernel
@@ -248,8 +104,8 @@ def _filling_keys(sets, rows, frames, numbers):  # type: ignore[no-untyped-def]
     values = np.empty(size, np.uint64)
     for at in range(len(rows)):
         values[ends[at] : ends[at + 1]] = outside(shingles_of(sets, rows[at]), frames[numbers[at]])
-    every, keys = _numbered(values)
-    return _new_index(keys, ends, len(every))
+    every, keys = numbered(values)
+    return new_index(keys, ends, len(every))
 
 
 @kernel
@@ -259,13 +115,13 @@ def _rejoin(sets, rows, frames, numbers, floor, representatives, jaccards):  # t
     for at in range(len(rows)):
         row = rows[at]
         representatives[row], jaccards[row] = row, 1.0
-        for earlier in _sharing(index, at, found):
+        for earlier in sharing(index, at, found):
             similarity = resemblance(sets, row, rows[earlier], floor)
             if similarity > 0.0 and same_filling(sets, row, rows[earlier], frames[numbers[at]], floor):
                 representatives[row], jaccards[row] = rows[earlier], similarity
                 break
         else:
-            _enlist(index, at)
+            enlist(index, at)
 
 
 @kernel
@@ -374,11 +230,11 @@ def _chain(sets, groups, floor, representatives, filling):  # type: ignore[no-un
         own = representatives[start:end] == np.arange(start, end)
         if own.all() or np.count_nonzero(own) == 1:
             continue
-        index, found = _rare_keys(sets, start, end, floor), np.empty(end - start, np.int64)
+        index, found = rare_keys(sets, start, end, floor), np.empty(end - start, np.int64)
         for representative in np.flatnonzero(own & ~filling[start:end]):
-            _enlist(index, representative)
+            enlist(index, representative)
         for row in np.flatnonzero(~own & ~filling[start:end]):
-            for other in _sharing(index, row, found):
+            for other in sharing(index, row, found):
                 if resemblance(sets, start + row, start + other, floor) > 0.0:
                     one, two = root_of(roots, start + row), root_of(roots, start + other)
                     roots[max(one, two)] = min(one, two)
