@@ -55,6 +55,28 @@ def sharing(index, row, found):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def all_sharing(index, row):  # type: ignore[no-untyped-def]
+    """All who share a key with a row, in no order, itself among them where it is listed."""
+    keys, ends, heads, links, owners, uses, seen = index
+    size = 0
+    for at in range(ends[row], ends[row + 1]):
+        size += uses[keys[at]]
+    found, count = np.empty(size, np.int64), 0
+    for at in range(ends[row], ends[row + 1]):
+        place = heads[keys[at]]
+        while place >= 0:
+            owner = owners[place]
+            if not seen[owner]:
+                seen[owner] = True
+                found[count] = owner
+                count += 1
+            place = links[place]
+    for owner in found[:count]:
+        seen[owner] = False
+    return found[:count]
+
+
+@kernel
 def numbered(values):  # type: ignore[no-untyped-def]
     """The distinct values in order, and the place of each value among them."""
     every = np.unique(values)
@@ -149,3 +171,18 @@ def rare_keys(sets, start, end, floor):  # type: ignore[no-untyped-def]
             rarest = np.sort(counts[places] * len(every) + places)[: wanted[row]]
             keys[ends[row] : ends[row + 1]] = rarest % len(every)
     return new_index(keys, ends, len(every) + 1)
+
+
+@kernel
+def no_index():  # type: ignore[no-untyped-def]
+    """An index of no rows, by no keys."""
+    return new_index(np.empty(0, np.int64), np.zeros(1, np.int64), 0)
+
+
+@kernel
+def whole_index(sets, start, end, floor):  # type: ignore[no-untyped-def]
+    """``rare_keys`` with every row listed."""
+    index = rare_keys(sets, start, end, floor)
+    for row in range(end - start):
+        enlist(index, row)
+    return index

@@ -9,10 +9,14 @@ same only if they fill it with the same text.
 import numpy as np
 
 from transforms.duplicates.jaccard import resemblance, shingles_of
+from transforms.duplicates.prefix_index import all_sharing, whole_index
 from transforms.flow.kernels import kernel
 
 #: Rows that are asked whether a text fills a template: enough to tell, and few enough for families of many thousands.
 _MAX_WITNESSES = 16
+#: Rows that are asked one after the other whether they are witnesses: in a template they are soon found. In a group
+#: whose rows hang together as a chain does, each resembles a few neighbours alone, and an index knows who may.
+_MAX_STEPS = 128
 _FRAME_SHARE = 0.9
 _COMPLETE_SHARE = 0.8
 #: Long fillings (lists, addresses) of which more than half is the same, or one of which holds the other, are the same.
@@ -46,21 +50,50 @@ def _stride(size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _family_of(sets, row, start, end, floor):  # type: ignore[no-untyped-def]
-    """A row and rows from all over its group that resemble it, ``_MAX_WITNESSES`` at most.
+def _inverse(stride, size):  # type: ignore[no-untyped-def]
+    """The number of steps to the next row: ``stride`` times it is 1 modulo ``size`` (extended Euclid)."""
+    one, other, factor, before = stride % size, size, 1, 0
+    while one > 1:
+        quotient = other // one
+        one, other = other - quotient * one, one
+        factor, before = before - quotient * factor, factor
+    return factor % size
+
+
+@kernel
+def _family_nearby(sets, row, start, end, floor):  # type: ignore[no-untyped-def]
+    """A row and rows from all over its group that resemble it, ``_MAX_WITNESSES`` at most, of the first ``_MAX_STEPS``
+    that are asked; and whether asking more can change nothing.
 
     Neighbours in survival order may have more in common than the template (the same text in one of two slots).
     """
-    family, count = np.empty(_MAX_WITNESSES, np.int64), 1
+    family, count, step = np.empty(_MAX_WITNESSES, np.int64), 1, 1
     family[0] = row
     size = end - start
     stride = _stride(size)
-    for step in range(1, size):
+    while step < size and step <= _MAX_STEPS and count < _MAX_WITNESSES:
         other = start + (row - start + step * stride) % size
-        if count == _MAX_WITNESSES:
-            break
         if resemblance(sets, row, other, floor) > 0.0:
             family[count] = other
+            count += 1
+        step += 1
+    return family[:count], step == size or count == _MAX_WITNESSES
+
+
+@kernel
+def _family_by(index, sets, row, start, end, floor):  # type: ignore[no-untyped-def]
+    """What ``_family_nearby`` finds that asks all rows of the group, from an index of these: it asks those alone that
+    share a key, in the same order."""
+    size = end - start
+    others = all_sharing(index, row - start)
+    steps = (others - (row - start)) % size * _inverse(_stride(size), size) % size
+    family, count = np.empty(_MAX_WITNESSES, np.int64), 1
+    family[0] = row
+    for at in np.argsort(steps):
+        if count == _MAX_WITNESSES:
+            break
+        if steps[at] and resemblance(sets, row, start + others[at], floor) > 0.0:
+            family[count] = start + others[at]
             count += 1
     return family[:count]
 
@@ -111,16 +144,21 @@ def _fills(sets, family, frame):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def frame_of(sets, row, start, end, floor):  # type: ignore[no-untyped-def]
-    """The frame that a row of the group ``start:end`` fills, as sorted shingles; empty where it fills none.
+def frame_of(sets, row, start, end, floor, index):  # type: ignore[no-untyped-def]
+    """``(frame, index)``: the frame that a row of the group ``start:end`` fills, as sorted shingles, empty where it
+    fills none; and the index of the group's rows at ``floor``, made when a first row needs it (``no_index`` before).
 
     Its family are rows that resemble it by at least ``floor``; fewer than three rows do not show a template.
     """
-    family = _family_of(sets, row, start, end, floor)
+    family, is_whole = _family_nearby(sets, row, start, end, floor)
+    if not is_whole:
+        if not len(index[0]):
+            index = whole_index(sets, start, end, floor)
+        family = _family_by(index, sets, row, start, end, floor)
     if len(family) < 3:
-        return np.empty(0, np.uint64)
+        return np.empty(0, np.uint64), index
     frame = _common_shingles(sets, family, min(len(family) - 1, int(np.ceil(_FRAME_SHARE * len(family)))))
-    return frame if _fills(sets, family, frame) else np.empty(0, np.uint64)
+    return (frame if _fills(sets, family, frame) else np.empty(0, np.uint64)), index
 
 
 @kernel

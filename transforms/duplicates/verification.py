@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from transforms.duplicates.components import root_of
 from transforms.duplicates.jaccard import field_sets, resemblance, shingles_of
 from transforms.duplicates.params import MinHashParams, VerificationParams
-from transforms.duplicates.prefix_index import enlist, new_index, numbered, rare_keys, sharing
+from transforms.duplicates.prefix_index import enlist, new_index, no_index, numbered, rare_keys, sharing
 from transforms.duplicates.templates import frame_of, outside, same_filling
 from transforms.flow.kernels import Offsets, kernel, offsets_of, parallel_kernel
 
@@ -81,12 +81,12 @@ def _template_rows(sets, start, end, floor, representatives):  # type: ignore[no
     """``(rows, frames, frame of each row)``: the clusters of a group that fill a template; rows in survivor order."""
     frames, frame_numbers = [np.empty(0, np.uint64)], np.zeros(end - start, np.int64)
     members = start + np.argsort(representatives[start:end], kind="mergesort")
-    first = 0
+    first, index = 0, no_index()
     for last in range(1, len(members) + 1):
         representative = representatives[members[first]]
         if last == len(members) or representatives[members[last]] != representative:
             if last - first > 1:
-                frame = frame_of(sets, representative, start, end, floor)
+                frame, index = frame_of(sets, representative, start, end, floor, index)
                 if len(frame):
                     frames.append(frame)
                     frame_numbers[members[first:last] - start] = len(frames) - 1
