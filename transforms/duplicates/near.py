@@ -137,8 +137,11 @@ def link_rows(bands: Iterable[pa.RecordBatch]) -> pa.Table:
 
 def is_question(forms: pa.Array, question_width: int) -> pa.BooleanArray:
     """Which texts are narrower than so many columns, in which an East Asian character takes two."""
-    wide = pc.replace_substring_regex(forms, r"[^\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+", "")
-    return pc.less(pc.add(pc.utf8_length(forms), pc.utf8_length(wide)), question_width)
+    may_be = pc.less(pc.utf8_length(forms), question_width)  # most are longer already in characters
+    short = forms.filter(may_be)
+    wide = pc.replace_substring_regex(short, r"[^\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+", "")
+    are = pc.less(pc.add(pc.utf8_length(short), pc.utf8_length(wide)), question_width)
+    return pc.replace_with_mask(may_be, may_be, are)
 
 
 def numbers_in(forms: pa.Array) -> pa.Array:
