@@ -51,8 +51,8 @@ def find_collections(folders: Sequence[Path]) -> list[Collection]:
 
     A collection is ``corpus``, ``queries`` and ``qrels``, or ``test`` with ``sentence1``, ``sentence2`` and ``score``,
     or ``test`` with ``text`` and ``label`` and perhaps ``train`` with the same; each ``.parquet`` or ``.jsonl``
-    (``qrels`` also ``qrels/test.tsv``). Raises SourceError where there is none, where two have one name, and for files that
-    are not what they should be.
+    (``qrels`` also ``qrels/test.tsv``). Raises SourceError where there is none, where two have one name, and for
+    files that are not what they should be.
     """
     found = [each for folder in folders for each in ([folder] if _kind(folder) else _below(folder))]
     places = list({each.resolve(): each for each in found}.values())
@@ -66,8 +66,8 @@ def _refuse_namesakes(places: Sequence[Path]) -> None:
         name = place.resolve().name
         if (other := first.setdefault(name, place)) is not place:
             raise SourceError(
-                f"{other} and {place} are both named {name}, and scores go by the folder's name: rename one, or measure "
-                "them one by one"
+                f"{other} and {place} are both named {name}, and scores go by the folder's name: rename one, or "
+                "measure them one by one"
             )
 
 

@@ -33,6 +33,8 @@ class KeptVectors(SentenceTransformerEncoderWrapper):
         if key not in self._kept:
             vectors = super().encode(inputs, **asked)
             if not np.isfinite(np.asarray(vectors)).all():
-                raise ValueError("the model gives vectors that are not finite: its weights or its precision are at fault")
+                raise ValueError(
+                    "the model gives vectors that are not finite: its weights or its precision are at fault"
+                )
             self._kept[key] = vectors
         return self._kept[key][:, : self._dim]

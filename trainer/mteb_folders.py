@@ -40,7 +40,7 @@ def measure_folders(
     collections: Sequence[Collection],
     on_measured: Callable[[str, Measured], None],
 ) -> list[str]:
-    """``measure_each`` of mteb's tasks, for collections of this machine; each text is encoded once for all dimensions."""
+    """``measure_each`` for collections of this machine; each text is encoded once for all dimensions."""
 
     def measure(task: Any) -> Measured:
         from trainer.mteb_encoder import KeptVectors
@@ -109,7 +109,7 @@ def _pairs(given: Pairs) -> Any:
 
 
 def _classes(given: Labelled) -> Any:
-    """Labels as numbers, those of test first: where test has two of them, mteb asks scikit-learn for a label 1 there."""
+    """Labels are numbers, those of test first: where test has two, mteb needs one of them to be 1."""
     from mteb.abstasks.classification import AbsTaskClassification
 
     ordered = [*sorted(set(given.labels)), *sorted(set(given.train_labels) - set(given.labels))]

@@ -5,6 +5,7 @@ mteb is no part of what is installed for curating and training: ``pip install 'k
 
 import copy
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -71,8 +72,8 @@ def measure_tasks(
 
     def advice(task: Any) -> str:
         return (
-            f"its data ({task.metadata.dataset.get('path')}) come from the hub: is that reached, and may you read them? "
-            "Folders of this machine need no hub"
+            f"its data ({task.metadata.dataset.get('path')}) come from the hub: is that reached, and may you read "
+            "them? Folders of this machine need no hub"
         )
 
     return measure_each(tasks, measure, advice, on_measured)
@@ -137,7 +138,10 @@ def run_task(model: Any, task: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars that no terminal shows, nothing that is said to mteb's authors, nor of measures that are not shown."""
+    """No bars that no terminal shows, and nothing that is said to mteb's authors or of measures that are not shown.
+
+    What mteb warns of it also logs: once is enough.
+    """
     from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from scipy.stats import DegenerateDataWarning
     from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
@@ -145,6 +149,9 @@ def _quiet() -> Iterator[None]:
     shown = not are_progress_bars_disabled()
     if shown and not sys.stderr.isatty():
         disable_progress_bars()
+    log = logging.getLogger("mteb")
+    level = log.level
+    log.setLevel(logging.ERROR)
     said = (DeprecationWarning, FutureWarning, ConvergenceWarning, UndefinedMetricWarning, DegenerateDataWarning)
     try:
         with warnings.catch_warnings():
@@ -152,14 +159,15 @@ def _quiet() -> Iterator[None]:
                 warnings.simplefilter("ignore", category)
             yield
     finally:
+        log.setLevel(level)
         if shown:
             enable_progress_bars()
 
 
 def zero_shot_percentage(folder: Path, tasks: Sequence[Any]) -> int | None:
-    """mteb's own share of tasks (or names of such) in percent that a model saw nothing like, by the folder's ``model_meta.json``.
+    """mteb's own share of tasks in percent that a model saw nothing like, by the folder's ``model_meta.json``.
 
-    None where nothing is known of what it was trained on.
+    ``tasks``: mteb's, or their names. None where nothing is known of what it was trained on.
     """
     from mteb.models import ModelMeta
 
