@@ -146,7 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--through",
         choices=("own", "mteb"),
         default="own",
-        help="what measures the folders: own (default), quick and without another package, or mteb, as tasks of that "
+        help="what measures the folders: own (default), for which no other package is needed, or mteb, as tasks of that "
         "package, for numbers beside published ones",
     )
     parser.add_argument(
