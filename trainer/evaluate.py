@@ -146,8 +146,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--through",
         choices=("own", "mteb"),
         default="own",
-        help="what measures the folders: own (default), for which no other package is needed, or mteb, as tasks of that "
-        "package, for numbers beside published ones",
+        help="what measures the folders: own (default), for which no other package is needed, or mteb, as tasks of "
+        "that package, for numbers beside published ones",
     )
     parser.add_argument(
         "--mteb",
