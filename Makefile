@@ -14,7 +14,7 @@ EXTRAS := dev,train$(if $(GPU),$(comma)gpu)
 
 # The interface. A variable that is not set passes no flag, so that the command's own default holds. Values reach the
 # command as they were given: make takes them by $(value), the shell from the environment, and neither expands them.
-INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION AGAINST RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
+INTERFACE := CONFIG CATEGORY LICENSES LANGUAGES CATALOG SOURCE FOLLOW_LINKS LIMIT OUT TEACHER EVALUATION AGAINST RUNNER WORKERS DRY_RUN MODEL STAGE SETS MTEB THROUGH FORMAT TO OTHER READMIT IDS REASON DATASET HUB_REPO \
 	PROJECT REGION BUCKET IMAGE ACCELERATOR TARGET TASK_MANAGERS SLOTS MEMORY FLINK_MASTER FLINK_JOB_SERVER_JAR ROWS CORES GPUS LIKE ARGS
 $(foreach name,$(INTERFACE),$(eval KALM_$(name) := $$(value $(name))))
 export $(addprefix KALM_,$(INTERFACE))
@@ -34,7 +34,7 @@ REST = $(value ARGS)
 	flink-up flink-down prism image dataflow clean distclean
 
 help:  ## Show this list
-	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [AGAINST=out,..|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [PROJECT=..] [REGION=..] [BUCKET=..] [IMAGE=..] [ACCELERATOR=gpu] [TARGET=cpu|gpu|dataflow] [FLINK_MASTER=host:port] [FLINK_JOB_SERVER_JAR=file] [TASK_MANAGERS=n] [SLOTS=n] [MEMORY=4g] [ARGS='..']"
+	@echo "make TARGET [CONFIG=file|preset] [CATEGORY=..] [LICENSES=..] [LANGUAGES=..] [CATALOG=dir] [SOURCE=sample|hub|DIR] [FOLLOW_LINKS=1] [LIMIT=rows] [OUT=dir] [TEACHER=..] [EVALUATION=dir|sets|none] [AGAINST=out,..|none] [READMIT=file] [RUNNER=..] [WORKERS=n] [DRY_RUN=1] [STAGE=..] [MODEL=..] [SETS=..] [MTEB=benchmark] [THROUGH=own|mteb] [FORMAT=..] [TO=dir] [OTHER=dir] [IDS=..] [REASON=..] [DATASET=..] [HUB_REPO=user/name] [PROJECT=..] [REGION=..] [BUCKET=..] [IMAGE=..] [ACCELERATOR=gpu] [TARGET=cpu|gpu|dataflow] [FLINK_MASTER=host:port] [FLINK_JOB_SERVER_JAR=file] [TASK_MANAGERS=n] [SLOTS=n] [MEMORY=4g] [ARGS='..']"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -70,9 +70,10 @@ plan: $(READY)  ## Say what ROWS rows cost on WORKERS machines of CORES cores (S
 train: $(READY)  ## Train a model on the shards of OUT's manifest (STAGE=pretrain|finetune|distill, MODEL=tiny|static|.. or a path)
 	$(strip $(KALM) train --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,stage,STAGE) $(call flag,model,MODEL))
 
-evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections (SETS='folder ..', default: the sample's) or by mteb (MTEB=benchmark)
+evaluate: $(READY)  ## Evaluate MODEL (default: OUT's) on collections (SETS='folder ..', default: the sample's) (THROUGH=mteb: as tasks of mteb) or on mteb's own (MTEB=benchmark)
 	$(strip $(KALM) evaluate "$${KALM_MODEL:-$${KALM_OUT:-out}/model}" \
-		$(if $(value SETS),$$KALM_SETS,$(if $(value MTEB),,$(HERE)catalog/sample/eval)) $(call flag,mteb,MTEB))
+		$(if $(value SETS),$$KALM_SETS,$(if $(value MTEB),,$(HERE)catalog/sample/eval)) $(call flag,mteb,MTEB) \
+		$(call flag,through,THROUGH))
 
 verify: $(READY)  ## Compare the shards, rejections and counts of OUT with its manifest
 	$(KALM) verify "$${KALM_OUT:-out}"

@@ -72,6 +72,7 @@ def test_make_alone_explains_every_target() -> None:
         (["evaluate", "SETS=a b"], ["evaluate", "out/model", "a", "b"]),
         (["evaluate", "SETS=a", "MODEL=m n"], ["evaluate", "m n", "a"]),
         (["evaluate", "MTEB=MTEB(eng, v2)"], ["evaluate", "out/model", "--mteb=MTEB(eng, v2)"]),
+        (["evaluate", "SETS=a", "THROUGH=mteb"], ["evaluate", "out/model", "a", "--through=mteb"]),
         (["regenerate"], ["regenerate"]),
         (["regenerate", "ACCEPT=1"], ["regenerate", "--update"]),
         (["regenerate", "CONFIG=c", "OUT=o"], ["regenerate", "--config=c", "--out=o"]),

@@ -1,13 +1,15 @@
 """Evaluate a model on collections of this machine, with the prompts that it was saved with; nothing is downloaded.
 
 kalm evaluate out/model ../eval/scifact ../eval/stsb-en --dims=384,128
-kalm evaluate out/model --mteb="MTEB(eng, v2)"      by the mteb package, whose data come from the hub
+kalm evaluate out/model ../eval --through=mteb      the same folders as tasks of the mteb package, with its measures
+kalm evaluate out/model --mteb="MTEB(eng, v2)"      mteb's own tasks, whose data come from the hub
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,8 @@ from trainer.config import BUNDLED
 from trainer.evaluation_sets import Collection, Labelled, Pairs, Retrieval, find_collections
 from trainer.metrics import MAP_DEPTH, accuracy, rank, retrieval_measures, spearman, v_measure
 from trainer.model_meta import read_training_datasets, zero_shot_percentage
-from trainer.mteb_tasks import Measured, find_tasks, measure_tasks
+from trainer.mteb_folders import measure_folders, mteb_names
+from trainer.mteb_tasks import Measured, find_tasks, measure_tasks, need_mteb
 from trainer.mteb_tasks import zero_shot_percentage as mteb_zero_shot
 
 if TYPE_CHECKING:
@@ -117,11 +120,12 @@ def table(scores: Scores) -> str:
     """A line for each collection and measure, a column for each dimension."""
     dims = list(next(iter(scores.values())))
     width = max(map(len, scores))
-    lines = [f"{'collection':<{width}}  {'measure':<10}" + "".join(f"{dim:>8}" for dim in dims)]
+    wide = max(10, *(len(measure) for by_dim in scores.values() for measure in by_dim[dims[0]]))
+    lines = [f"{'collection':<{width}}  {'measure':<{wide}}" + "".join(f"{dim:>8}" for dim in dims)]
     for name, by_dim in scores.items():
         for measure in by_dim[dims[0]]:
             values = "".join(f"{100 * by_dim[dim][measure]:8.2f}" for dim in dims)
-            lines.append(f"{name:<{width}}  {measure:<10}{values}")
+            lines.append(f"{name:<{width}}  {measure:<{wide}}{values}")
     return "\n".join(lines)
 
 
@@ -137,6 +141,13 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="*",
         help="folders in BEIR's layout (corpus, queries, qrels), of sentence pairs or labelled texts (test, train), or "
         "of several of these",
+    )
+    parser.add_argument(
+        "--through",
+        choices=("own", "mteb"),
+        default="own",
+        help="what measures the folders: own (default), for which no other package is needed, or mteb, as tasks of "
+        "that package, for numbers beside published ones",
     )
     parser.add_argument(
         "--mteb",
@@ -167,33 +178,66 @@ def _run(given: argparse.Namespace) -> int:
     if not given.collections and not given.mteb:
         raise ConfigError("nothing to evaluate on: name folders of collections, or a benchmark (--mteb=NAME)")
     dims = _dims(given.dims)
+    if given.through == "mteb":
+        need_mteb("--through=mteb", "leave --through out: folders are then measured without it")
     tasks = find_tasks(given.mteb) if given.mteb else []
-    scores = evaluate(given.model, given.collections, dims) if given.collections else {}
-    _keep(given, scores)
-
-    def measured(name: str, by_dim: Measured) -> None:
-        scores[name] = by_dim
-        _keep(given, scores)
-
-    faults = measure_tasks(*_opened(given.model, dims), tasks, measured) if tasks else []
+    sets = find_collections(given.collections)
+    _refuse_clashes(sets, tasks)
+    scores, faults = _measure_all(given, dims, sets, tasks)
     print(table(scores))
-    if (share := _zero_shot(given, tasks, scores)) is not None:
+    if (share := _zero_shot(given, sets, tasks, scores)) is not None:
         print(f"zero-shot: {share} % of {len(scores)} collections (not named in the model's training_datasets)")
     for fault in faults:
         print(f"not measured: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 
-def _zero_shot(given: argparse.Namespace, tasks: Sequence[Any], scores: Scores) -> int | None:
-    if tasks and not given.collections:  # mteb knows which of its tasks are alike
-        return mteb_zero_shot(Path(given.model), tasks)
-    return zero_shot_percentage(read_training_datasets(Path(given.model)), scores)
+def _refuse_clashes(sets: Sequence[Collection], tasks: Sequence[Any]) -> None:
+    if both := {each.name for each in sets} & {task.metadata.name for task in tasks}:
+        raise ConfigError(
+            f"{min(both)} is a folder and a task of --mteb, and scores have one name each: measure them one by one, or "
+            "rename the folder"
+        )
+
+
+def _measure_all(
+    given: argparse.Namespace, dims: Sequence[int] | None, sets: Sequence[Collection], tasks: Sequence[Any]
+) -> tuple[Scores, list[str]]:
+    """Scores of folders, then of mteb's tasks, and a line for each of what could not be measured."""
+    encoder, kept = _opened(given.model, dims)
+    scores: Scores = {}
+    faults: list[str] = []
+
+    def measured(name: str, by_dim: Measured) -> None:
+        scores[name] = by_dim
+        _keep(given, scores)
+
+    if given.through == "mteb":
+        faults += measure_folders(encoder, kept, sets, measured)
+    else:
+        scores |= {each.name: _measured(encoder, each, kept) for each in sets}
+        _keep(given, scores)
+    faults += measure_tasks(encoder, kept, tasks, measured)
+    return scores, faults
+
+
+def _zero_shot(
+    given: argparse.Namespace, sets: Sequence[Collection], tasks: Sequence[Any], scores: Scores
+) -> int | None:
+    folder = Path(given.model)
+    trained_on = read_training_datasets(folder)
+    if given.through == "own" and sets:
+        return zero_shot_percentage(trained_on, scores)
+    # mteb knows which of its tasks are alike
+    names = [*mteb_names(sets, trained_on or []), *(task.metadata.name for task in tasks)]
+    return mteb_zero_shot(folder, names)
 
 
 def _keep(given: argparse.Namespace, scores: Scores) -> None:
     """Write what has been measured so far to the files that were asked for."""
     if given.output and scores:
-        _write(given.output, json.dumps({"model": given.model, "scores": scores}, indent=1) + "\n")
+        through = {"through": f"mteb {version('mteb')}"} if given.through == "mteb" else {}
+        _write(given.output, json.dumps({"model": given.model, **through, "scores": scores}, indent=1) + "\n")
     if given.picture and scores:
         _write(given.picture, bars(scores))
 

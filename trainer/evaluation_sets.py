@@ -51,11 +51,24 @@ def find_collections(folders: Sequence[Path]) -> list[Collection]:
 
     A collection is ``corpus``, ``queries`` and ``qrels``, or ``test`` with ``sentence1``, ``sentence2`` and ``score``,
     or ``test`` with ``text`` and ``label`` and perhaps ``train`` with the same; each ``.parquet`` or ``.jsonl``
-    (``qrels`` also ``qrels/test.tsv``). Raises SourceError where there is none, and for files that are not what they
-    should be.
+    (``qrels`` also ``qrels/test.tsv``). Raises SourceError where there is none, where two have one name, and for
+    files that are not what they should be.
     """
-    places = [each for folder in folders for each in ([folder] if _kind(folder) else _below(folder))]
+    found = [each for folder in folders for each in ([folder] if _kind(folder) else _below(folder))]
+    places = list({each.resolve(): each for each in found}.values())
+    _refuse_namesakes(places)
     return [_retrieval(place) if _kind(place) == "retrieval" else _of_test(place) for place in places]
+
+
+def _refuse_namesakes(places: Sequence[Path]) -> None:
+    first: dict[str, Path] = {}
+    for place in places:
+        name = place.resolve().name
+        if (other := first.setdefault(name, place)) is not place:
+            raise SourceError(
+                f"{other} and {place} are both named {name}, and scores go by the folder's name: rename one, or "
+                "measure them one by one"
+            )
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -78,12 +78,13 @@ def zero_shot_percentage(trained_on: Iterable[str] | None, tasks: Iterable[str])
     Names are compared without case and hyphens, as folders write them. Tasks that mteb counts as like a training
     dataset (translations, subsets) are not known here.
     """
-    asked = {_plain(task) for task in tasks}
+    asked = {plain(task) for task in tasks}
     if trained_on is None or not asked:
         return None
-    overlap = asked & {_plain(name) for name in trained_on}
+    overlap = asked & {plain(name) for name in trained_on}
     return int(100 - 100 * len(overlap) / len(asked))
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name of a collection or task without case, hyphens and underscores, by which it is compared."""
     return name.casefold().replace("-", "").replace("_", "")

@@ -1,6 +1,7 @@
 """Shards as training data: the manifest says which files, the one prompt template says what an encoder sees."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +19,23 @@ from schemas.rows import fields_hash
 from trainer.rows import SCHEMA, Rows, map_batches
 
 _ROWS_AT_ONCE = 8192
+#: What holds texts, or nothing at all.
+_TEXTS = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_null,
+)
 _COLUMNS = [field.name for field in SCHEMA if field.name not in ("dataset", "prompt")] + ["instruction"]
 
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of curated data.
 
-    Raises SourceError where there is none, where it is not ours or of another version, and where its prompt template is
-    not the one that training puts before queries.
+    Raises SourceError where there is none, where it is not ours or of another version, where it lists a dataset or a
+    shard twice, and where its prompt template is not the one that training puts before queries.
     """
     protocol = path.parts[0] if path.parts else ""
     if protocol in ("s3:", "s3a:", "gs:", "gcs:"):
@@ -52,7 +62,20 @@ def read_manifest(path: Path) -> Manifest:
                 f"{path} has {what} {found!r}, but this version trains with {ours!r}; another version of this "
                 "project curated it: train with that one, or curate again"
             )
+    _refuse_twice(path, manifest)
     return manifest
+
+
+def _refuse_twice(path: Path, manifest: Manifest) -> None:
+    """Raises SourceError for a dataset or a shard that is listed twice: its rows would be trained on twice."""
+    shards = (shard.path for record in manifest.datasets for shard in record.shards)
+    for what, names in (("dataset", (record.name for record in manifest.datasets)), ("shard", shards)):
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise SourceError(
+                f"{path} lists the {what} {twice[0]} twice, so its rows would be trained on twice; the file was joined "
+                "or changed by hand: take one of the two out, or curate again"
+            )
 
 
 def open_rows(manifest: Manifest, folder: Path, scratch: Path, stage: str | None = None) -> Rows:
@@ -110,6 +133,7 @@ def _read(number: int, record: DatasetRecord, folder: Path) -> Iterator[pa.Recor
         _check(path, shard, folder)
         try:
             with pq.ParquetFile(path) as file:
+                _refuse_numbers(file.schema_arrow)
                 row = 0
                 for batch in file.iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
                     numbered = _numbered(number, batch)
@@ -121,6 +145,16 @@ def _read(number: int, record: DatasetRecord, folder: Path) -> Iterator[pa.Recor
                 f"dataset {record.name}: {path} is no shard that this version can read ({error}), though it is the "
                 "file that the manifest names; it was not made by this project, or by another version: curate again"
             ) from error
+
+
+def _refuse_numbers(schema: pa.Schema) -> None:
+    """Raises ArrowTypeError for a column of texts that holds something else, which a cast would turn into texts."""
+    for name in ("query", "instruction", "positives", "negatives", "label", "cluster_id"):
+        kind = schema.field(name).type
+        while hasattr(kind, "value_type"):  # a list, or a dictionary of texts
+            kind = kind.value_type
+        if not any(is_kind(kind) for is_kind in _TEXTS):
+            raise pa.ArrowTypeError(f"its column {name} holds {kind}, not text")
 
 
 def _refuse_lacking(name: str, path: Path, first: int, batch: pa.RecordBatch) -> None:

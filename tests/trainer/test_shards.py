@@ -208,6 +208,46 @@ def test_a_file_that_is_no_shard_though_the_manifest_names_it(tmp_path, harm):
     refuse(path, "dataset a: ", str(shard), "is no shard that this version can read", "curate again")
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "kind"),
+    [
+        ("query", [17], "int64"),
+        ("instruction", [True], "bool"),
+        ("label", [0.5], "double"),
+        ("positives", [[1, 2]], "int64"),
+        ("negatives", pa.array([[3]]).cast(pa.large_list(pa.int32())), "int32"),
+    ],
+)
+def test_a_column_of_numbers_is_not_taken_for_texts(tmp_path, column, values, kind):
+    path = curate(tmp_path, {"a": [row("x", 1)]})
+    (shard,) = tmp_path.rglob("*.parquet")
+    table = pq.read_table(shard)
+    pq.write_table(table.set_column(table.schema.get_field_index(column), column, pa.array(values)), shard)
+    put(path, shard.read_bytes())
+    refuse(path, "dataset a: ", str(shard), f"its column {column} holds {kind}, not text", "curate again")
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.binary()])
+def test_texts_of_another_type_are_texts(tmp_path, kind):
+    path = curate(tmp_path, {"a": [row("x", 1)]})
+    (shard,) = tmp_path.rglob("*.parquet")
+    table = pq.read_table(shard)
+    place = table.schema.get_field_index("query")
+    pq.write_table(table.set_column(place, "query", table.column("query").cast(kind)), shard)
+    put(path, shard.read_bytes())
+    assert texts_of(opened(path), 0) == (PROMPT + "x q", ["x p0"], ["x n0"])
+
+
+def test_a_dataset_or_a_shard_that_a_manifest_lists_twice(tmp_path):
+    path = curate(tmp_path, {"a": [row("x", 1)], "b": [row("y", 1)]})
+    told = json.loads(path.read_text())
+    first, second = told["datasets"]
+    path.write_text(json.dumps(told | {"datasets": [first, second, first]}))
+    refuse(path, str(path), "lists the dataset a twice", "take one of the two out, or curate again")
+    path.write_text(json.dumps(told | {"datasets": [first, second | {"shards": first["shards"]}]}))
+    refuse(path, f"lists the shard {first['shards'][0]['path']} twice")
+
+
 def test_the_manifest_that_is_read_is_the_one_that_was_written(tmp_path):
     path = curate(tmp_path, {"a": [row("x", 1)]})
     assert read_manifest(path) == Manifest.model_validate_json(path.read_text())
