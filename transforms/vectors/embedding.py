@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ConfigError
+from schemas.languages import canonical
 from schemas.vectors import unique_by, vector_schema
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
@@ -35,10 +36,27 @@ _QUOTED = 120
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowShare:
+    """The rows of one teacher of several: those in some languages (codes of ``schemas.languages``), or, of the
+    ``is_rest``, those in any other and in none that is known.
+    """
+
+    languages: frozenset[str]
+    is_rest: bool = False
+
+    def own(self, tags: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Whether each row is one of them, by its language as it carries it."""
+        chosen = [tag for tag in pc.unique(tags).to_pylist() if (canonical(tag) in self.languages) != self.is_rest]
+        return pc.is_in(tags, pa.array(chosen, pa.string()))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextSpec:
     """Where prepared rows lie, which datasets are mined, and how their texts reach the teacher.
 
     ``kept`` and ``corpus`` are folders of parts; ``mined`` names the datasets that get teacher scores at all.
+    ``share``: which of their rows are this teacher's, where there are several; None: all. ``prefix``: stands before
+    the store's files in a stage's manifest.
     """
 
     kept: str
@@ -49,6 +67,15 @@ class TextSpec:
     dims: int
     num_store_partitions: int
     progress: str | None
+    share: RowShare | None = None
+    prefix: str = ""
+
+    def own(self, rows: pa.Table) -> pa.ChunkedArray:
+        """Which rows of a part are the teacher's, or are not mined: those are counted with them."""
+        unmined = pc.invert(pc.is_in(rows.column("dataset"), pa.array(sorted(self.mined), pa.string())))
+        if self.share is None:
+            return pc.or_(unmined, True)
+        return pc.or_(unmined, self.share.own(rows.column("language")))
 
 
 def part_element(kind: str, part: int) -> str:
@@ -57,14 +84,19 @@ def part_element(kind: str, part: int) -> str:
 
 
 def read_texts(spec: TextSpec, element: str) -> tuple[str, int, pa.Table, pa.Table]:
-    """``(kind, part, rows, texts)`` of a part: its rows as they rest, and its texts (TEXT_ROWS) of mined datasets."""
+    """``(kind, part, rows, texts)`` of a part: its rows as they rest, and the texts (TEXT_ROWS) of those of mined
+    datasets that are the teacher's; passages of a corpus are any teacher's.
+    """
     kind, number = element.split("\t")
     part = int(number)
     if kind == "corpus":
         passages = read_part(spec.corpus, part)
         return kind, part, passages, _of_mined(texts_of_corpus(passages, part, spec.prompts), spec)
     rows = read_part(spec.kept, part)
-    return kind, part, rows, _of_mined(texts_of_rows(rows, part, spec.prompts), spec)
+    texts = _of_mined(texts_of_rows(rows, part, spec.prompts), spec)
+    if spec.share is not None:
+        texts = texts.filter(spec.own(rows).take(texts.column("row")))
+    return kind, part, rows, texts
 
 
 def _of_mined(texts: pa.Table, spec: TextSpec) -> pa.Table:
@@ -81,10 +113,11 @@ class GatherTexts(beam.DoFn):
     def process(self, element: str) -> Iterator[Any]:
         kind, _, rows, texts = read_texts(self._spec, element)
         if kind == "kept":
-            for item in pc.value_counts(rows.column("dataset")).to_pylist():
+            own = rows.column("dataset").filter(self._spec.own(rows))
+            for item in pc.value_counts(own).to_pylist():
                 yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], READ, item["counts"]))
                 yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
-            progress.report(self._spec.progress, read=rows.num_rows, kept=rows.num_rows)
+            progress.report(self._spec.progress, read=len(own), kept=len(own))
         seen = pc.binary_join_element_wise(texts.column("prompt"), texts.column("text"), "")
         wanted = pa.table([texts.column("key"), texts.column("dataset"), seen], schema=TO_ENCODE)
         distinct = _each_once(wanted)
@@ -164,7 +197,7 @@ class EncodePartition(beam.DoFn):
         ]
         truncated = count_cut(distinct, cuts)
         for name, rows in stored_files(spec.store, partition, spec.num_store_partitions):
-            yield _tagged(FILES_TAG, FileRecord(kind="vectors", path=name, rows=rows).to_json())
+            yield _tagged(FILES_TAG, FileRecord(kind="vectors", path=f"{spec.prefix}{name}", rows=rows).to_json())
         for what, numbers in ((DISTINCT, distinct), (TRUNCATED, truncated)):
             for dataset, number in numbers.items():
                 yield _tagged(COUNTS_TAG, count(dataset, what, number))
