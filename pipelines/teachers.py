@@ -14,7 +14,7 @@ from schemas.catalog import CatalogEntry
 from schemas.languages import canonical
 from schemas.manifest import languages_in_words
 from transforms.sources.opening import Plan
-from transforms.vectors.embedding import RowShare
+from transforms.vectors.row_share import RowShare
 
 #: What all-MiniLM-L6-v2 was trained on.
 BUNDLED_LANGUAGES = frozenset({"en"})

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ConfigError
-from schemas.languages import canonical
 from schemas.vectors import unique_by, vector_schema
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
@@ -19,6 +18,7 @@ from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import read_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
+from transforms.vectors.row_share import RowShare
 from transforms.vectors.vector_store import is_unreadable, read_vectors, stored_files, write_vectors
 
 #: A text to be encoded: its key in the store, the dataset that counts it, and what the teacher sees (prompt and text).
@@ -33,21 +33,6 @@ TO_ENCODE = pa.schema(
 _KNOWN_BLOCK = 8192
 #: Characters of a text that an error quotes.
 _QUOTED = 120
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowShare:
-    """The rows of one teacher of several: those in some languages (codes of ``schemas.languages``), or, of the
-    ``is_rest``, those in any other and in none that is known.
-    """
-
-    languages: frozenset[str]
-    is_rest: bool = False
-
-    def own(self, tags: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Whether each row is one of them, by its language as it carries it."""
-        chosen = [tag for tag in pc.unique(tags).to_pylist() if (canonical(tag) in self.languages) != self.is_rest]
-        return pc.is_in(tags, pa.array(chosen, pa.string()))
 
 
 @dataclass(frozen=True, kw_only=True)
