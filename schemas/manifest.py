@@ -182,18 +182,17 @@ class LanguageVectorsRecord(VectorsRecord, _OfLanguages):
     """Where the vectors of one of several teachers stand, and the languages of the rows that it embedded."""
 
 
-def of_language(records: Sequence[LanguageVectorsRecord], tag: str) -> int:
-    """Which of the records has the rows in a language, by its place; rows carry it as ``tag``. KeyError where none
-    has.
+def record_of_language(records: Sequence[VectorsRecord], tag: str) -> VectorsRecord:
+    """Which of a dataset's records is that of a row in a language, which the row carries as ``tag``: the only one, that
+    which has the language, or that of all others. KeyError where none has.
     """
-    code = canonical(tag)
-    for place, record in enumerate(records):
-        if code in record.languages:
-            return place
-    for place, record in enumerate(records):
-        if record.others:
-            return place
-    raise KeyError(f"no teacher embedded rows in the language {tag!r}: {', '.join(r.words for r in records)}")
+    if len(records) == 1:
+        return records[0]
+    code, own = canonical(tag), [record for record in records if isinstance(record, LanguageVectorsRecord)]
+    found = [record for record in own if code in record.languages] or [record for record in own if record.others]
+    if not found:
+        raise KeyError(f"no teacher embedded rows in the language {tag!r}: {', '.join(r.words for r in own)}")
+    return found[0]
 
 
 class CrossEncoderRecord(_Record):
