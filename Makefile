@@ -30,7 +30,7 @@ KALM = $(VENV)/bin/kalm$(if $(value ARGS), --args="$$KALM_ARGS")
 REST = $(value ARGS)
 
 .PHONY: help setup catalog config curate plan train evaluate verify card croissant report readmit diff export publish regenerate docs screenshots test test-fast test-flink test-flink-kills check format pins \
-	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-shuffle bench-scale bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-reuse bench-training bench-training-memory bench-ablation \
+	bench bench-stages bench-dedup bench-edits bench-language bench-leaks bench-leak-share bench-join bench-shuffle bench-scale bench-mining bench-mining-memory bench-false-negatives bench-encoder bench-reuse bench-teachers bench-training bench-training-memory bench-ablation \
 	flink-up flink-down prism image dataflow clean distclean
 
 help:  ## Show this list
@@ -195,6 +195,9 @@ bench-encoder: $(READY)  ## Measure the encoder beside sentence-transformers
 
 bench-reuse: $(READY)  ## Measure what a run recomputes after a change (SOURCE, CATEGORY: two datasets or more, LIMIT)
 	$(strip $(PY) -m benchmarks.reuse $(call flag,source,SOURCE) $(call flag,category,CATEGORY) $(call flag,limit,LIMIT) $(REST))
+
+bench-teachers: $(READY)  ## Measure what a teacher by language gains over one for all (SOURCE, CATEGORY, LIMIT, TEACHER, ARGS=--teachers=..)
+	$(strip $(PY) -m benchmarks.teachers $(call flag,source,SOURCE) $(call flag,category,CATEGORY) $(call flag,limit,LIMIT) $(call flag,teacher,TEACHER) $(REST))
 
 bench-training: $(READY)  ## Measure a training step on OUT's shards beside sentence-transformers' (MODEL=minilm)
 	$(strip $(PY) -m benchmarks.training --manifest="$${KALM_OUT:-out}/manifest.json" $(call flag,model,MODEL) $(REST))

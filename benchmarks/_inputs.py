@@ -51,7 +51,7 @@ def prepared_texts(run: Run) -> pa.Table:
     """All texts of the prepared rows of datasets that are mined, as ``transforms.text.part_texts.TEXT_ROWS``."""
     prepared = prepare_job(run)
     manifest = completed(prepared)
-    spec = texts_of(run, prepared.folder, manifest, prepared.folder)
+    spec = texts_of(run, prepared.folder, manifest, prepared.folder, run.teachers[0])
     return pa.concat_tables([read_texts(spec, part)[3] for part in parts_of(manifest, run.entries)])
 
 
@@ -60,7 +60,7 @@ def distinct_texts(run: Run, folder: Path) -> dict[str, Any]:
     texts = unique_by(prepared_texts(run), "key")
     seen = pc.binary_join_element_wise(texts.column("prompt"), texts.column("text"), "")
     pq.write_table(pa.table({"text": seen}), folder / "texts.parquet")
-    return {"texts": len(texts), "teacher": run.teacher.path}
+    return {"texts": len(texts), "teacher": run.teachers[0].teacher.path}
 
 
 def pairs(run: Run, folder: Path) -> dict[str, Any]:

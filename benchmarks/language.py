@@ -29,10 +29,11 @@ from pipelines.curate import plan
 from pipelines.jobs import Run, prepare_job
 from pipelines.options import parse
 from pipelines.workplace import Workplace
+from schemas.languages import canonical, declared_languages
 from schemas.reasons import RejectReason
 from transforms.cleaning.clean import wrong_languages
 from transforms.cleaning.language import wrong_language
-from transforms.cleaning.language_codes import KNOWN_TO_LANGDETECT, canonical, declared_languages
+from transforms.cleaning.language_codes import KNOWN_TO_LANGDETECT
 from transforms.cleaning.params import LanguageParams
 from transforms.text.part_texts import first_texts
 

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,9 @@ def _first_cpu(path: Path) -> str:
 _fix_products(os.environ, _first_cpu(Path("/proc/cpuinfo")))
 
 _LOCK = threading.RLock()
+#: The encoders of this process, the one that was asked for last at the end, and how many there are at most.
+_LOADED: dict[Teacher, "Encoder"] = {}
+_MOST_LOADED = 4
 
 
 #: Words of its vocabulary that a tokenizer is asked for.
@@ -183,8 +186,10 @@ def load_encoder(
     params: TeacherParams | None = None,
     digest: str | None = None,
     on_load: Callable[[], None] = lambda: None,
+    alone: bool = False,
 ) -> Encoder:
     """The encoder of a teacher, loaded once per process whatever asks for it; ``on_load`` is called by who loads it.
+    ``alone``: a process that loads it lets go of those that it has loaded before, as far as nobody uses them.
 
     ``digest`` is that of the teacher the caller planned with: a worker whose files differ is refused with ConfigError.
     Other errors are those of ``find_teacher``; a folder that sentence-transformers cannot load is a ConfigError too.
@@ -196,14 +201,24 @@ def load_encoder(
             f"its files in {teacher.path} are another version: give every worker the same files"
         )
     with _LOCK:  # threads that ask at once shall not load it twice
-        loaded = _load.cache_info().misses
-        encoder = _load(teacher)
-        if _load.cache_info().misses > loaded:
+        encoder = _LOADED.pop(teacher, None)
+        if encoder is None:
+            _let_go(0 if alone else _MOST_LOADED - 1)
+            encoder = _load(teacher)
             on_load()
+        _LOADED[teacher] = encoder
         return encoder
 
 
-@lru_cache(maxsize=4)
+def _let_go(most: int) -> None:
+    """Keep so many encoders at most, those that were asked for last."""
+    if len(_LOADED) <= most:
+        return
+    for teacher in list(_LOADED)[: len(_LOADED) - most]:
+        del _LOADED[teacher]
+    gc.collect()  # a model refers to itself
+
+
 def _load(teacher: Teacher) -> Encoder:
     _import_models()
     import torch

@@ -12,20 +12,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from catalog.evaluation_sets import load_evaluation
-from mining.teacher import find_teacher
 from pipelines.against import find_against, scopes_of, stale_lines
 from pipelines.alarms import Alarms, merged_alarms, stage_alarms
 from pipelines.configuration.model import ENTRY_KEYS, DatasetConfig
 from pipelines.display import Display
 from pipelines.evaluation import open_evaluation, overlap_records
 from pipelines.forecast import Forecast
-from pipelines.jobs import Run, StageJob, embed_job, mine_job, pack_job, prepare_job
+from pipelines.jobs import Run, StageJob, embed_job, mine_job, mined_of, pack_job, prepare_job
 from pipelines.options import Command
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
 from pipelines.readmission import told, unmet_lines, wanted_rows
 from pipelines.reporting import quieten
 from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose, plan_sources
+from pipelines.teachers import TeacherGroup, find_teachers
 from pipelines.verify import damage_elsewhere, shard_faults
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
@@ -35,6 +35,8 @@ from schemas.manifest import (
     CrossEncoderRecord,
     DatasetRecord,
     DocumentRecord,
+    LanguageTeacherRecord,
+    LanguageVectorsRecord,
     Manifest,
     StageCounts,
     TeacherRecord,
@@ -83,10 +85,12 @@ def curate(command: Command) -> Manifest:
             shown.say("looking at what is in OUT")
             faults = shard_faults(workplace.out)
             run, absent = plan(command, workplace, shown.say, faults)
-            mended = workplace.mend_store(run.store)
+            mended = [line for store in run.stores for line in workplace.mend_store(store)]
         for line in [*damage, *damage_elsewhere(faults, run.entries), *mended]:
             display.say(line)
         display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
+        if len(run.teachers) > 1:
+            display.say("teachers: " + "; ".join(f"{group.teacher.name} of {group.words}" for group in run.teachers))
         if run.against.line is not None:
             display.say(run.against.line)
         forecast = Forecast(run, command)
@@ -133,7 +137,8 @@ def plan(
     sets = load_evaluation(config.catalog)
     evaluation = open_evaluation(config, sets, workplace, reading)
     on_step("looking at what was published before")
-    scopes = scopes_of({entry.entry.name: entry.entry for entry in there})
+    entries = {entry.entry.name: entry.entry for entry in there}
+    mined = {name: entries[name] for name in entries if name in mined_of(entries)}
     run = Run(
         config=config,
         params=command.configuration.config,
@@ -142,11 +147,12 @@ def plan(
         plans={entry.entry.name: plans[entry.entry.name] for entry in there},
         evaluation=evaluation,
         training_datasets=sets.training_datasets,
-        teacher=find_teacher(config.teacher, command.configuration.config.teacher.params),
+        teachers=find_teachers(command.configuration.config.teacher, mined, plans),
         workplace=workplace,
         wanted=wanted,
         accelerator=command.accelerator,
-        against=find_against(command.configuration.config.against, scopes, workplace.out, damaged),
+        in_turns=command.runner == "direct",
+        against=find_against(command.configuration.config.against, scopes_of(entries), workplace.out, damaged),
     )
     run.cross_scorers  # noqa: B018  one that cannot be used is told before any row is read
     return run, [*absent, *evaluation.absent]
@@ -185,7 +191,7 @@ def run_stages(
 
 @contextmanager
 def _teacher(run: Run, workers: int) -> Iterator[None]:
-    """Load the teacher and cross-encoders before any row is read, so that one that cannot be used costs no stage.
+    """Load teachers and cross-encoders before any row is read, so that one that cannot be used costs no stage.
 
     The bundled teacher is known. Where this process is the only worker, and has loaded no model, another one loads it
     while rows are read, unless an earlier run has left vectors: then there may be little to ask it.
@@ -193,12 +199,13 @@ def _teacher(run: Run, workers: int) -> Iterator[None]:
     from pipelines.embed import loading_beside, try_teacher
     from pipelines.graphs import encode_of
 
-    encode = encode_of(run)
-    try_teacher(encode)
+    encodes = [encode_of(run, group) for group in run.teachers]
+    for encode in encodes:
+        try_teacher(encode)
     for scorer in run.cross_scorers.values():
         scorer([("question", "passage")])
-    beside = workers == 1 and "torch" not in sys.modules and not exists(run.store)
-    with loading_beside(encode) if beside else nullcontext():
+    beside = workers == 1 and "torch" not in sys.modules and not any(map(exists, run.stores))
+    with loading_beside(encodes[0]) if beside else nullcontext():
         yield
 
 
@@ -211,7 +218,7 @@ def run_stage(
     """
     started = time.monotonic()
     run.workplace.check_held()
-    found, damage = run.workplace.sound_manifest(job.folder, run.store)
+    found, damage = run.workplace.sound_manifest(job.folder, run.vectors)
     for line in damage:
         display.say(line)
     if found is None:
@@ -280,9 +287,9 @@ def _records(run: Run, command: Command, found: Overlaps, alarms: Alarms) -> lis
             alarms=alarms.get(name, []),
             about=_about(entry),
             cross_encoder=_cross_encoder(run, name),
-            vectors=_vectors(run, name),
             readmit=told(run.readmit.get(name, [])),
             against=run.against.record.digest if run.against.record else None,
+            **_vectors(run, name),
         )
         for name, entry in run.entries.items()
     ]
@@ -293,11 +300,36 @@ def _cross_encoder(run: Run, name: str) -> CrossEncoderRecord | None:
     return None if scorer is None else CrossEncoderRecord(name=scorer.model.name, digest=scorer.model.digest)
 
 
-def _vectors(run: Run, name: str) -> VectorsRecord | None:
-    if name not in run.mined:
-        return None
-    query, passage = run.prompts(name)
-    return VectorsRecord(store=run.teacher.key, dims=run.teacher.dims, query_prompt=query, passage_prompt=passage)
+def _vectors(run: Run, name: str) -> dict[str, Any]:
+    """Where the vectors of a dataset are: of one teacher, or of each that its rows may have."""
+    records = [_vectors_of(group, run.entries[name]) for group in run.teachers_of(name)]
+    if len(records) < 2:
+        return {"vectors": next(iter(records), None)}
+    own = zip(run.teachers_of(name), records, strict=True)
+    return {
+        "vectors_by_language": [
+            LanguageVectorsRecord(**record.model_dump(), **_languages_of(group)) for group, record in own
+        ]
+    }
+
+
+def _vectors_of(group: TeacherGroup, entry: CatalogEntry) -> VectorsRecord:
+    query, passage = group.prompts(entry)
+    teacher = group.teacher
+    return VectorsRecord(store=teacher.key, dims=teacher.dims, query_prompt=query, passage_prompt=passage)
+
+
+def _languages_of(group: TeacherGroup) -> dict[str, Any]:
+    return {"languages": sorted(group.languages), "others": group.is_rest}
+
+
+def _teachers(run: Run) -> dict[str, Any]:
+    """The teacher of a run, or each of several with its languages."""
+    facts = [{key: getattr(group.teacher, key) for key in ("name", "digest", "dims")} for group in run.teachers]
+    if len(facts) == 1:
+        return {"teacher": TeacherRecord(**facts[0])}
+    own = zip(run.teachers, facts, strict=True)
+    return {"teachers": [LanguageTeacherRecord(**fact, **_languages_of(group)) for group, fact in own]}
 
 
 def _about(entry: CatalogEntry) -> AboutRecord:
@@ -315,12 +347,12 @@ def _manifest(run: Run, records: list[DatasetRecord], absent: list[tuple[str, st
         config=run.params.model_dump(mode="json") | {"out": run.config.out, "work": run.config.work},
         code=f"kalm-curation {version('kalm-curation')}, sources {code_digest()}",
         libraries={name: there for name in _LIBRARIES if (there := _version(name))},
-        teacher=TeacherRecord(name=run.teacher.name, digest=run.teacher.digest, dims=run.teacher.dims),
         datasets=records,
         absent=absent_records(absent),
         evaluation_sets=run.evaluation.records(found),
         training_datasets=training_datasets(records),
         against=[run.against.record] if run.against.record else [],
+        **_teachers(run),
     )
 
 

@@ -1,9 +1,10 @@
 """embed: each distinct text once through the teacher, into a content-addressed store."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import apache_beam as beam
@@ -15,7 +16,7 @@ from mining.encoder import Encoded, Encoder, load_encoder
 from mining.encoder_process import EncoderProcess, ProcessLostError
 from mining.fixed_point import pack_vectors, quantise
 from mining.teacher import BUNDLED, TeacherParams
-from pipelines.wiring import batches, on_accelerator, write_manifest
+from pipelines.wiring import Branch, batches, on_accelerator, write_manifest
 from transforms.flow.progress import count_in_step
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.embedding import EncodePartition, GatherTexts, TextSpec
@@ -36,7 +37,8 @@ class Encode:
     loads it already (``loading_beside``).
 
     ``path``: by which a worker opens it; ``name``: what a person called it; ``journal``: a folder of this machine that
-    tells of texts at which a process died (``mining.apart``).
+    tells of texts at which a process died (``mining.apart``); ``alone``: whether a process that loads it lets go of
+    others.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Encode:
     params: TeacherParams
     digest: str
     journal: str | None = field(default=None, compare=False)
+    alone: bool = field(default=False, compare=False)
 
     def __call__(self, texts: Sequence[str]) -> tuple[pa.FixedSizeBinaryArray, pa.BooleanArray]:
         """Packed 16-bit vectors of texts, prompts included, null where the teacher gives none, zeros where it
@@ -94,7 +97,11 @@ class Encode:
                 if beside.is_first_use():
                     count_in_step(TEACHERS)
                 return answer
-        return question(load_encoder(self.path, self.params, self.digest, lambda: count_in_step(TEACHERS)))
+        return question(self.load(lambda: count_in_step(TEACHERS)))
+
+    def load(self, on_load: Callable[[], None] = lambda: None) -> Encoder:
+        """The encoder in this process. Raises ConfigError as ``load_encoder`` does."""
+        return load_encoder(self.path, self.params, self.digest, on_load, alone=self.alone)
 
 
 #: Teachers that processes of their own load for this one.
@@ -122,7 +129,7 @@ def try_teacher(encode: Encode) -> None:
     The bundled one is known by its digest; in a run with one process the loaded model is the one that embed uses.
     """
     if encode.name != BUNDLED:
-        load_encoder(encode.path, encode.params, encode.digest)
+        encode.load()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +147,21 @@ class EmbedJob:
 
 def build(pipeline: beam.Pipeline, job: EmbedJob) -> None:
     """Add the whole embed stage to a pipeline."""
+    counted, filed = add_steps(pipeline, job)
+    write_manifest(counted, filed, job.folder, job.datasets, job.facts)
+
+
+def build_branches(pipeline: beam.Pipeline, jobs: Mapping[str, EmbedJob]) -> None:
+    """The same for several teachers, by label; their jobs have one folder, and the datasets and facts of the stage."""
+    branches = [pipeline | label >> Branch(partial(add_steps, job=job)) for label, job in jobs.items()]
+    job = next(iter(jobs.values()))
+    write_manifest(branches, branches, job.folder, job.datasets, job.facts)
+
+
+def add_steps(begin: Any, job: EmbedJob) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Add the steps of one teacher; gives those with counts, and those with file records."""
     gathered = (
-        pipeline
+        begin
         | "Parts" >> beam.Create(job.parts).with_output_types(str)
         | "Spread parts" >> beam.Reshuffle()
         | "Gather texts" >> beam.ParDo(GatherTexts(job.texts)).with_outputs(COUNTS_TAG, main="texts")
@@ -154,4 +174,4 @@ def build(pipeline: beam.Pipeline, job: EmbedJob) -> None:
             COUNTS_TAG, FILES_TAG, main="none"
         )
     )
-    write_manifest([gathered, encoded], [encoded], job.folder, job.datasets, job.facts)
+    return [gathered, encoded], [encoded]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mining.teacher import BUNDLED
+from mining.teacher import BUNDLED, Teacher
 from mining.weights import table_width
 from pipelines.costs.cluster import Cluster, StagePlan, plan_run
 from pipelines.costs.measured import measured
@@ -88,21 +88,18 @@ class Forecast:
 
     def _most(self) -> str:
         """Vectors that are there already are not made again, but which these are is not known yet."""
-        return "at most " if self._run.mined and "embed" in self._stages and exists(self._run.store) else ""
+        return "at most " if self._run.mined and "embed" in self._stages and any(map(exists, self._run.stores)) else ""
 
     def _without(self) -> str:
         return " besides the teacher, whose pace is not known" if self._run.mined and self._pace() is None else ""
 
     def _pace(self) -> float | None:
-        """Tokens that the teacher reads on one core in a second; None where it was not measured."""
-        teacher = self._run.teacher
-        if teacher.name == BUNDLED:
-            return measured().tokens_per_second["minilm"]
-        return measured().tokens_per_second["static"] if self._is_table() else None
-
-    def _is_table(self) -> bool:
-        teacher = self._run.teacher
-        return teacher.name != BUNDLED and table_width(teacher.name, Path(teacher.path)) is not None
+        """Tokens that the teacher reads on one core in a second, the slowest of several; None where it was not
+        measured.
+        """
+        paces = [_pace_of(group.teacher) for group in self._run.teachers]
+        known = [pace for pace in paces if pace is not None]
+        return min(known) if len(known) == len(paces) else None
 
     def _cluster(self) -> Cluster:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -119,7 +116,7 @@ class Forecast:
             datasets=known,
             kept=measured().kept if self._counts is None else 1.0,
             texts=measured().texts,
-            dims=self._run.teacher.dims,
+            dims=max(group.teacher.dims for group in self._run.teachers),
             shard=params.partitions.passages_per_pool_shard,
             in_rounds=params.near.in_rounds(int(sum(each.rows for each in known))),
         )
@@ -138,6 +135,13 @@ class Forecast:
             return None
         whole = sum(_text_bytes(located, unit, plan.sizes[unit.file]) for unit in _one_of_each_file(plan.units))
         return Datasets(rows=count, text_bytes=whole / max(rows, 1), mined=name in self._run.mined)
+
+
+def _pace_of(teacher: Teacher) -> float | None:
+    if teacher.name == BUNDLED:
+        return measured().tokens_per_second["minilm"]
+    is_table = table_width(teacher.name, Path(teacher.path)) is not None
+    return measured().tokens_per_second["static"] if is_table else None
 
 
 def _all_local(units: Sequence[Unit]) -> bool:

@@ -16,6 +16,8 @@ from pipelines.jobs import Run, removed_of
 from pipelines.publish import REJECTIONS
 from pipelines.ranges import num_partitions
 from pipelines.reuse import Reused
+from pipelines.steps import branch_label
+from pipelines.teachers import TeacherGroup
 from pipelines.workplace import StageFolder
 from schemas.filesystems import filesystem_of
 from schemas.vectors import num_store_partitions
@@ -128,23 +130,41 @@ def _rows(unit: Unit) -> int:
     return int(filesystem.size(inner) or 0) * (4 if unit.compression else 1) // _BYTES_PER_ROW
 
 
-def texts_of(run: Run, prepared: StageFolder, manifest: Manifest, folder: StageFolder) -> TextSpec:
-    """How the texts of a prepared run reach the teacher."""
-    prompts = {name: run.prompts(name) for name in run.entries}
+def texts_of(run: Run, prepared: StageFolder, manifest: Manifest, folder: StageFolder, group: TeacherGroup) -> TextSpec:
+    """How the texts of a prepared run reach a teacher."""
+    mined = run.mined if group.share is None else group.datasets
+    prompts = {name: group.prompts(entry) for name, entry in run.entries.items()}
     rows = sum(record["rows"] for kind in ("kept", "corpus") for record in manifest["files"].get(kind, []))
     return TextSpec(
         kept=f"{prepared.path}/kept",
         corpus=f"{prepared.path}/corpus",
-        mined=run.mined,
+        mined=mined,
         prompts=Prompts(
             queries={name: query for name, (query, _) in prompts.items()},
             passages={name: passage for name, (_, passage) in prompts.items()},
         ),
-        store=run.store,
-        dims=run.teacher.dims,
+        store=run.store_of(group),
+        dims=group.teacher.dims,
         num_store_partitions=num_store_partitions(2 * rows),
         progress=folder.progress,
+        share=group.share,
+        prefix=f"{group.teacher.key}/" if group.share else "",
     )
+
+
+def _read_by(run: Run, group: TeacherGroup, datasets: Collection[str]) -> list[str]:
+    """The datasets, of some, whose parts are read for a teacher: those that may have rows of it. What is not mined
+    passes with the first.
+    """
+    if group.share is None:
+        return sorted(datasets)
+    unmined = set(run.entries) - run.mined if group is run.teachers[0] else set()
+    return sorted(set(datasets) & (group.datasets | unmined))
+
+
+def _labels(run: Run) -> list[str]:
+    """What the steps of each teacher are called, where there are several (``steps`` reads it)."""
+    return [branch_label(n, len(run.teachers), group.words) for n, group in enumerate(run.teachers, 1)]
 
 
 def parts_of(manifest: Manifest, datasets: Collection[str]) -> list[str]:
@@ -165,24 +185,32 @@ def embed_graph(
     run: Run, folder: StageFolder, prepared: StageFolder, manifest: Manifest, facts: dict[str, Any]
 ) -> Build:
     """The graph of embed."""
-    job = embed.EmbedJob(
-        parts=parts_of(manifest, run.entries),
-        datasets=sorted(run.entries),
-        texts=texts_of(run, prepared, manifest, folder),
-        encode=encode_of(run),
-        folder=folder.path,
-        facts=facts,
-        accelerator=accelerator_hint(run.accelerator),
-    )
-    return partial(embed.build, job=job)
+    jobs = [
+        embed.EmbedJob(
+            parts=parts_of(manifest, _read_by(run, group, run.entries)),
+            datasets=sorted(run.entries),
+            texts=texts_of(run, prepared, manifest, folder, group),
+            encode=encode_of(run, group),
+            folder=folder.path,
+            facts=facts,
+            accelerator=accelerator_hint(run.accelerator),
+        )
+        for group in run.teachers
+    ]
+    if len(jobs) == 1:
+        return partial(embed.build, job=jobs[0])
+    return partial(embed.build_branches, jobs=dict(zip(_labels(run), jobs, strict=True)))
 
 
-def encode_of(run: Run) -> embed.Encode:
-    """How a worker asks the run's teacher; it opens bundled weights by name, any other by the folder found here."""
-    teacher = run.teacher
+def encode_of(run: Run, group: TeacherGroup) -> embed.Encode:
+    """How a worker asks a teacher; it opens bundled weights by name, any other by the folder found here."""
+    teacher = group.teacher
     path = teacher.name if teacher.name == BUNDLED else teacher.path
-    journal = f"{run.store}/asked" if run.workplace.is_local else None
-    return embed.Encode(name=teacher.name, path=path, params=teacher.params, digest=teacher.digest, journal=journal)
+    journal = f"{run.store_of(group)}/asked" if run.workplace.is_local else None
+    alone = run.in_turns and len(run.teachers) > 1
+    return embed.Encode(
+        name=teacher.name, path=path, params=teacher.params, digest=teacher.digest, journal=journal, alone=alone
+    )
 
 
 def mine_graph(
@@ -190,36 +218,54 @@ def mine_graph(
 ) -> Build:
     """The graph of mine, for the datasets that no earlier run has mined so."""
     datasets = reused.rest(run.entries)
-    texts = texts_of(run, prepared, manifest, folder)
-    pools = PoolSpec(texts=texts, num_shards=_pool_shards(run, manifest), folder=folder.path)
-    checks = _cross_checks(run, texts)
-    job = mine.MineJob(
-        parts=parts_of(manifest, datasets),
-        removed=[
-            removed_element(path) for name in datasets if name in run.mined for path in removed_of(manifest, name)
-        ],
+    jobs = []
+    for group in run.teachers:
+        texts = texts_of(run, prepared, manifest, folder, group)
+        jobs.append(_mine_job(run, manifest, datasets, group, texts, folder, facts | reused.facts()))
+    if len(jobs) == 1:
+        return partial(mine.build, job=jobs[0])
+    return partial(mine.build_branches, jobs=dict(zip(_labels(run), jobs, strict=True)))
+
+
+def _mine_job(
+    run: Run,
+    manifest: Manifest,
+    datasets: Sequence[str],
+    group: TeacherGroup,
+    texts: TextSpec,
+    folder: StageFolder,
+    facts: dict[str, Any],
+) -> mine.MineJob:
+    """What is mined with one teacher."""
+    checks, own = _cross_checks(run, texts), _read_by(run, group, datasets)
+    return mine.MineJob(
+        parts=parts_of(manifest, own),
+        removed=[removed_element(path) for name in own if name in run.mined for path in removed_of(manifest, name)],
         datasets=datasets,
-        pools=pools,
+        pools=PoolSpec(texts=texts, num_shards=_pool_shards(run, manifest), folder=folder.path),
         near=NearPassageSpec(
             texts=texts,
             params=run.params.near,
             symmetric=run.symmetric,
             passages=sum(_passages_of(manifest).values()),
-            rejections=f"{prepared.path}/{REJECTIONS}",
+            rejections=f"{texts.kept.removesuffix('/kept')}/{REJECTIONS}",
         ),
-        mining=MiningSpec(
-            num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},
-            default=run.params.mining,
-            params={name: config.mining for name, config in run.datasets.items()},
-            symmetric=run.symmetric,
-            languages=run.teacher_languages,
-            checks=checks,
-            readmission=run.readmission,
-        ),
-        facts=facts | reused.facts(),
+        mining=_mining(run, manifest, group, checks),
+        facts=facts,
         accelerator=accelerator_hint(run.accelerator) if checks else None,
     )
-    return partial(mine.build, job=job)
+
+
+def _mining(run: Run, manifest: Manifest, group: TeacherGroup, checks: Mapping[str, CrossCheck]) -> MiningSpec:
+    return MiningSpec(
+        num_ranges={name: num_shards(c["kept"], 8192) for name, c in manifest["counts"].items()},
+        default=run.params.mining,
+        params={name: config.mining for name, config in run.datasets.items()},
+        symmetric=run.symmetric,
+        languages=group.knows,
+        checks=checks,
+        readmission=run.readmission,
+    )
 
 
 def _cross_checks(run: Run, texts: TextSpec) -> dict[str, CrossCheck]:

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from mining.cross_encoder import CrossScorer, find_cross_encoder
-from mining.teacher import BUNDLED, Teacher
 from pipelines.against import Against
 from pipelines.configuration.model import CurationConfig, DatasetConfig
 from pipelines.configuration.show import parts
@@ -17,6 +16,7 @@ from pipelines.evaluation import EvaluationSets
 from pipelines.publish import REJECTIONS
 from pipelines.readmission import Wanted, by_dataset
 from pipelines.reuse import Reused, dataset_key
+from pipelines.teachers import TeacherGroup
 from pipelines.workplace import StageFolder, Workplace
 from schemas.catalog import CatalogEntry, LocatedEntry, Stage
 from schemas.config import RunConfig
@@ -27,17 +27,15 @@ from transforms.sources.units import Unit
 
 Manifest = Mapping[str, Any]
 
-#: What all-MiniLM-L6-v2 was trained on.
-BUNDLED_LANGUAGES = frozenset({"en"})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """What a run knows before its first stage: its configuration, its entries and what their source holds.
 
-    ``wanted``: rows that a person wants kept, of whatever dataset; ``against``: published rows that these are compared
-    with; ``accelerator``: the GPU of steps that run a model,
-    where the runner fetches machines for each step.
+    ``teachers``: those that its rows may have, at least one. ``wanted``: rows that a person wants kept, of whatever
+    dataset; ``against``: published rows that these are compared with; ``accelerator``: the GPU of steps that run a
+    model, where the runner fetches machines for each step; ``in_turns``: whether the runner takes one step after the
+    other, so that a worker can let go of a teacher that had its turn.
     """
 
     config: RunConfig
@@ -47,10 +45,11 @@ class Run:
     plans: Mapping[str, Plan]
     evaluation: EvaluationSets
     training_datasets: Mapping[str, Sequence[str]]
-    teacher: Teacher
+    teachers: Sequence[TeacherGroup]
     workplace: Workplace
     wanted: Sequence[Wanted] = ()
     accelerator: str | None = None
+    in_turns: bool = False
     against: Against = field(default_factory=Against)
 
     @property
@@ -61,16 +60,7 @@ class Run:
     @property
     def mined(self) -> frozenset[str]:
         """Datasets that get teacher scores: all but pre-training data, whose negatives are in-batch alone."""
-        return frozenset(name for name, entry in self.entries.items() if entry.stage is not Stage.PRETRAIN)
-
-    @property
-    def teacher_languages(self) -> frozenset[str] | None:
-        """Languages that the teacher knows; None: whatever there is. Its low ranks are no reason to drop a row in
-        another.
-        """
-        given = self.config.teacher_languages
-        words = frozenset(word.strip() for word in given.split(",")) if given else None
-        return words or (BUNDLED_LANGUAGES if self.teacher.name == BUNDLED else None)
+        return mined_of(self.entries)
 
     @property
     def symmetric(self) -> frozenset[str]:
@@ -101,18 +91,28 @@ class Run:
         """The rows that a person wants kept, as workers know them."""
         return Readmission.of(row_id for ids in self.readmit.values() for row_id in ids)
 
-    def prompts(self, name: str) -> tuple[str, str]:
-        """What the teacher sees before a query of a dataset, and before its other texts: of a symmetric task all are
-        queries.
-        """
-        entry = self.entries[name]
-        query = self.teacher.prompt_for_query(entry.instruction)
-        return query, query if entry.symmetric else self.teacher.prompt_for_passage()
+    def teachers_of(self, name: str) -> list[TeacherGroup]:
+        """The teachers that rows of a dataset may have; none for one that is not mined."""
+        return [group for group in self.teachers if name in group.datasets]
+
+    def store_of(self, group: TeacherGroup) -> str:
+        """The vector store of a teacher."""
+        return f"{self.workplace.work}/store/{group.teacher.key}"
 
     @property
-    def store(self) -> str:
-        """The vector store of the teacher."""
-        return f"{self.workplace.work}/store/{self.teacher.key}"
+    def stores(self) -> list[str]:
+        """The vector stores of all teachers, each once."""
+        return sorted({self.store_of(group) for group in self.teachers})
+
+    @property
+    def vectors(self) -> str:
+        """The folder below which the embed stage's manifest names files: the store, or the folder of several."""
+        return self.store_of(self.teachers[0]) if len(self.teachers) == 1 else f"{self.workplace.work}/store"
+
+
+def mined_of(entries: Mapping[str, CatalogEntry]) -> frozenset[str]:
+    """Datasets that get teacher scores: all but pre-training data, whose negatives are in-batch alone."""
+    return frozenset(name for name, entry in entries.items() if entry.stage is not Stage.PRETRAIN)
 
 
 Make = Callable[[Reused], Callable[[Any], None]]
@@ -195,8 +195,8 @@ def _expected(units: Sequence[Unit], limit: int | None) -> int | None:
 
 
 def embed_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
-    """The embed stage: keyed by the prepared rows and the teacher. The store itself knows which texts it has."""
-    folder = run.workplace.stage("embed", {"prepared": manifest["key"], "teacher": run.teacher.key})
+    """The embed stage: keyed by the prepared rows and the teachers. The store itself knows which texts it has."""
+    folder = run.workplace.stage("embed", {"prepared": manifest["key"], **_teachers_of_embed(run)})
     facts = facts_of(folder, run)
 
     def make(_: Reused) -> Callable[[Any], None]:
@@ -207,12 +207,25 @@ def embed_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
     return StageJob(folder=folder, make=make, expected=_kept(manifest), facts=facts)
 
 
+def _teachers_of_embed(run: Run) -> dict[str, Any]:
+    if len(run.teachers) == 1:
+        return {"teacher": run.teachers[0].teacher.key}
+    return {"teachers": [[*_rows_of(group), group.teacher.key] for group in run.teachers]}
+
+
+def _rows_of(group: TeacherGroup) -> list[Any]:
+    """Which rows are a teacher's, for a key."""
+    return [sorted(group.share.languages), group.share.is_rest] if group.share else []
+
+
 def _kept(manifest: Manifest) -> int:
     return sum(counts["kept"] for counts in manifest["counts"].values())
 
 
 def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
-    """The mine stage: by dataset, keyed by its prepared rows, its prompts, the teacher and its parameters."""
+    """The mine stage: by dataset, keyed by its prepared rows, its prompts, the teachers that its rows may have and its
+    parameters.
+    """
     parts_of, cross = _parts_by_dataset(manifest), run.cross_scorers
     keys = {
         name: dataset_key(
@@ -220,15 +233,13 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
             {
                 "parts": parts_of.get(name, []),
                 "removed": removed_of(manifest, name) if name in run.mined else [],
-                "teacher": run.teacher.key,
-                "prompts": [run.teacher.prompt_for_query(entry.instruction), run.teacher.prompt_for_passage()],
                 "symmetric": entry.symmetric,
                 "params": parts(run.datasets[name], "mining") if name in run.mined else None,
                 "near": parts(run.params, "near") if name in run.mined else None,
                 "cross_encoder": cross[name].model.digest if name in cross else None,
-                "languages": None if run.teacher_languages is None else sorted(run.teacher_languages),
                 "readmit": run.readmit.get(name, []),
-            },
+            }
+            | _teachers_of_mine(run, name),
         )
         for name, entry in run.entries.items()
     }
@@ -241,6 +252,25 @@ def mine_job(run: Run, prepared: StageJob, manifest: Manifest) -> StageJob:
         return graphs.mine_graph(run, folder, prepared.folder, manifest, facts, reused)
 
     return StageJob(folder=folder, make=make, expected=_kept(manifest), facts=facts, keys=keys)
+
+
+def _teachers_of_mine(run: Run, name: str) -> dict[str, Any]:
+    """What the mining of a dataset follows from of its teachers. One that is a dataset's only one is said as the only
+    one of a run is: its rows are mined alike in both.
+    """
+    groups = list(run.teachers) if len(run.teachers) == 1 else run.teachers_of(name)
+    facts = [_teacher_of_mine(group, run.entries[name]) for group in groups]
+    if len(groups) == 1:
+        return facts[0]
+    return {"teachers": [[*_rows_of(group), fact] for group, fact in zip(groups, facts, strict=True)]}
+
+
+def _teacher_of_mine(group: TeacherGroup, entry: CatalogEntry) -> dict[str, Any]:
+    return {
+        "teacher": group.teacher.key,
+        "prompts": [group.teacher.prompt_for_query(entry.instruction), group.teacher.prompt_for_passage()],
+        "languages": None if group.knows is None else sorted(group.knows),
+    }
 
 
 def _parts_by_dataset(manifest: Manifest) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 negatives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 from mining.accounting import account
 from mining.beam import ChooseExamples, MiningSpec, SearchShard
 from mining.candidates import score_named
-from pipelines.wiring import batches, on_accelerator, write_manifest
+from pipelines.wiring import Branch, batches, on_accelerator, write_manifest
 from transforms.flow import progress
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.vectors.mining_input import REFUSED_TAG, ROWS_TAG, AttachVectors, GatherPools, PoolSpec, ScoreRows
@@ -60,8 +60,21 @@ def _searched(folder: str | None, searches: int) -> None:
 
 def build(pipeline: beam.Pipeline, job: MineJob) -> None:
     """Add the whole mine stage to a pipeline."""
-    parts = pipeline | "Parts" >> beam.Create(job.parts).with_output_types(str) | "Spread parts" >> beam.Reshuffle()
-    removed = pipeline | "Removed" >> beam.Create(job.removed).with_output_types(str) | "Spread" >> beam.Reshuffle()
+    counted, filed = add_steps(pipeline, job)
+    write_manifest(counted, filed, job.pools.folder, job.datasets, job.facts)
+
+
+def build_branches(pipeline: beam.Pipeline, jobs: Mapping[str, MineJob]) -> None:
+    """The same for several teachers, by label; their jobs have one folder, and the datasets and facts of the stage."""
+    branches = [pipeline | label >> Branch(partial(add_steps, job=job)) for label, job in jobs.items()]
+    job = next(iter(jobs.values()))
+    write_manifest(branches, branches, job.pools.folder, job.datasets, job.facts)
+
+
+def add_steps(begin: Any, job: MineJob) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Add the steps of one teacher; gives those with counts, and those with file records."""
+    parts = begin | "Parts" >> beam.Create(job.parts).with_output_types(str) | "Spread parts" >> beam.Reshuffle()
+    removed = begin | "Removed" >> beam.Create(job.removed).with_output_types(str) | "Spread" >> beam.Reshuffle()
     near = (parts, removed) | "Compared" >> beam.Flatten() | "Near passages" >> FindNearPassages(job.near)
     gathered = parts | "Gather pools" >> beam.ParDo(GatherPools(job.pools)).with_outputs(
         COUNTS_TAG, FILES_TAG, main="pools"
@@ -95,4 +108,4 @@ def build(pipeline: beam.Pipeline, job: MineJob) -> None:
     )
     rejected = (written["refused"], scored[REFUSED_TAG]) | "Reject" >> RejectRefused(job.pools)
     steps = [gathered, written, rejected]
-    write_manifest([*steps, searched, near], steps, job.pools.folder, job.datasets, job.facts)
+    return [*steps, searched, near], steps

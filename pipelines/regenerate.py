@@ -93,7 +93,9 @@ def description(manifest: Manifest) -> dict[str, Any]:
         "code": manifest.code,
         "config": digest({key: value for key, value in manifest.config.items() if key not in ("out", "work")}),
         "libraries": manifest.libraries,
-        "teacher": manifest.teacher.model_dump() if manifest.teacher else None,
+        "teacher": manifest.teacher.model_dump()
+        if manifest.teacher
+        else [t.model_dump() for t in manifest.teachers] or None,
     }
 
 

@@ -4,6 +4,7 @@ Beam's in-process runner works on one group of transforms after the other, in th
 share of each step was measured on a mirror of 151,377 rows; it only serves the bar and the estimate of the time left.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,13 +72,24 @@ STEPS: Mapping[str, Sequence[Step]] = {
 }
 
 
+#: What the steps of one teacher of several stand below in the graph.
+_BRANCH = re.compile(r"Teacher \d+ of \d+, [^/]*/")
+
+
+def branch_label(number: int, of: int, languages: str) -> str:
+    """What the steps of one teacher of several are called: ``Teacher 1 of 2, zh``."""
+    return f"Teacher {number} of {of}, {languages}"
+
+
 def step_of(stage: str, labels: Sequence[str]) -> Step | None:
     """The step of transforms that run together; None for what only moves data.
 
-    The first of them that belongs to a step decides, and of the steps of its composite the one that says most.
+    The first of them that belongs to a step decides, and of the steps of its composite the one that says most. The
+    steps of several teachers are told alike.
     """
     steps = STEPS.get(stage, ())
-    found = [step for label in labels for step in steps if f"{label}/".startswith(f"{step.label}/")]
+    plain = [_BRANCH.sub("", f"{label}/", count=1) for label in labels]
+    found = [step for label in plain for step in steps if label.startswith(f"{step.label}/")]
     same = [step for step in found if _composite(step) == _composite(found[0])]
     return max(same, key=lambda step: len(step.label), default=None)
 

@@ -1,6 +1,6 @@
 """Small pieces that the stages' graphs share: typed tagged outputs, and the manifest at the end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -35,6 +35,26 @@ def write_manifest(
     totals = counts | "Counts" >> beam.Flatten() | "Sum" >> SumCounts()
     records = file_records(filed, "Files")
     (totals, records) | "Manifest" >> WriteStageManifest(folder, datasets, facts)
+
+
+#: What adds the steps of one teacher: gives those with counts, and those with file records.
+AddSteps = Callable[[Any], tuple[Sequence[Any], Sequence[Any]]]
+
+
+class Branch(beam.PTransform[Any, Any]):
+    """The steps of one teacher of several, from the beginning of a pipeline to their counts and file records."""
+
+    def __init__(self, add_steps: AddSteps) -> None:
+        super().__init__()
+        self._add_steps = add_steps
+
+    def expand(self, begin: Any) -> Any:
+        counted, filed = self._add_steps(begin)
+        counts = [typed(step[COUNTS_TAG], COUNTS) for step in counted]
+        return {
+            COUNTS_TAG: typed(counts | "Counts" >> beam.Flatten(), COUNTS),
+            FILES_TAG: file_records(filed, "Files"),
+        }
 
 
 def file_records(filed: Sequence[Any], label: str) -> PCollection[str]:

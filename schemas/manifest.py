@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from schemas.catalog import Compare
+from schemas.languages import canonical
 from schemas.names import Name
 from schemas.prompt import TEMPLATE
 
@@ -154,6 +155,46 @@ class VectorsRecord(_Record):
     passage_prompt: str
 
 
+def languages_in_words(languages: Iterable[str], others: bool) -> str:
+    """``zh``, ``de, en and others``."""
+    return " and ".join(filter(None, [", ".join(sorted(languages)), "others" if others else ""]))
+
+
+class _OfLanguages(_Record):
+    """Whose rows are a teacher's: those in ``languages`` (codes of ``schemas.languages``), and with ``others`` those in
+    languages that no record names and those of which no language is known.
+    """
+
+    languages: list[str] = Field(default_factory=list)
+    others: bool = False
+
+    @property
+    def words(self) -> str:
+        """The languages for people."""
+        return languages_in_words(self.languages, self.others)
+
+
+class LanguageTeacherRecord(TeacherRecord, _OfLanguages):
+    """One of several teachers of a run, and the languages of its rows."""
+
+
+class LanguageVectorsRecord(VectorsRecord, _OfLanguages):
+    """Where the vectors of one of several teachers stand, and the languages of the rows that it embedded."""
+
+
+def record_of_language(records: Sequence[VectorsRecord], tag: str) -> VectorsRecord:
+    """Which of a dataset's records is that of a row in a language, which the row carries as ``tag``: the only one, that
+    which has the language, or that of all others. KeyError where none has.
+    """
+    if len(records) == 1:
+        return records[0]
+    code, own = canonical(tag), [record for record in records if isinstance(record, LanguageVectorsRecord)]
+    found = [record for record in own if code in record.languages] or [record for record in own if record.others]
+    if not found:
+        raise KeyError(f"no teacher embedded rows in the language {tag!r}: {', '.join(r.words for r in own)}")
+    return found[0]
+
+
 class CrossEncoderRecord(_Record):
     """Which model refused negatives of a dataset that it takes for answers: its name and the digest of its files."""
 
@@ -262,7 +303,8 @@ class DatasetRecord(_Record):
     ``config``: what held for it, as a configuration says it. ``readmit``: how many rows were to be kept whatever is
     decided about them, and a digest of their ids. ``about``: what its catalog entry says to users. ``cross_encoder``:
     the model that negatives were checked by, if any. ``vectors``: where the teacher's vectors of its texts are; None
-    for pre-training data, which has none. ``against``: the digest of the ``AgainstRecord`` of what its rows were
+    for pre-training data, which has none, and where rows have several teachers: then ``vectors_by_language`` says it of
+    each. ``against``: the digest of the ``AgainstRecord`` of what its rows were
     compared with besides those of its run; None for nothing.
     """
 
@@ -287,7 +329,15 @@ class DatasetRecord(_Record):
     about: AboutRecord | None = None
     cross_encoder: CrossEncoderRecord | None = None
     vectors: VectorsRecord | None = None
+    vectors_by_language: list[LanguageVectorsRecord] = Field(
+        default_factory=list, exclude_if=lambda records: not records
+    )
     against: str | None = None
+
+    @property
+    def every_vectors(self) -> Sequence[VectorsRecord]:
+        """Where the vectors of its texts are, one record for each teacher; none for pre-training data."""
+        return self.vectors_by_language or ([self.vectors] if self.vectors else [])
 
     @property
     def num_rows(self) -> int:
@@ -315,7 +365,8 @@ class AbsentRecord(_Record):
 
 
 class Manifest(_Record):
-    """``<OUT>/manifest.json``, written last. ``training_datasets`` is what a model card declares, in mteb's names.
+    """``<OUT>/manifest.json``, written last. ``teacher``: of the last run; of one with several ``teachers`` names them
+    in its place. ``training_datasets`` is what a model card declares, in mteb's names.
 
     ``documents``: the data card and what else was written beside it. ``generations``: in which order datasets came to
     OUT; those of one run are of one generation, and a dataset keeps it when it is made again. ``against``: what the
@@ -327,6 +378,7 @@ class Manifest(_Record):
     code: str
     libraries: dict[str, str]
     teacher: TeacherRecord | None = None
+    teachers: list[LanguageTeacherRecord] = Field(default_factory=list, exclude_if=lambda records: not records)
     prompt_template: str = TEMPLATE
     datasets: list[DatasetRecord] = Field(default_factory=list)
     absent: list[AbsentRecord] = Field(default_factory=list)
@@ -335,6 +387,11 @@ class Manifest(_Record):
     documents: list[DocumentRecord] = Field(default_factory=list)
     generations: dict[str, NonNegativeInt] = Field(default_factory=dict)
     against: list[AgainstRecord] = Field(default_factory=list)
+
+    @property
+    def every_teacher(self) -> Sequence[TeacherRecord]:
+        """The teachers of the last run."""
+        return self.teachers or ([self.teacher] if self.teacher else [])
 
     def with_rows(self, stage: str | None = None) -> list[DatasetRecord]:
         """The datasets of a training stage (of all, for None) that have rows in shards."""

@@ -20,7 +20,7 @@ from trainer.config import MASKS
 from trainer.losses import Candidates
 from trainer.order import Order, OrderParams, drawn_positives, epoch_order, num_batches
 from trainer.rows import Row, Rows
-from trainer.teacher_vectors import TeacherVectors
+from trainer.teacher_vectors import SoftLabels
 
 Features = dict[str, Any]
 
@@ -78,7 +78,7 @@ class Batches(Dataset[dict[str, Any]]):
         params: BatchParams,
         rank: int = 0,
         world: int = 1,
-        teacher: TeacherVectors | None = None,
+        teacher: SoftLabels | None = None,
     ) -> None:
         self.rows, self._preprocess, self._order, self._params = rows, preprocess, order, params
         self._rank, self._world, self._teacher = rank, world, teacher

@@ -25,7 +25,7 @@ from trainer.objective import Objective
 from trainer.order import OrderParams
 from trainer.progress import tensorboard
 from trainer.rows import Rows
-from trainer.teacher_vectors import TeacherVectors
+from trainer.teacher_vectors import SoftLabels
 
 
 def fit(
@@ -34,7 +34,7 @@ def fit(
     config: TrainConfig,
     folder: Path,
     callback: TrainerCallback,
-    teacher: TeacherVectors | None = None,
+    teacher: SoftLabels | None = None,
 ) -> list[tuple[int, float]]:
     """Train ``model`` in place; gives the losses that were logged, by step. ``folder``: the trainer's own; ``teacher``:
     where soft labels are for whole batches.
@@ -71,7 +71,7 @@ def fit(
 
 
 def batches_of(
-    model: SentenceTransformer, rows: Rows, config: TrainConfig, teacher: TeacherVectors | None = None
+    model: SentenceTransformer, rows: Rows, config: TrainConfig, teacher: SoftLabels | None = None
 ) -> Batches:
     """The batches of a run, as its configuration says."""
     order = OrderParams(

@@ -60,7 +60,8 @@ class Candidates:
     ``positive_Q``: int64, the column of a query's own positive. ``negatives_QN``: int64, those of its hard negatives,
     -1 where it has fewer. ``log_counts_QP``: float32, the logarithm of how many times a passage stands in a query's
     denominator; 0 is once, ``-inf`` never; never ``-inf`` for its own positive. ``teacher_QM``: float32 cosines of the
-    teacher with its own candidates, NaN where unknown; ``teacher_QP``: those with every passage of the batch, or None.
+    teacher with its own candidates, NaN where unknown; ``teacher_QP``: those with every passage of the batch, NaN where
+    its teacher has none, or None.
     ``pair_Q2``, ``lambda_Q``: places (below N) of the two negatives that are mixed pair-wise, and the share of the
     first; rows with fewer than two negatives are not mixed.
     """
@@ -175,16 +176,16 @@ def kl_divergences(cosines_QP: Tensor, candidates: Candidates, temperature: floa
     """KL(teacher || student) ``[Q]`` between softmaxes at ``temperature`` over passages.
 
     With ``teacher_QP`` over all passages of the batch, each as often as ``log_counts_QP`` says, so that what a mask
-    takes from the denominator is in neither softmax. Otherwise over a query's own positive and negatives; then only
-    candidates with a teacher's score count, and it is 0 for a query whose positive has none, or which has no negative
-    with one: scores are never invented. No factor of temperature squared (KaLM-Embedding-V2.5, contrastive
-    distillation; the set of candidates is not published).
+    takes from the denominator is in neither softmax, nor is what the query's teacher has no score of. Otherwise over a
+    query's own positive and negatives; then only candidates with a teacher's score count, and it is 0 for a query whose
+    positive has none, or which has no negative with one: scores are never invented. No factor of temperature squared
+    (KaLM-Embedding-V2.5, contrastive distillation; the set of candidates is not published).
     """
     if candidates.teacher_QP is not None:
-        counted_QP = candidates.log_counts_QP.isfinite()
+        counted_QP = candidates.log_counts_QP.isfinite() & candidates.teacher_QP.isfinite()
         times_QP = candidates.log_counts_QP.masked_fill(~counted_QP, 0.0)
         student_QP = cosines_QP / temperature + times_QP
-        return _divergence(candidates.teacher_QP / temperature + times_QP, student_QP, counted_QP)
+        return _divergence(candidates.teacher_QP.nan_to_num() / temperature + times_QP, student_QP, counted_QP)
     there_QM = torch.cat([torch.ones_like(candidates.positive_Q, dtype=torch.bool)[:, None], candidates.present_QN], 1)
     known_QM = there_QM & candidates.teacher_QM.isfinite()
     scored_Q = known_QM[:, 0] & known_QM[:, 1:].any(1)

@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         ("negative_scores", pa.list_(pa.float32())),
         ("label", pa.string()),
         ("cluster_id", pa.string()),
+        ("language", pa.string()),
     ]
 )
 
@@ -45,6 +46,7 @@ class Row(NamedTuple):
     negative_scores: list[float | None]
     label: str | None
     cluster_id: str | None
+    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from trainer.saving import save_model
 
 if TYPE_CHECKING:
     from trainer.rows import Rows
-    from trainer.teacher_vectors import TeacherVectors
+    from trainer.teacher_vectors import SoftLabels
 
 _VOCABULARY_ROWS = 1000  # of each dataset, to learn the tiny model's vocabulary from
 
@@ -90,7 +90,7 @@ def _train(config: TrainConfig, student: str, manifest: Manifest, folder: Path) 
     return trained
 
 
-def _soft_labels(config: TrainConfig, manifest: Manifest, folder: Path, rows: "Rows") -> "TeacherVectors | None":
+def _soft_labels(config: TrainConfig, manifest: Manifest, folder: Path, rows: "Rows") -> "SoftLabels | None":
     """The teacher's vectors, where soft labels are for whole batches; says once where ``auto`` has to do without."""
     from trainer.teacher_vectors import open_teacher
 

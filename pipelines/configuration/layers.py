@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from catalog.yaml_files import read_document
 from pipelines.configuration.keys import Key, Path, keys_of, unknown_key
-from pipelines.configuration.model import CurationConfig, DatasetConfig
+from pipelines.configuration.model import CurationConfig, DatasetConfig, LanguageTeachers
+from pipelines.configuration.teachers import BY_LANGUAGE, TEACHER, written_out
 from schemas.config import RunConfig
 from schemas.errors import CatalogError, ConfigError
 
@@ -131,13 +132,42 @@ def resolve(layers: Sequence[Layer]) -> Configuration:
     values: dict[str, Any] = {}
     origins: dict[Path, str] = {}
     mistakes: list[str] = []
-    for layer in layers:
-        mistakes += [f"{layer.where(path)}: {'.'.join(path)}: {text}" for path, text in find_mistakes(layer.values)]
+    for given in layers:
+        layer, wrong = _written_out(given)
+        found = [*((given.where(path), path, text) for path, text in wrong), *_told(layer)]
+        mistakes += [f"{where}: {'.'.join(path)}: {text}" for where, path, text in found]
         values = merged(values, layer.values)
         origins |= {path: layer.where(path) for path in leaf_paths(layer.values)}
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return Configuration(config=validated(CurationConfig, values, origins), origins=origins)
+    config = validated(CurationConfig, values, origins)
+    _check_teachers(config, origins)
+    return Configuration(config=config, origins=origins)
+
+
+def _written_out(layer: Layer) -> tuple[Layer, list[tuple[Path, str]]]:
+    """A layer with the teachers of languages in one form, and what is wrong with them."""
+    teacher = layer.values.get(TEACHER)
+    if not isinstance(teacher, Mapping):
+        return layer, []
+    found = written_out(teacher)
+    values = {**layer.values, TEACHER: found.values}
+    return Layer(values=values, where=lambda path: layer.where(found.place(path))), found.mistakes
+
+
+def _told(layer: Layer) -> Iterator[tuple[str, Path, str]]:
+    for path, text in find_mistakes(layer.values):
+        yield layer.where(path), path, text
+
+
+def _check_teachers(config: CurationConfig, origins: Mapping[Path, str]) -> None:
+    """Raises ConfigError where the teacher of a language has no name, or values that do not fit."""
+    for language, given in (config.teacher.by_language or {}).items():
+        path = (TEACHER, BY_LANGUAGE, language)
+        if "name" not in given:
+            where = next((text for key, text in origins.items() if _related(key, path)), "configuration")
+            raise ConfigError(f"{where}: {'.'.join(path)}: a teacher of its own needs a name (its path or id)")
+    validated(LanguageTeachers, config.teacher.filled, origins, (TEACHER, BY_LANGUAGE))
 
 
 def leaf_paths(values: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:

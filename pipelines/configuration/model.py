@@ -1,9 +1,10 @@
 """The keys of a configuration: each step's parameters as they stand beside its algorithm, nothing declared twice."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, RootModel
 
 from mining.params import MiningParams
 from mining.teacher import BUNDLED, TeacherParams
@@ -25,11 +26,38 @@ class TeacherChoice(TeacherParams):
         str | None,
         Field(description="languages that the teacher knows, with commas; null: en for minilm, all for others"),
     ] = None
+    by_language: Annotated[
+        dict[str, dict[str, Any]] | None,
+        Field(
+            description="languages with a teacher of their own, by code; a value is its name, or a mapping of this "
+            "section's keys, of which all but dims are taken over where they are left out",
+            exclude_if=lambda given: given is None,
+        ),
+    ] = None
 
     @property
     def params(self) -> TeacherParams:
         """How it is asked, without its name."""
         return TeacherParams(**{each.name: getattr(self, each.name) for each in fields(TeacherParams)})
+
+    @property
+    def of_languages(self) -> Mapping[str, "TeacherChoice"]:
+        """The teachers that languages have of their own, with what they take over from this one."""
+        return LanguageTeachers.model_validate(self.filled).root
+
+    @property
+    def filled(self) -> dict[str, Any]:
+        """The values behind ``of_languages``, not checked."""
+        shared = {name: getattr(self, name) for name in TAKEN_OVER}
+        return {language: shared | given for language, given in (self.by_language or {}).items()}
+
+
+#: What the teacher of a language is asked as the plain one is, where nothing else is said.
+TAKEN_OVER = tuple(each.name for each in fields(TeacherParams) if each.name != "dims")
+
+
+class LanguageTeachers(RootModel[dict[str, TeacherChoice]]):
+    """The teachers of languages, by language."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ def _lines(children: Mapping[str, Key], values: Mapping[str, Any], origin: Any, 
             yield _commented(f"{' ' * indent}{name}:", key.description)
             yield from _lines(key.children, values[name], origin, indent + 2)
         else:
-            text = f"{' ' * indent}{name}: {_value(values[name])}"
+            text = f"{' ' * indent}{name}: {_value(values.get(name))}"
             meaning = first_sentence(key.description)
             yield _commented(text, f"{origin(key.path)}; {meaning}" if meaning else origin(key.path))
 

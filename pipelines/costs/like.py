@@ -23,19 +23,19 @@ def work_like(manifest: Manifest, out: str, rows: int | None, measured: Measured
     if not kept:
         raise ConfigError(f"--like={out}: that run read {read} rows and kept {kept}; name one that kept some")
     factor = 1.0 if rows is None else rows / read
-    mined = [record for record in records if record.vectors is not None]
+    mined = [record for record in records if record.every_vectors]
     return Work(
         datasets=[
             Datasets(
                 rows=factor * record.stages["prepare"].read,
                 text_bytes=text_bytes(record, out),
-                mined=record.vectors is not None,
+                mined=bool(record.every_vectors),
             )
             for record in records
         ],
         kept=kept / read,
         texts=_texts(mined) or measured.texts,
-        dims=next((record.vectors.dims for record in mined if record.vectors is not None), 1),
+        dims=next((vectors.dims for record in mined for vectors in record.every_vectors), 1),
         in_rounds=NearDuplicateParams().in_rounds(int(factor * read)),
     )
 

@@ -8,7 +8,7 @@ stands in it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipelines.publish import open_manifest
 from pipelines.reports.card_header import MARK, config_name, header
@@ -134,17 +134,23 @@ def _kept_out(manifest: Manifest) -> str:
 
 
 def _made(manifest: Manifest) -> str:
-    teacher = manifest.teacher
     told = ", ".join(f"`{name}`" for name in manifest.training_datasets) or "none that mteb has"
     lines = [
         f"By {plain(manifest.code)}.",
-        f"Teacher: {plain(teacher.name.rsplit('/', 1)[-1])}, {teacher.dims} dimensions, digest `{teacher.digest}`."
-        if teacher
-        else "",
+        *_teachers(manifest),
         "Every number, digest and setting stands in `manifest.json`; `kalm verify` compares the files with it.",
         f"mteb's `training_datasets` of a model trained on this: {told}.",
     ]
     return "\n\n".join(filter(None, lines))
+
+
+def _teachers(manifest: Manifest) -> Iterator[str]:
+    of_languages = [f" of {record.words}" for record in manifest.teachers] or [""]
+    for teacher, rows in zip(manifest.every_teacher, of_languages, strict=False):
+        name = plain(teacher.name.rsplit("/", 1)[-1])
+        yield f"Teacher{rows}: {name}, {teacher.dims} dimensions, digest `{teacher.digest}`."
+    if manifest.teachers:
+        yield "Scores of different teachers cannot be compared."
 
 
 def _citations(records: Sequence[DatasetRecord]) -> str:

@@ -64,12 +64,19 @@ def _run_causes(left: Manifest, right: Manifest) -> Iterator[str]:
     if left.code != right.code:
         yield f"code: {left.code} -> {right.code}"
     yield from _each("library", left.libraries, right.libraries)
-    teachers = [manifest.teacher.model_dump() if manifest.teacher else {} for manifest in (left, right)]
-    yield from _each("teacher", teachers[0], teachers[1])
+    yield from _each("teacher", *map(_teachers, (left, right)))
     kept = [{k: v for k, v in manifest.config.items() if k not in _NO_CAUSE} for manifest in (left, right)]
     yield from _each("configuration", flat(kept[0]), flat(kept[1]))
     sets = [{s.name: [s.revision, s.queries, s.passages] for s in m.evaluation_sets} for m in (left, right)]
     yield from _each("evaluation set", sets[0], sets[1])
+
+
+def _teachers(manifest: Manifest) -> dict[str, Any]:
+    """What is recorded of the teacher, or of each by the languages that it has."""
+    if not manifest.teachers:
+        return manifest.teacher.model_dump() if manifest.teacher else {}
+    own = {record.words: record.model_dump(include={"name", "digest", "dims"}) for record in manifest.teachers}
+    return {f"of {words} {key}": value for words, facts in own.items() for key, value in facts.items()}
 
 
 def _each(kind: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:

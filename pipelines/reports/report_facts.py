@@ -24,7 +24,7 @@ def facts(out: str, manifest: Manifest, samples: int) -> Facts:
         row["kept"] = kept.get(row["kept_id"])
     return {
         "code": manifest.code,
-        "teacher": manifest.teacher.name.rsplit("/", 1)[-1] if manifest.teacher else None,
+        "teacher": _teachers(manifest),
         "funnel": _funnel(manifest.datasets),
         "alarms": [
             {"what": alarm_line(r.name, a), "advice": advice(a), "example": a.example}
@@ -41,6 +41,13 @@ def facts(out: str, manifest: Manifest, samples: int) -> Facts:
         "checked": len(manifest.evaluation_sets),
         "datasets": datasets,
     }
+
+
+def _teachers(manifest: Manifest) -> str | None:
+    told = [record.name.rsplit("/", 1)[-1] for record in manifest.every_teacher]
+    if manifest.teachers:
+        told = [f"{name} ({record.words})" for name, record in zip(told, manifest.teachers, strict=True)]
+    return ", ".join(told) or None
 
 
 def _funnel(records: Sequence[DatasetRecord]) -> list[list[Any]]:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import _stage, language
-from transforms.cleaning.language_codes import declared_languages
+from schemas.languages import declared_languages
 
 ENGLISH = "The harbour master counts the boats every evening before the lamps are lit, number {}."
 GERMAN = "Der Hafenmeister zählt jeden Abend die Boote, bevor die Lampen angezündet werden, Nummer {}."

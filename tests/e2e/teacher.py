@@ -7,9 +7,10 @@ every step of mining to have something to do.
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, StaticEmbedding, Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -87,3 +88,12 @@ def save_tiny_teacher(folder: Path) -> Path:
         centre.linear.bias.copy_(-torch.from_numpy(mean))
     SentenceTransformer(modules=[*pooled, centre], device="cpu").save_pretrained(str(folder / "teacher"))
     return folder / "teacher"
+
+
+def save_table_teacher(folder: Path, dims: int, seed: int = 0) -> Path:
+    """Write a table of random word vectors, the cheapest teacher there is; gives the path for ``--teacher``."""
+    tokenizer = learn_tokenizer(sample_lines()[::7])
+    weights = np.random.default_rng(seed).normal(size=(len(tokenizer), dims)).astype(np.float32)
+    table = StaticEmbedding(tokenizer.backend_tokenizer, embedding_weights=weights)
+    SentenceTransformer(modules=[table, Normalize()], device="cpu").save_pretrained(str(folder))
+    return folder

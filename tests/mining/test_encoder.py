@@ -13,7 +13,15 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 
-from mining.encoder import THREADS_VARIABLE, _fix_products, _import_models, _set_threads, load_encoder, normalise
+from mining.encoder import (
+    _LOADED,
+    THREADS_VARIABLE,
+    _fix_products,
+    _import_models,
+    _set_threads,
+    load_encoder,
+    normalise,
+)
 from mining.forward import Graph
 from mining.teacher import TeacherParams, find_teacher
 from schemas.errors import ConfigError
@@ -364,3 +372,23 @@ def test_the_import_leaves_the_garbage_collector_as_it_was(collects):
         assert gc.isenabled() == collects
     finally:
         gc.enable()
+
+
+def test_a_teacher_that_is_to_be_alone_takes_the_place_of_others():
+    params = [TeacherParams(max_tokens=length) for length in (16, 17)]
+    loads: list[int] = []
+    first = load_encoder("minilm", params[0], on_load=lambda: loads.append(0))
+    assert load_encoder("minilm", params[0], on_load=lambda: loads.append(0), alone=True) is first
+    second = load_encoder("minilm", params[1], on_load=lambda: loads.append(1), alone=True)
+    assert list(_LOADED.values()) == [second]
+    assert load_encoder("minilm", params[0], on_load=lambda: loads.append(0)) is not first
+    assert load_encoder("minilm", params[1], on_load=lambda: loads.append(1)) is second
+    assert loads == [0, 1, 0]
+
+
+def test_those_that_were_asked_for_last_stay():
+    params = [TeacherParams(max_tokens=length) for length in range(20, 25)]
+    for each in params:
+        load_encoder("minilm", each)
+        load_encoder("minilm", params[0])
+    assert [teacher.params.max_tokens for teacher in _LOADED] == [22, 23, 24, 20]

@@ -19,7 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from mining.beam import MiningSpec
 from mining.teacher import TeacherParams
 from pipelines import embed, mine, pack, prepare
-from pipelines.steps import STEPS
+from pipelines.steps import STEPS, branch_label, step_of
 from pipelines.wiring import batches
 from tests.transforms.examples.adapters.helpers import locate
 from transforms.cleaning.params import CleanParams
@@ -111,8 +111,8 @@ def _parts(number: int) -> list[str]:
     return [part_element("kept", part) for part in range(number)]
 
 
-def _embed(number: int, accelerator: str | None = None) -> Build:
-    job = embed.EmbedJob(
+def _embed_job(number: int, accelerator: str | None = None) -> embed.EmbedJob:
+    return embed.EmbedJob(
         parts=_parts(number),
         datasets=_names(number),
         texts=_texts(number),
@@ -121,12 +121,15 @@ def _embed(number: int, accelerator: str | None = None) -> Build:
         facts={"stage": "embed"},
         accelerator=accelerator,
     )
-    return lambda pipeline: embed.build(pipeline, job)
 
 
-def _mine(number: int, accelerator: str | None = None) -> Build:
+def _embed(number: int, accelerator: str | None = None) -> Build:
+    return partial(embed.build, job=_embed_job(number, accelerator))
+
+
+def _mine_job(number: int, accelerator: str | None = None) -> mine.MineJob:
     shares = dict.fromkeys(_names(number), 2)
-    job = mine.MineJob(
+    return mine.MineJob(
         parts=_parts(number),
         removed=[removed_element(f"{name}/0.parquet") for name in _names(number)],
         datasets=_names(number),
@@ -136,7 +139,22 @@ def _mine(number: int, accelerator: str | None = None) -> Build:
         facts={"stage": "mine"},
         accelerator=accelerator,
     )
-    return lambda pipeline: mine.build(pipeline, job)
+
+
+def _mine(number: int, accelerator: str | None = None) -> Build:
+    return partial(mine.build, job=_mine_job(number, accelerator))
+
+
+def _labels(teachers: int) -> list[str]:
+    return [branch_label(n, teachers, f"language {n}") for n in range(1, teachers + 1)]
+
+
+def _embed_branches(number: int, teachers: int = 2) -> Build:
+    return partial(embed.build_branches, jobs=dict.fromkeys(_labels(teachers), _embed_job(number)))
+
+
+def _mine_branches(number: int, teachers: int = 2) -> Build:
+    return partial(mine.build_branches, jobs=dict.fromkeys(_labels(teachers), _mine_job(number)))
 
 
 def _pack(number: int) -> Build:
@@ -159,7 +177,9 @@ STAGES = {
     "prepare in rounds": partial(_prepare, components="rounds"),
     "prepare beside published rows": partial(_prepare, published=2),
     "embed": _embed,
+    "embed by several teachers": _embed_branches,
     "mine": _mine,
+    "mine by several teachers": _mine_branches,
     "pack": _pack,
 }
 
@@ -316,3 +336,34 @@ def test_every_step_that_is_shown_stands_in_the_graph(stage: str) -> None:
     components, _ = _graph(STAGES[stage](2))
     labels = {transform.unique_name for transform in components.transforms.values()}
     assert [step.label for step in STEPS[stage] if step.label not in labels] == []
+
+
+@pytest.mark.parametrize("stage", ["embed", "mine"])
+def test_with_several_teachers_each_has_the_steps_of_one(stage: str) -> None:
+    one, several = (_graph(STAGES[name](2))[0] for name in (stage, f"{stage} by several teachers"))
+    labels = {transform.unique_name for transform in several.transforms.values()}
+    for label in _labels(2):
+        for step in STEPS[stage]:
+            assert (step.label if step.label == "Manifest" else f"{label}/{step.label}") in labels
+            assert step_of(stage, [f"{label}/{step.label}"]) == step_of(stage, [step.label])
+    texts = {transform.unique_name for transform in one.transforms.values()}
+    assert {label.split("/", 1)[1] for label in labels if label.startswith("Teacher 1 of 2, language 1/")} >= {
+        label for label in texts if label.split("/")[0] in {step.label for step in STEPS[stage]} - {"Manifest"}
+    }
+
+
+def test_what_one_teacher_reads_never_meets_what_another_does() -> None:
+    """Between the steps of two teachers nothing is joined but counts and names of files."""
+    for stage in ("embed", "mine"):
+        components, _ = _graph(STAGES[f"{stage} by several teachers"](2))
+        producers = {
+            name: transform.unique_name
+            for transform in components.transforms.values()
+            for name in transform.outputs.values()
+            if not transform.subtransforms
+        }
+        for transform in components.transforms.values():
+            branch = transform.unique_name.split("/")[0]
+            if branch.startswith("Teacher"):
+                made = {producers[name].split("/")[0] for name in transform.inputs.values() if name in producers}
+                assert made <= {branch}, transform.unique_name

@@ -124,7 +124,7 @@ def test_both_sides_of_a_symmetric_task_are_queries(tmp_path: Path) -> None:
     prompts = _job(embed_job(run, prepare_job(run), _manifest() | {"counts": {}, "files": {}})).texts.prompts
     assert run.entries["afqmc"].symmetric
     assert prompts.passages["afqmc"] == prompts.queries["afqmc"]
-    assert prompts.passages["scifact"] == run.teacher.prompt_for_passage()
+    assert prompts.passages["scifact"] == run.teachers[0].teacher.prompt_for_passage()
 
 
 def test_a_dataset_without_rows_has_no_shards_and_is_counted_all_the_same(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_only_what_is_fine_tuned_on_gets_teacher_scores(tmp_path: Path) -> None:
 def test_mining_is_told_which_languages_the_teacher_knows(tmp_path: Path, flags: list[str], expected: set[str]) -> None:
     run = _run(tmp_path, *flags)
     spec = _job(mine_job(run, prepare_job(run), _manifest())).mining
-    assert spec.languages == run.teacher_languages == expected
+    assert spec.languages == run.teachers[0].knows == expected
 
 
 def test_rows_to_come_are_told_where_every_file_tells_its_own(tmp_path: Path) -> None:

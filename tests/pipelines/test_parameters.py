@@ -107,7 +107,8 @@ def test_another_value_reaches_the_teacher(leaf: str, tmp_path: Path) -> None:
     (key,) = (key for key in keys_of(TeacherParams).leaves() if ".".join(key.path) == leaf)
     other = {"dims": 64, "tokens_per_pass": 2048}.get(leaf) or _other(key)
     command = parse(["--category=banking77", f"--out={tmp_path}", "--set", f"teacher.{leaf}={other!r}"])
-    found = encode_of(plan(command, Workplace(str(tmp_path), None))[0]).params
+    run, _ = plan(command, Workplace(str(tmp_path), None))
+    found = encode_of(run, run.teachers[0]).params
     assert getattr(found, leaf) == other != key.default
 
 

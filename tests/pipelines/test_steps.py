@@ -15,6 +15,8 @@ from pipelines.steps import STEPS, fraction, spoken, step_of, time_left
         ("prepare", ["Parts/Read", "Exact duplicates/Key rows", "Near duplicates/Parts/Write"], "finding exact"),
         ("prepare", ["Near duplicates/By range/Read", "Near duplicates/Verify"], "finding near-duplicates: comparing"),
         ("embed", ["By key range/Read", "Encode/ParDo(EncodePartition)"], "embedding texts"),
+        ("embed", ["Teacher 1 of 2, zh/By key range/Read", "Teacher 1 of 2, zh/Encode/ParDo(E)"], "embedding texts"),
+        ("mine", ["Teacher 2 of 2, de, en and others/Near passages/Sign"], "finding near-duplicates among passages"),
     ],
 )
 def test_a_group_of_transforms_is_named_by_the_first_label_that_says_something(

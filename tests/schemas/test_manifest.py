@@ -1,11 +1,24 @@
 """The manifest: balance, paths that stay below it, and what it refuses."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.manifest import DatasetRecord, Manifest, OverlapRecord, ShardRecord, StageCounts
+from schemas.manifest import (
+    DatasetRecord,
+    LanguageTeacherRecord,
+    LanguageVectorsRecord,
+    Manifest,
+    OverlapRecord,
+    ShardRecord,
+    StageCounts,
+    TeacherRecord,
+    VectorsRecord,
+    record_of_language,
+)
 from schemas.prompt import TEMPLATE
 from tests.schemas.records import record
 
@@ -77,3 +90,34 @@ def test_a_dataset_is_found_by_name_and_an_absent_one_says_what_is_there() -> No
         manifest.dataset("c")
     with pytest.raises(KeyError, match="it holds none"):
         _manifest().dataset("c")
+
+
+def _vectors(store: str, **languages: Any) -> VectorsRecord:
+    facts = {"store": store, "dims": 8, "query_prompt": "", "passage_prompt": ""}
+    return LanguageVectorsRecord(**facts, **languages) if languages else VectorsRecord(**facts)
+
+
+def test_of_one_teacher_the_manifest_says_what_it_said_before_there_were_several() -> None:
+    teacher = TeacherRecord(name="minilm", digest="d", dims=384)
+    own = _record("a").model_copy(update={"vectors": _vectors("s")})
+    manifest = _manifest(own).model_copy(update={"teacher": teacher})
+    dumped = manifest.model_dump(mode="json")
+    assert "teachers" not in dumped
+    assert "vectors_by_language" not in dumped["datasets"][0]
+    assert Manifest.model_validate(dumped) == manifest
+    assert (manifest.every_teacher, own.every_vectors) == ([teacher], [own.vectors])
+    assert (_manifest().every_teacher, _record("b").every_vectors) == ([], [])
+
+
+def test_of_several_teachers_each_says_its_languages() -> None:
+    teachers = [LanguageTeacherRecord(name=name, digest=name, dims=8, languages=[name]) for name in ("de", "zh")]
+    records = [_vectors("x", languages=["de", "zh"]), _vectors("y", languages=["en"], others=True)]
+    own = _record("a").model_copy(update={"vectors_by_language": records})
+    manifest = _manifest(own).model_copy(update={"teachers": teachers})
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    assert manifest.every_teacher == teachers
+    assert [record.words for record in own.vectors_by_language] == ["de, zh", "en and others"]
+    assert [record_of_language(own.every_vectors, tag).store for tag in ("zh-TW", "en", "", "fr", "deu")] == list(
+        "xyyyx"
+    )
+    assert record_of_language([_vectors("s")], "whatever").store == "s"

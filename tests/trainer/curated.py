@@ -69,9 +69,9 @@ def curate(folder: Path, datasets: Mapping[str, Sequence[Row]], symmetric: Seque
     return path
 
 
-def vector_of(key: bytes) -> Fixed:
-    """The made-up vector of the text with this key: int16 ``[DIMS]``, the same each time."""
-    drawn = np.random.default_rng(list(key)).normal(size=(1, DIMS)).astype(np.float32)
+def vector_of(key: bytes, dims: int = DIMS) -> Fixed:
+    """The made-up vector of the text with this key: int16 ``[dims]``, the same each time."""
+    drawn = np.random.default_rng(list(key)).normal(size=(1, dims)).astype(np.float32)
     return quantise(drawn / np.linalg.norm(drawn))[0]
 
 
@@ -92,14 +92,14 @@ def embed(path: Path, partitions: int = 2, store: str = STORE) -> Path:
     return folder
 
 
-def fill_store(folder: Path, keys: Sequence[bytes], partitions: int) -> None:
+def fill_store(folder: Path, keys: Sequence[bytes], partitions: int, dims: int = DIMS) -> None:
     """Write the vectors of these keys as embed does."""
     for partition in range(partitions):
         low, high = key_range(partition, partitions)
         own = [key for key in keys if low <= key[0] <= high]
         if own:
-            columns = [pa.array(own, pa.binary(16)), pack_vectors(np.stack([vector_of(key) for key in own]))]
-            write_vectors(str(folder), partition, partitions, pa.table(columns, schema=vector_schema(DIMS)))
+            columns = [pa.array(own, pa.binary(16)), pack_vectors(np.stack([vector_of(key, dims) for key in own]))]
+            write_vectors(str(folder), partition, partitions, pa.table(columns, schema=vector_schema(dims)))
 
 
 def mixed(folder: Path) -> Path:

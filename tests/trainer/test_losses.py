@@ -84,7 +84,8 @@ def brute_soft_labels(
 ) -> float:
     """KL of one query over the batch's passages, a passage that counts twice as two columns of their own."""
     counts = candidates.log_counts_QP[i].exp().round().int().tolist()
-    columns = [column for column, count in enumerate(counts) for _ in range(count)]
+    known = [not math.isnan(score) for score in candidates.teacher_QP[i].tolist()]
+    columns = [column for column, count in enumerate(counts) for _ in range(count) if known[column]]
     teacher = softmax([candidates.teacher_QP[i, column].item() / params.kl_temperature for column in columns])
     student = softmax([cosine(query[:dim], passages[column][:dim]) / params.kl_temperature for column in columns])
     return sum(t * math.log(t / s) for t, s in zip(teacher, student, strict=True))
@@ -206,6 +207,23 @@ def test_soft_labels_of_a_batch_are_not_scaled_by_the_temperature_and_zero_where
     assert torch.allclose(kl_divergences(cosines, soft, 0.05), expected, rtol=1e-3, atol=1e-5)
     agreed = Candidates(**{**vars(candidates), "teacher_QP": cosines})
     assert torch.allclose(kl_divergences(cosines, agreed, 0.05), torch.zeros(3), atol=1e-5)
+
+
+def test_a_passage_that_a_querys_teacher_has_no_score_of_is_in_neither_softmax():
+    queries, passages, candidates = drawn(5, 4, 2)
+    soft = with_soft_labels(candidates)
+    soft.teacher_QP[1, [2, 6]] = math.nan
+    soft.teacher_QP[2, [column for column in range(len(passages)) if column != soft.positive_Q[2]]] = math.nan
+    params = LossParams(dims={24: 1.0, 8: 0.3}, kl_share=0.7, mix=False)
+    queries, passages = queries.requires_grad_(), passages.requires_grad_()
+    found = sum(objective(queries, passages, soft, params))
+    assert found.item() == pytest.approx(brute(queries.detach(), passages.detach(), soft, params), rel=1e-4)
+    found.backward()
+    assert queries.grad.isfinite().all()
+    assert passages.grad.isfinite().all()
+    kl_Q = kl_divergences(queries @ passages.T, soft, 0.05)
+    assert kl_Q[2].item() == pytest.approx(0.0, abs=1e-6), "of one passage alone there is nothing to learn"
+    assert kl_Q[1].item() > 0
 
 
 def test_a_masked_passage_is_in_neither_softmax():

@@ -16,12 +16,14 @@ from tests.trainer.curated import DIMS, STORE, curate, embed, fill_store, mixed,
 from trainer.batches import BatchParams, lay_out
 from trainer.rows import Rows
 from trainer.shards import open_rows, read_manifest
-from trainer.teacher_vectors import TeacherVectors, open_teacher
+from trainer.teacher_vectors import StoredVectors, TeacherVectors, open_teacher
 
 
 def opened(path: Path, num_negatives: int = 7) -> tuple[TeacherVectors, Rows]:
     rows = open_rows(read_manifest(path), path.parent, path.parent)
-    return open_teacher(read_manifest(path), path.parent, path.parent, rows, num_negatives), rows
+    teacher = open_teacher(read_manifest(path), path.parent, path.parent, rows, num_negatives)
+    assert isinstance(teacher, TeacherVectors)
+    return teacher, rows
 
 
 def stacked(keys: list[bytes]) -> np.ndarray:
@@ -48,7 +50,7 @@ def test_a_key_is_found_where_it_stands_and_no_other_is(keys, data):
     known = sorted(keys)
     asked = data.draw(st.lists(st.sampled_from(known) | st.binary(min_size=16, max_size=16))) if known else []
     stored = np.array(known or [b"\xff" * 16], "S16")
-    teacher = TeacherVectors(keys=stored, vectors=np.zeros((len(stored), 2), np.int16), records=[])
+    teacher = StoredVectors(keys=stored, vectors=np.zeros((len(stored), 2), np.int16), store=STORE)
     expected = [known.index(key) if key in keys else -1 for key in asked]
     assert teacher.places(asked).tolist() == expected
 
@@ -148,7 +150,7 @@ def other_prompt(path: Path, store: Path) -> None:
     ("harm", "words"),
     [
         (unnamed, "the manifest does not say where the teacher's vectors of rivers are"),
-        (of_another, r"embedded by different teachers, .*: other \(moons\), teacher-t512-d16 \(stones\)"),
+        (of_another, r"are not in .*/store/other; there are stores of other teachers \(teacher-t512-d16\)"),
         (renamed, r"are not in .*/store/teacher-t512-d16; there are stores of other teachers \(another-teacher\)"),
         (damaged, "holds other bytes than it was written with"),
         (half, r"of the shards' [0-9]+ texts have no vector in .*; the first is of dataset moons and begins '"),

@@ -27,11 +27,10 @@ import pyarrow.compute as pc
 from langdetect.detector_factory import DetectorFactory
 from langdetect.lang_detect_exception import LangDetectException
 
+from schemas.languages import canonical, declared_languages
 from transforms.cleaning.language_codes import (
     KNOWN_TO_LANGDETECT,
     OVERLOOKED,
-    canonical,
-    declared_languages,
     own_script,
     script_language,
     telling_words,

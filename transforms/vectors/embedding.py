@@ -18,6 +18,7 @@ from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import read_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import Prompts, texts_of_corpus, texts_of_rows
+from transforms.vectors.row_share import RowShare
 from transforms.vectors.vector_store import is_unreadable, read_vectors, stored_files, write_vectors
 
 #: A text to be encoded: its key in the store, the dataset that counts it, and what the teacher sees (prompt and text).
@@ -39,6 +40,8 @@ class TextSpec:
     """Where prepared rows lie, which datasets are mined, and how their texts reach the teacher.
 
     ``kept`` and ``corpus`` are folders of parts; ``mined`` names the datasets that get teacher scores at all.
+    ``share``: which of their rows are this teacher's, where there are several; None: all. ``prefix``: stands before
+    the store's files in a stage's manifest.
     """
 
     kept: str
@@ -49,6 +52,15 @@ class TextSpec:
     dims: int
     num_store_partitions: int
     progress: str | None
+    share: RowShare | None = None
+    prefix: str = ""
+
+    def own(self, rows: pa.Table) -> pa.ChunkedArray:
+        """Which rows of a part are the teacher's, or are not mined: those are counted with them."""
+        unmined = pc.invert(pc.is_in(rows.column("dataset"), pa.array(sorted(self.mined), pa.string())))
+        if self.share is None:
+            return pc.or_(unmined, True)
+        return pc.or_(unmined, self.share.own(rows.column("language")))
 
 
 def part_element(kind: str, part: int) -> str:
@@ -57,14 +69,19 @@ def part_element(kind: str, part: int) -> str:
 
 
 def read_texts(spec: TextSpec, element: str) -> tuple[str, int, pa.Table, pa.Table]:
-    """``(kind, part, rows, texts)`` of a part: its rows as they rest, and its texts (TEXT_ROWS) of mined datasets."""
+    """``(kind, part, rows, texts)`` of a part: its rows as they rest, and the texts (TEXT_ROWS) of those of mined
+    datasets that are the teacher's; passages of a corpus are any teacher's.
+    """
     kind, number = element.split("\t")
     part = int(number)
     if kind == "corpus":
         passages = read_part(spec.corpus, part)
         return kind, part, passages, _of_mined(texts_of_corpus(passages, part, spec.prompts), spec)
     rows = read_part(spec.kept, part)
-    return kind, part, rows, _of_mined(texts_of_rows(rows, part, spec.prompts), spec)
+    texts = _of_mined(texts_of_rows(rows, part, spec.prompts), spec)
+    if spec.share is not None:
+        texts = texts.filter(spec.own(rows).take(texts.column("row")))
+    return kind, part, rows, texts
 
 
 def _of_mined(texts: pa.Table, spec: TextSpec) -> pa.Table:
@@ -81,10 +98,11 @@ class GatherTexts(beam.DoFn):
     def process(self, element: str) -> Iterator[Any]:
         kind, _, rows, texts = read_texts(self._spec, element)
         if kind == "kept":
-            for item in pc.value_counts(rows.column("dataset")).to_pylist():
+            own = rows.column("dataset").filter(self._spec.own(rows))
+            for item in pc.value_counts(own).to_pylist():
                 yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], READ, item["counts"]))
                 yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], KEPT, item["counts"]))
-            progress.report(self._spec.progress, read=rows.num_rows, kept=rows.num_rows)
+            progress.report(self._spec.progress, read=len(own), kept=len(own))
         seen = pc.binary_join_element_wise(texts.column("prompt"), texts.column("text"), "")
         wanted = pa.table([texts.column("key"), texts.column("dataset"), seen], schema=TO_ENCODE)
         distinct = _each_once(wanted)
@@ -164,7 +182,7 @@ class EncodePartition(beam.DoFn):
         ]
         truncated = count_cut(distinct, cuts)
         for name, rows in stored_files(spec.store, partition, spec.num_store_partitions):
-            yield _tagged(FILES_TAG, FileRecord(kind="vectors", path=name, rows=rows).to_json())
+            yield _tagged(FILES_TAG, FileRecord(kind="vectors", path=f"{spec.prefix}{name}", rows=rows).to_json())
         for what, numbers in ((DISTINCT, distinct), (TRUNCATED, truncated)):
             for dataset, number in numbers.items():
                 yield _tagged(COUNTS_TAG, count(dataset, what, number))

@@ -169,8 +169,9 @@ class GatherPools(beam.DoFn):
         yield from self._by_key(findable(rows, texts))
 
     def _count(self, rows: pa.Table) -> Iterator[Any]:
-        progress.report(self._spec.texts.progress, read=rows.num_rows)
-        for item in pc.value_counts(rows.column("dataset")).to_pylist():
+        own = rows.column("dataset").filter(self._spec.texts.own(rows))
+        progress.report(self._spec.texts.progress, read=len(own))
+        for item in pc.value_counts(own).to_pylist():
             yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(item["values"], READ, item["counts"]))
 
     def _pass_unmined(self, rows: pa.Table, part: int) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from pipelines.command import main
 from pipelines.reports.diff import compare
 from pipelines.reports.difference import Change, difference, flat, lines
 from schemas.errors import ConfigError
-from schemas.manifest import EvaluationSetRecord, Manifest, StageCounts, TeacherRecord
+from schemas.manifest import EvaluationSetRecord, LanguageTeacherRecord, Manifest, StageCounts, TeacherRecord
 from schemas.rows import REJECTIONS
 from tests.browser import CHROMIUM, chromium
 from tests.trainer import curated
@@ -243,3 +243,14 @@ def test_rows_that_were_re_admitted_are_told_with_their_cause(tmp_path: Path) ->
     (change,) = difference(left, right).changed
     assert "prepare re-admitted TOO_SHORT 0 -> 2 (+2)" in change.what
     assert change.why == ["its readmit: none -> 2 ids, digest 00"]
+
+
+def test_another_teacher_of_one_language_is_named_with_it(tmp_path: Path) -> None:
+    left, right = (_manifest(tmp_path) for _ in range(2))
+    for manifest, digest in ((left, "c"), (right, "d")):
+        manifest.teacher = None
+        manifest.teachers = [
+            LanguageTeacherRecord(name="a", digest="b", dims=8, others=True),
+            LanguageTeacherRecord(name="zh", digest=digest, dims=8, languages=["zh"]),
+        ]
+    assert difference(left, right).why == ["teacher of zh digest: c -> d"]

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langdetect.detector_factory import DetectorFactory
 
+from schemas.languages import canonical
 from transforms.cleaning import language as subject
 from transforms.cleaning.language import wrong_language
-from transforms.cleaning.language_codes import KNOWN_TO_LANGDETECT, OVERLOOKED, canonical, own_script
+from transforms.cleaning.language_codes import KNOWN_TO_LANGDETECT, OVERLOOKED, own_script
 from transforms.cleaning.normalise import normalise_texts
 from transforms.cleaning.params import LanguageParams
 from transforms.flow.made_once import once

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +312,11 @@ def test_what_the_teacher_cuts_is_counted_only_where_it_is_known_of_every_text()
     names = [pa.array(block) for block in (["a", "b", "a"], ["b", "c"], ["c"])]
     cuts = [pa.array(block, pa.bool_()) for block in ([True, False, True], [True, None], [True])]
     assert count_cut(["a", "b", "c", "d"], zip(names, cuts, strict=True)) == {"a": 2, "b": 1, "d": 0}
+
+
+def test_the_files_of_one_of_several_stores_are_named_by_it(tmp_path: Path) -> None:
+    spec = replace(_spec(tmp_path), prefix="store/")
+    found, _ = _run(spec, _elements(spec))
+    paths = [record["path"] for record in records(found, "vectors")]
+    assert paths
+    assert all((tmp_path / path).is_file() and path.startswith("store/") for path in paths)
