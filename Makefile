@@ -7,6 +7,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+GOOGLE := $(VENV)/.google
+INSTALL = $(VENV)/bin/uv pip install --compile-bytecode --python $(PY) -c constraints.txt -b constraints.txt --overrides $(VENV)/overrides.txt
 GPU := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
 HERE := $(dir $(firstword $(MAKEFILE_LIST)))
 comma := ,
@@ -48,9 +50,14 @@ $(READY): setup.py constraints.txt
 	@test -x $(VENV)/bin/uv || $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	@# faiss-cpu and faiss-gpu hold the same files: with a GPU the former is left out by a marker that is never true.
 	@echo "$(if $(GPU),faiss-cpu; python_version < '3')" > $(VENV)/overrides.txt
-	$(VENV)/bin/uv pip install --compile-bytecode --python $(PY) -c constraints.txt -b constraints.txt --overrides $(VENV)/overrides.txt -e '.[$(EXTRAS)]'
+	$(INSTALL) -e '.[$(EXTRAS)]'
 	$(VENV)/bin/kalm warm-up
 	@touch $(READY)
+
+# Google's libraries, which a graph for Dataflow is translated by: tests do that, and only a run on Dataflow besides.
+$(GOOGLE): $(READY)
+	$(INSTALL) -e '.[gcp]'
+	@touch $(GOOGLE)
 
 catalog: $(READY)  ## List the datasets: task type, languages, licence, rows (CATEGORY, LICENSES, LANGUAGES)
 	$(strip $(KALM) catalog $(CHOICE))
@@ -113,7 +120,7 @@ screenshots: $(READY)  ## Take the documents' pictures of OUT's report, and of t
 	$(PY) -m docs.screenshots "$${KALM_OUT:-out}"
 
 # Test processes run side by side: torch spins in threads of its own where all cores are taken.
-test: $(READY)  ## Run all tests but those that need Flink
+test: $(GOOGLE)  ## Run all tests but those that need Flink
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m 'not flink' -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(REST)
 
 test-fast: $(READY)  ## Run the tests that take a few seconds at most

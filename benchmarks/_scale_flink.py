@@ -25,10 +25,10 @@ LONG_SECONDS = 10.0
 _HEADER = ("rows", "stage", "TaskManagers", "parallelism", "CPU s", "on the direct runner", "wall s", "load")
 
 
-def measure_flink(case: Case, points: Path, folder: Path, static: Path) -> None:
+def measure_flink(case: Case, points: Path, folder: Path, static: Path, stages: Sequence[str] = STAGES) -> None:
     """Run the stages of a case on the cluster that runs, at all of its slots, and add a line for each to ``points``.
 
-    Raises RuntimeError where no cluster runs.
+    ``stages``: which are measured; those before them run directly. Raises RuntimeError where no cluster runs.
     """
     params = flink.running()
     if params is None:
@@ -36,8 +36,12 @@ def measure_flink(case: Case, points: Path, folder: Path, static: Path) -> None:
     size = {"taskmanagers": params.num_taskmanagers, "parallelism": params.num_taskmanagers * params.slots}
     with tempfile.TemporaryDirectory(dir=folder) as place:
         facts = {"case": case.facts(), "text_bytes": write_source(Path(place), case.shape)} | size
-        flags = [*case.flags(Path(place), static), "--runner=flink", f"--parallelism={size['parallelism']}"]
+        directly = case.flags(Path(place), static)
+        flags = [*directly, "--runner=flink", f"--parallelism={size['parallelism']}"]
         for stage in STAGES:
+            if stage not in stages:
+                run_module("benchmarks._scale_stage", stage, *directly)
+                continue
             load, before = os.getloadavg()[0], cluster_seconds()
             told = run_module("benchmarks._stage", stage, *flags)
             point = facts | {"stage": stage, "load": load} | told | {"cluster_seconds": cluster_seconds() - before}

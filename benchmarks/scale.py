@@ -49,6 +49,7 @@ def cases(most: int) -> Iterator[Case]:
         finetuning(40_000, datasets=2),
         finetuning(70_000),
         finetuning(160_000, datasets=4),
+        MINED,
         pretraining(50_000),
         pretraining(250_000),
         pretraining(250_000, components="rounds"),
@@ -58,8 +59,10 @@ def cases(most: int) -> Iterator[Case]:
     yield from (case for case in found if case.shape.rows <= most)
 
 
+#: The run of which mine and pack are measured on Flink, so long that they are more than the start of their workers.
+MINED = finetuning(250_000, datasets=5)
 #: Runs that coefficients are not fitted to.
-HELD_OUT = (pretraining(1_000_000), finetuning(70_000))
+HELD_OUT = (pretraining(1_000_000), finetuning(70_000), MINED)
 #: Runs that are measured on Flink too.
 FLINK = (pretraining(50_000), finetuning(20_000))
 #: A plan of such a run may be off by this share.
@@ -67,8 +70,8 @@ MOST_OFF = 0.2
 
 
 def is_held_out(point: Point) -> bool:
-    """Whether a point is of a run that coefficients are not fitted to."""
-    return any(point["case"] == case.facts() for case in HELD_OUT)
+    """Whether a point is of a run on the direct runner that coefficients are not fitted to."""
+    return "taskmanagers" not in point and any(point["case"] == case.facts() for case in HELD_OUT)
 
 
 def fit_points(points: Sequence[Point]) -> Measured:
@@ -133,6 +136,9 @@ def measure_all(arguments: argparse.Namespace) -> None:
         for case in FLINK if arguments.flink else ():
             static = static or static_teacher(folder / "static")
             measure_flink(case, arguments.points, folder, static)
+        if arguments.flink and MINED.shape.rows <= arguments.rows:
+            static = static or static_teacher(folder / "static")
+            measure_flink(MINED, arguments.points, folder, static, ("mine", "pack"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

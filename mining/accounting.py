@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mining.candidates import flat
-from mining.choosing import CROSS_ENCODER
+from mining.choosing import CROSS_ENCODER, NUM_RULES
 from mining.labels import labels_alike
 from mining.policies import GIVEN_RANK, RANDOM_RANK
 from mining.scan import ABOVE_CEILING, BELOW_FLOOR, EQUAL_VECTOR, GIVEN, NEAR_DUPLICATE, SHARED_LABEL
@@ -46,7 +46,7 @@ def account(mined: pa.Table) -> dict[str, int]:
     owners, flat_ranks = flat(kept["negative_ranks"])
     ranks = flat_ranks.to_numpy()
     scores = _integers(flat(kept["negative_scores"])[1])
-    refused = np.array(kept["refused"].combine_chunks().flatten()).reshape(len(kept), -1).sum(axis=0)
+    refused = np.array(kept["refused"].combine_chunks().flatten()).reshape(len(kept), NUM_RULES).sum(axis=0)
     missing = kept["missing"].to_numpy()
     numbers = pc.list_value_length(kept["negative_hashes"]).to_numpy()
     labelled = (kept["mates"].to_numpy() + kept["others"].to_numpy()) > 0

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from catalog.evaluation_sets import load_evaluation
-from pipelines.against import find_against, scopes_of, stale_lines
+from pipelines.against import Against, find_against, scopes_of, stale_lines
 from pipelines.alarms import Alarms, merged_alarms, stage_alarms
 from pipelines.configuration.model import ENTRY_KEYS, DatasetConfig
 from pipelines.display import Display
@@ -21,7 +21,7 @@ from pipelines.forecast import Forecast
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, mined_of, pack_job, prepare_job
 from pipelines.options import Command
 from pipelines.publish import absent_records, clear_unnamed, merged_records, publish_run, training_datasets
-from pipelines.readmission import told, unmet_lines, wanted_rows
+from pipelines.readmission import Wanted, told, unmet_lines, wanted_rows
 from pipelines.reporting import quieten
 from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose, plan_sources
@@ -42,6 +42,8 @@ from schemas.manifest import (
     TeacherRecord,
     VectorsRecord,
 )
+from schemas.readmission import Readmission
+from transforms.duplicates.scopes import DedupScope
 from transforms.flow import progress
 from transforms.flow.files import exists
 from transforms.keeping.remarks import remark_lines
@@ -93,6 +95,8 @@ def curate(command: Command) -> Manifest:
             display.say("teachers: " + "; ".join(f"{group.teacher.name} of {group.words}" for group in run.teachers))
         if run.against.line is not None:
             display.say(run.against.line)
+        for line in run.against.lacking:
+            display.say(f"noticed: {line}")
         forecast = Forecast(run, command)
         jobs, manifests, alarms = run_stages(run, command, display, forecast)
         records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {}), alarms), manifests)
@@ -152,10 +156,23 @@ def plan(
         wanted=wanted,
         accelerator=command.accelerator,
         in_turns=command.runner == "direct",
-        against=find_against(command.configuration.config.against, scopes_of(entries), workplace.out, damaged),
+        against=_find_against(command, workplace, wanted, scopes_of(entries), damaged),
     )
     run.cross_scorers  # noqa: B018  one that cannot be used is told before any row is read
     return run, [*absent, *evaluation.absent]
+
+
+def _find_against(
+    command: Command,
+    workplace: Workplace,
+    wanted: Sequence[Wanted],
+    scopes: Mapping[str, DedupScope],
+    damaged: Mapping[str, str] | None,
+) -> Against:
+    """What the run is compared with of earlier ones; rows that it re-admits are not held against it."""
+    readmission = Readmission.of(row.row_id for row in wanted if row.dataset in scopes)
+    params = command.configuration.config.against
+    return find_against(params, scopes, workplace.out, damaged, readmission=readmission)
 
 
 def _require(there: Sequence[LocatedEntry], named: frozenset[str], plans: Mapping[str, Plan]) -> None:

@@ -1,19 +1,23 @@
 """How long a run is expected to take, said before its first stage that must run, and at its end how far off that was.
 
-For the direct runner, and for what takes a minute or more: of less the start of Python is most. docs/scale.md has the
-model.
+For the direct runner and for Flink, and for what takes a minute or more: of less the start of Python is most.
+docs/scale.md has the model.
 """
 
 import os
 import resource
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from mining.teacher import BUNDLED, Teacher
 from mining.weights import table_width
-from pipelines.costs.cluster import Cluster, StagePlan, plan_run
+from pipelines.costs.cluster import Cluster, StagePlan, plan_run, ranges
 from pipelines.costs.measured import measured
 from pipelines.costs.model import STAGES, Datasets, Stage, Work
 from pipelines.jobs import Run
@@ -25,6 +29,9 @@ from schemas.filesystems import filesystem_of, is_local
 from transforms.flow.files import exists
 from transforms.sources.footers import column_bytes, read_footer
 from transforms.sources.units import Unit
+
+if TYPE_CHECKING:
+    from pipelines.engines.flink_size import JobSize
 
 #: A shorter run is not worth a line.
 LEAST_SECONDS = 60.0
@@ -48,16 +55,19 @@ class Forecast:
 
     def before(self, stage: str) -> str | None:
         """What to say before a stage that must run: once, and only where the rows are known and it is worth saying."""
-        if self._stages or self._command.runner != "direct":
+        if self._stages or not (self._command.runner == "direct" or self._size):
             return None
         work = self._work()
         if work is None:
             return None
-        found = plan_run(work, self._cluster(), measured(), self._ahead(stage))
-        if sum(each.seconds for each in found) < LEAST_SECONDS:
+        cluster, ahead = self._cluster(), self._ahead(stage)
+        found, work_alone = (
+            plan_run(work, each, measured(), ahead) for each in (cluster, replace(cluster, flink=False))
+        )
+        if sum(each.seconds for each in work_alone) < LEAST_SECONDS:
             return None
         self._stages = {each.cost.stage: each for each in found}
-        return f"plan: {self._most()}about {self._said(found)}{self._without()}"
+        return f"plan: {self._most()}about {self._said(found)}{self._without()}{''.join(self._advice(work, found))}"
 
     def after(self, stage: str, seconds: float) -> None:
         """A stage has run for so many seconds."""
@@ -69,11 +79,21 @@ class Forecast:
         if not ran:
             return None
         said, took = sum(self._stages[name].seconds for name in ran), sum(self._took[name] for name in ran)
-        off = took / said - 1
-        more = f"{abs(off):.0%} {'more' if off >= 0 else 'less'}"
         memory = max(self._stages[name].memory_bytes for name in ran)
-        held = f", {size(_peak_bytes())} of memory for {size(memory)}" if self._command.workers == 1 else ""
-        return f"plan: said {spoken(said)} for {', '.join(ran)}, which took {spoken(took)}: {more}{held}"
+        held = f", {size(_peak_bytes())} of memory for {size(memory)}"
+        if self._size:
+            held = f" ({', '.join(f'{name} {_off(self._took[name], self._stages[name].seconds)}' for name in ran)})"
+        more = _off(took, said) + (held if self._size or self._command.workers == 1 else "")
+        return f"plan: said {spoken(said)} for {', '.join(ran)}, which took {spoken(took)}: {more}"
+
+    @cached_property
+    def _size(self) -> "JobSize | None":
+        """What of a cluster the run's jobs take, where it is one of Flink and known."""
+        if self._command.runner != "flink":
+            return None
+        from pipelines.engines.flink_size import job_size  # with it Beam, which a stage needs anyway
+
+        return job_size(self._command)
 
     def _ahead(self, stage: str) -> list[Stage]:
         names = list(STAGES)
@@ -84,7 +104,25 @@ class Forecast:
 
     def _said(self, stages: list[StagePlan]) -> str:
         seconds, memory = sum(each.seconds for each in stages), max(each.memory_bytes for each in stages)
-        return f"{spoken(seconds)}, {size(memory)} of memory"
+        held = f"{size(memory)} of memory"
+        if self._size:
+            return f"{spoken(seconds)} on {self._size}; {held} for the Python workers of each TaskManager"
+        return f"{spoken(seconds)}, {held}"
+
+    def _advice(self, work: Work, found: Sequence[StagePlan]) -> Iterator[str]:
+        """What of a cluster's size would gain nothing, or may not be there."""
+        if self._size is None:
+            return
+        if ranges(work) < self._size.parallelism:
+            yield f"; the rows are cut into {ranges(work)} ranges, so a higher parallelism gains nothing"
+        there, workers = psutil.virtual_memory().total, self._size.taskmanagers
+        needed = workers * max(each.memory_bytes for each in found) + self._size.java_bytes
+        if self._size.cores is not None and needed > there:
+            java = size(self._size.java_bytes)
+            yield (
+                f"; with {java} for Java that is more than this machine's {size(there)}: fewer TaskManagers, of fewer "
+                "slots (make flink-up TASK_MANAGERS=N SLOTS=N), need less"
+            )
 
     def _most(self) -> str:
         """Vectors that are there already are not made again, but which these are is not known yet."""
@@ -102,8 +140,17 @@ class Forecast:
         return min(known) if len(known) == len(paces) else None
 
     def _cluster(self) -> Cluster:
+        pace = self._pace() or 1.0
+        if found := self._size:
+            return Cluster(
+                workers=found.taskmanagers,
+                cores=found.slots,
+                flink=True,
+                speed=found.share,
+                tokens_per_second=pace * found.share,
+            )
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Cluster(cores=cores, tokens_per_second=self._pace() or 1.0)
+        return Cluster(cores=cores, tokens_per_second=pace)
 
     def _work(self) -> Work | None:
         """The work that is ahead; None where it is not known how many rows there are."""
@@ -142,6 +189,12 @@ def _pace_of(teacher: Teacher) -> float | None:
         return measured().tokens_per_second["minilm"]
     is_table = table_width(teacher.name, Path(teacher.path)) is not None
     return measured().tokens_per_second["static"] if is_table else None
+
+
+def _off(took: float, said: float) -> str:
+    """How far off a number is that was said: ``12% more``."""
+    off = took / said - 1
+    return f"{abs(off):.0%} {'more' if off >= 0 else 'less'}"
 
 
 def _all_local(units: Sequence[Unit]) -> bool:

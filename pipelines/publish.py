@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pipelines.workplace import Workplace, absolute, shown_some
 from schemas.catalog import Stage
 from schemas.config import explain
+from schemas.content_names import is_named_by_content
 from schemas.errors import ConfigError, OutputError
 from schemas.filesystems import filesystem_of, is_local
 from schemas.manifest import (
@@ -125,6 +126,21 @@ def faults_of(out: str, records: Iterable[ShardRecord | DocumentRecord], *, down
     """
     files = [KnownFile(path=f"{out}/{each.path}", shown=each.path, sha256=each.sha256) for each in records]
     return {fault.file.shown: fault.what for fault in find_faults(files, download=download)}
+
+
+def named_files(out: str, folder: str) -> list[str]:
+    """Our files below a folder of OUT, by their paths below OUT."""
+    filesystem, root = filesystem_of(out)
+    if not filesystem.isdir(f"{root}/{folder}"):
+        return []
+    paths = (path[len(root) :].lstrip("/") for path in filesystem.find(f"{root}/{folder}"))
+    return sorted(path for path in paths if is_named_by_content(path.rsplit("/", 1)[-1]))
+
+
+def rejection_files(out: str, dataset: str) -> list[str]:
+    """Our files of rejected rows of a dataset; what lies in folders below is no row."""
+    folder = f"{REJECTIONS}/{dataset}"
+    return [f"{out}/{path}" for path in named_files(out, folder) if "/" not in path.removeprefix(f"{folder}/")]
 
 
 def publish_run(

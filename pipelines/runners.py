@@ -16,7 +16,6 @@ import apache_beam as beam
 from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
-    FlinkRunnerOptions,
     GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
@@ -90,16 +89,9 @@ def _lost_cluster(command: Command) -> CurationError | None:
     own = PipelineOptions(list(command.beam_flags))
     if command.runner != "flink" or own.view_as(PortableOptions).job_endpoint:
         return None
-    from pipelines.engines import flink
+    from pipelines.engines import flink, flink_size
 
-    return flink.lost_cluster(_flink_master(command))
-
-
-def _flink_master(command: Command) -> str | None:
-    """The cluster that the user's own flags name, if they do."""
-    if not any(flag.partition("=")[0] == "--flink_master" for flag in command.beam_flags):
-        return None
-    return str(PipelineOptions(list(command.beam_flags)).view_as(FlinkRunnerOptions).flink_master)
+    return flink.lost_cluster(flink_size.flink_master(command))
 
 
 def counters_of(result: Any) -> dict[str, int]:
@@ -179,15 +171,12 @@ def _flink(command: Command) -> list[str]:
     """The local cluster's flags, or those of a cluster that the user's own flags name: its job server by
     ``--job_endpoint``, or itself by ``--flink_master``.
     """
-    from pipelines.engines import flink
+    from pipelines.engines import flink, flink_size
 
-    options = PipelineOptions(list(command.beam_flags))
-    if options.view_as(PortableOptions).job_endpoint:
+    if PipelineOptions(list(command.beam_flags)).view_as(PortableOptions).job_endpoint:
         return flink.endpoint_options()
-    own = options.view_as(FlinkRunnerOptions)
-    # One worker is what nobody asked for; the cluster says then how many there are.
-    asked = own.parallelism if own.parallelism > 0 else command.workers if command.workers > 1 else None
-    if master := _flink_master(command):
+    asked = flink_size.asked_parallelism(command)
+    if master := flink_size.flink_master(command):
         return flink.master_options(master, command.beam_flags, asked)
     return flink.flink_options(asked)
 

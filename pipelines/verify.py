@@ -14,13 +14,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pipelines.against import stale_lines
-from pipelines.publish import REJECTIONS, STAGES, faults_of, open_manifest, read_manifest
+from pipelines.publish import REJECTIONS, STAGES, faults_of, named_files, open_manifest, read_manifest
 from pipelines.reporting import report_errors
 from pipelines.verb_parser import add_out
 from pipelines.workplace import absolute, shown_some
-from schemas.content_names import is_named_by_content
 from schemas.errors import DamageError
-from schemas.filesystems import filesystem_of
 from schemas.manifest import DatasetRecord, Manifest
 from transforms.flow.content import Fault, KnownFile, find_faults
 from transforms.flow.files import read_parquet
@@ -112,15 +110,6 @@ def _rejection_findings(out: str, record: DatasetRecord) -> list[Finding]:
             what = f"holds {held} rows that {stage} rejected as {reason}; the manifest counts {wanted}"
             found.append(Finding(record.name, folder, what))
     return found
-
-
-def named_files(out: str, folder: str) -> list[str]:
-    """Our files below a folder of OUT, by their paths below OUT."""
-    filesystem, root = filesystem_of(out)
-    if not filesystem.isdir(f"{root}/{folder}"):
-        return []
-    paths = (path[len(root) :].lstrip("/") for path in filesystem.find(f"{root}/{folder}"))
-    return sorted(path for path in paths if is_named_by_content(path.rsplit("/", 1)[-1]))
 
 
 def _whole(files: Sequence[KnownFile], faults: Iterable[Fault]) -> list[KnownFile]:

@@ -274,13 +274,17 @@ class AgainstFolder(_Record):
     """Rows of earlier runs that new ones were compared with.
 
     ``out``: the folder, ``OWN_OUT`` for the manifest's own; ``rows``: how many rows they are; ``datasets``: of each
-    dataset a digest of its shards and of what made its rows duplicates; ``digest``: of all of these.
+    dataset a digest of its shards and of what made its rows duplicates; ``digest``: of all of these. ``rejected``: of
+    each dataset that rejected rows once they had been compared, and of which these were compared with too, a digest of
+    them; ``rejected_rows``: how many they are.
     """
 
     out: str
     digest: str
     rows: NonNegativeInt
     datasets: dict[str, str]
+    rejected_rows: NonNegativeInt = 0
+    rejected: dict[str, str] = Field(default_factory=dict)
 
 
 class AgainstRecord(_Record):

@@ -204,6 +204,19 @@ def flink_version_at(master: str) -> str:
         ) from error
 
 
+def overview_at(master: str) -> tuple[int, int] | None:
+    """The TaskManagers of the cluster whose REST interface is at ``master`` and their slots; None where it does not
+    say.
+    """
+    url = f"{master if '://' in master else f'http://{master}'}".rstrip("/") + "/overview"
+    try:
+        with urllib.request.urlopen(url, timeout=_HTTP_LIMIT_S) as response:
+            told = json.load(response)
+            return int(told["taskmanagers"]), int(told["slots-total"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def stop_cluster(home: EnginesHome) -> int:
     """Stops every part, however it was left, and removes its passing files. Returns how many were alive."""
     with _locked(home):

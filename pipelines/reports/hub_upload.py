@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.publish import REJECTIONS, open_manifest
+from pipelines.publish import REJECTIONS, named_files, open_manifest
 from pipelines.reporting import report_errors
 from pipelines.verb_parser import add_out, verb_parser
-from pipelines.verify import named_files, verify
+from pipelines.verify import verify
 from pipelines.workplace import absolute, shown_some
 from schemas.catalog import Stage
 from schemas.errors import ConfigError, DamageError, OutputError

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.publish import open_manifest
+from pipelines.publish import open_manifest, rejection_files
 from pipelines.readmission import Wanted, is_id, read_allow_list, written
 from pipelines.reporting import report_errors
-from pipelines.reports.report_facts import rejection_files
 from pipelines.verb_parser import add_out, verb_parser
 from pipelines.workplace import absolute, shown_some
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 from schemas.reasons import RejectReason
+from transforms.duplicates.published import loses_to_rejected
 from transforms.flow.files import publish, read_bytes, read_parquet
 
 #: Rows that a filter, a duplicate, a leak, a cap or the teacher took: they are examples, whatever was decided of them.
@@ -43,7 +43,7 @@ OVERRULED = frozenset(
         RejectReason.INCONSISTENT,
     }
 )
-_COLUMNS = ["dataset", "reason", "id", "kept_id"]
+_COLUMNS = ["dataset", "reason", "detail", "id", "kept_id"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def find(out: str, choice: Choice) -> Found:
 def _why_not(row: dict[str, str]) -> str | None:
     if row["id"] is None or row["reason"] not in OVERRULED:
         return f"{row['reason']}: no example can be made of them"
-    if row["id"] == row["kept_id"]:
+    if row["id"] == row["kept_id"] and not loses_to_rejected(row["detail"]):
         return f"{row['reason']}: copies, equal in every byte, of rows that are kept"
     return None
 

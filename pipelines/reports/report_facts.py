@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.publish import REJECTIONS, STAGES
+from pipelines.publish import STAGES, rejection_files
 from pipelines.reports.report_samples import Kept, Rejected, find_kept
 from pipelines.summary import losses, share_lost
-from pipelines.verify import named_files
 from schemas.manifest import DatasetRecord, Manifest, MiningCounts
 from schemas.reasons import DESCRIPTIONS, words_of
 from transforms.keeping.alarm_words import advice, alarm_line
@@ -131,9 +130,3 @@ def _mining(counts: MiningCounts | None) -> Mapping[str, Any] | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
-
-
-def rejection_files(out: str, dataset: str) -> list[str]:
-    """Our files of rejected rows of a dataset; what lies in folders below is no row."""
-    folder = f"{REJECTIONS}/{dataset}"
-    return [f"{out}/{path}" for path in named_files(out, folder) if "/" not in path.removeprefix(f"{folder}/")]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.reports.report_facts import rejection_files
+from pipelines.publish import rejection_files
 from schemas.manifest import DatasetRecord
 from transforms.flow.files import read_parquet
 

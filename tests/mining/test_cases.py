@@ -272,3 +272,14 @@ def test_a_row_is_filled_up_at_random_only_if_asked_and_by_what_no_mask_refuses(
     (all_,) = mine_dataset(queries, corpus, more).to_pylist()
     assert set(all_["negative_hashes"]) == set(hashes(others))
     assert all_["missing"] == 8
+
+
+def test_a_block_of_which_every_row_is_refused_has_numbers_too() -> None:
+    """Each text alone with its label: nothing is kept, and nothing is to be counted."""
+    texts, labels = ["a", "b"], ["x", "y"]
+    vectors = vectors_of(texts)
+    found = mine_dataset(
+        make_queries(texts, labels=labels, vectors=vectors), make_corpus(texts, labels, vectors=vectors), MiningParams()
+    )
+    assert found["reason"].to_pylist() == ["LONELY_LABEL"] * 2
+    assert account(found) == {}

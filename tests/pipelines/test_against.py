@@ -1,6 +1,7 @@
 """Which published rows a run is compared with, and in which order rows survive."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 
 from pipelines.against import Against, find_against, stale_lines
 from pipelines.publish import generations_of, read_manifest
+from pipelines.workplace import digest
 from schemas.errors import ConfigError, DamageError, SourceError
-from schemas.manifest import DatasetRecord, Manifest, ShardRecord
+from schemas.manifest import DatasetRecord, Manifest, ShardRecord, StageCounts
 from tests.schemas.records import record
+from tests.transforms.rows import canonical_rows
 from transforms.duplicates.params import AgainstParams
 from transforms.duplicates.scopes import DedupScope
 from transforms.flow.files import parquet_bytes, publish, sha256
+from transforms.flow.rejections import reject, write_rejections
 
 PAIRS = DedupScope(pool="finetune")
 
@@ -164,6 +168,58 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, text: str | None, error: t
         (tmp_path / "a" / "manifest.json").write_text(text)
     with pytest.raises(error, match=words):
         found(tmp_path / "out", "new", against=str(tmp_path / "a"))
+
+
+def test_where_nothing_was_rejected_after_comparing_the_facts_say_nothing_of_it(tmp_path: Path) -> None:
+    """So stages that were made before rejected rows counted are taken as they are."""
+    counts = {"prepare": StageCounts(read=9, kept=3, rejected={"TOO_SHORT": 4, "EXACT_DUPLICATE": 2})}
+    out = write(tmp_path, [dataset(tmp_path, "a"), dataset(tmp_path, "b", stages=counts)])
+    against = found(out, "new")
+    (folder,) = against.facts["against"]["record"]["folders"]
+    assert sorted(folder) == ["datasets", "digest", "out", "rows"]
+    assert against.facts["against"]["record"]["digest"] == digest(["published", [folder]])
+    assert (against.rows, against.lacking) == (6, ())
+
+
+def rejected(out: Path, name: str, *reasons: str) -> dict[str, StageCounts]:
+    """Rejections of a dataset of OUT, and the counts that say so."""
+    rows = canonical_rows([{"query": f"{name} {n}", "dataset": name} for n in range(len(reasons))])
+    told = reject(rows, "prepare", reasons, ["why"] * len(reasons), [None] * len(reasons))
+    list(write_rejections(f"{out}/rejections", told))
+    return {"prepare": StageCounts(read=len(reasons), rejected=Counter(reasons))}
+
+
+def test_what_was_rejected_after_comparing_comes_after_what_was_published_and_before_new_rows(tmp_path: Path) -> None:
+    counts = rejected(tmp_path, "a", "CAPPED", "TOO_LONG", "NEAR_DUPLICATE", "CAPPED", "EXACT_DUPLICATE")
+    all_gone = rejected(tmp_path, "gone", "INCONSISTENT")
+    write(tmp_path, [dataset(tmp_path, "a", stages=counts), dataset(tmp_path, "gone", 0, stages=all_gone)])
+    for priority in ("published", "entries"):
+        against = find_against(AgainstParams(priority=priority), {"new": PAIRS}, str(tmp_path))
+        ranks = {(part.dataset, part.rejected): part.scope.priority for part in against.parts.values()}
+        assert {key: part.rows for part in against.parts.values() for key in [(part.dataset, part.rejected)]} == {
+            ("a", ""): 3,
+            ("a", "CAPPED"): 2,
+            ("a", "NEAR_DUPLICATE"): 1,
+            ("gone", "INCONSISTENT"): 1,
+        }
+        assert ranks["a", ""] < ranks["a", "CAPPED"] == ranks["gone", "INCONSISTENT"] < ranks["a", "NEAR_DUPLICATE"]
+        assert ranks["a", "NEAR_DUPLICATE"] < against.ranks["new"]
+    assert against.rows == 7
+    assert (
+        against.line
+        == "comparing with 3 published rows of a, gone in OUT (and 4 that it rejected after comparing them)"
+    )
+
+
+def test_rejected_rows_are_part_of_the_facts(tmp_path: Path) -> None:
+    facts = []
+    for reasons in (("CAPPED",), ("LEAKED_EVALUATION",), ("CAPPED", "CAPPED")):
+        out = tmp_path / "-".join(reasons)
+        facts.append(found(write(out, [dataset(out, "a", stages=rejected(out, "a", *reasons))]), "new").facts)
+    assert len({str(each) for each in facts}) == 3
+    again = tmp_path / "again"
+    write(again, [dataset(again, "a", stages=rejected(again, "a", "CAPPED"))])
+    assert found(again, "new").facts == facts[0]
 
 
 def test_an_unknown_task_type_is_told_with_its_dataset(tmp_path: Path) -> None:

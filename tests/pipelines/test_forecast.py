@@ -1,16 +1,22 @@
 """What a run says of its time and memory before it starts, and of the error at its end."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipelines import forecast
+from pipelines.costs.cluster import Cluster, plan_run
 from pipelines.costs.measured import measured
 from pipelines.curate import plan
 from pipelines.curate_command import main
+from pipelines.engines import flink
+from pipelines.engines.flink_params import FlinkParams
 from pipelines.forecast import Forecast
 from pipelines.options import parse
+from pipelines.plan import size
+from pipelines.steps import spoken
 from pipelines.workplace import Workplace
 from tests.e2e.generated import SLUG, write_source
 from transforms.sources.opening import SAMPLE_ROOT
@@ -51,11 +57,78 @@ def test_it_is_said_once(tmp_path: Path) -> None:
         ["--category=banking77"],
         ["--category=onlineshopping", "--limit=3"],
         ["--category=onlineshopping", "--runner=flink"],
+        ["--category=onlineshopping", "--runner=prism"],
     ],
-    ids=["rows that only reading tells", "limit", "runner"],
+    ids=["rows that only reading tells", "limit", "no cluster", "runner"],
 )
-def test_nothing_is_said_of_what_is_not_known(flags: list[str], tmp_path: Path) -> None:
+def test_nothing_is_said_of_what_is_not_known(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALM_ENGINES", str(tmp_path / "engines"))
     assert forecast_of(tmp_path, *flags).before("prepare") is None
+
+
+def local_cluster(monkeypatch: pytest.MonkeyPatch, cores: int, managers: int, slots: int) -> FlinkParams:
+    """A local cluster that runs, and the cores of this machine."""
+    params = FlinkParams.of_size(num_taskmanagers=managers, slots=slots)
+    monkeypatch.setattr(flink, "running", lambda: params)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    return params
+
+
+@pytest.mark.usefixtures("always")
+def test_on_flink_it_is_what_a_plan_for_such_a_cluster_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local_cluster(monkeypatch, cores=8, managers=3, slots=2)
+    found = forecast_of(tmp_path, "--category=onlineshopping", "--runner=flink", "--parallelism=6")
+    said, work = found.before("prepare"), found._work()
+    assert said is not None
+    assert work is not None
+    pace = measured().tokens_per_second["minilm"]
+    stages = plan_run(work, Cluster(workers=3, cores=2, flink=True, tokens_per_second=pace), measured())
+    assert list(found._stages.values()) == stages
+    seconds, memory = sum(each.seconds for each in stages), max(each.memory_bytes for each in stages)
+    assert said == (
+        f"plan: about {spoken(seconds)} on 3 TaskManagers of 2 slots, which share 8 cores; {size(memory)} of memory "
+        "for the Python workers of each TaskManager; the rows are cut into 4 ranges, so a higher parallelism gains "
+        "nothing"
+    )
+    for name in ("prepare", "mine"):
+        found.after(name, (1.5 if name == "mine" else 0.75) * found._stages[name].seconds)
+    told = found.line()
+    assert told is not None
+    assert told.endswith("(prepare 25% less, mine 50% more)")
+    assert "memory" not in told, "workers are other processes"
+
+
+def test_nothing_is_said_of_a_run_on_flink_that_is_mostly_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_cluster(monkeypatch, cores=2, managers=2, slots=1)
+    found = forecast_of(tmp_path, "--category=onlineshopping", "--runner=flink")
+    assert found.before("prepare") is None
+    monkeypatch.setattr(forecast, "LEAST_SECONDS", 0.0)
+    said = found.before("prepare")
+    assert said is not None
+    assert sum(stage.seconds for stage in found._stages.values()) > 60
+
+
+@pytest.mark.usefixtures("always")
+def test_slots_that_share_cores_take_longer_and_their_memory_adds_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = []
+    for cores in (4, 2):
+        local_cluster(monkeypatch, cores=cores, managers=4, slots=1)
+        found = forecast_of(tmp_path, "--category=onlineshopping", "--runner=flink", "--parallelism=4")
+        assert found.before("prepare") is not None
+        seconds.append(sum(stage.seconds for stage in found._stages.values()))
+    assert seconds[1] == pytest.approx(2 * seconds[0])
+    params = local_cluster(monkeypatch, cores=4, managers=4, slots=1)
+    there = SimpleNamespace(total=(params.total_memory << 20) + (1 << 30))
+    monkeypatch.setattr(forecast.psutil, "virtual_memory", lambda: there)
+    said = forecast_of(tmp_path, "--category=onlineshopping", "--runner=flink").before("prepare")
+    assert said is not None
+    assert f"for Java that is more than this machine's {size(there.total)}: fewer TaskManagers" in said
 
 
 @pytest.mark.usefixtures("always")

@@ -17,7 +17,16 @@ from apache_beam.pvalue import PCollection
 from schemas.readmission import NOBODY, Readmission
 from schemas.reasons import RejectReason
 from schemas.rows import TEXTS
-from transforms.duplicates.published import Published, is_published, read_rows, scopes_at
+from transforms.duplicates.published import (
+    CONTRADICT,
+    Published,
+    is_published,
+    read_rows,
+    scopes_at,
+    source_of,
+    stands_in,
+    was_rejected,
+)
 from transforms.duplicates.scopes import (
     RANKED,
     RANKS,
@@ -95,12 +104,13 @@ def says(rows: pa.Table, scopes: Scopes) -> Words:
     return np.where(whole, statement_words(rows), np.uint64(0))
 
 
-def marked_words(rows: pa.Table) -> Words:
-    """A hash of each row's texts with their marks, case aside; 0 where no row has a label or a score.
+def marked_words(rows: pa.Table, contradicted: bool = False) -> Words:
+    """A hash of each row's texts with their marks, case aside; 0 where no row has a label or a score, unless these rows
+    were ``contradicted``, so that they had.
 
     A label may hang on marks alone: ``what a result :)`` and ``:(``, ``5 degrees`` and ``-5 degrees``.
     """
-    if all(rows.column(name).null_count == rows.num_rows for name in ("label", "score")):
+    if not contradicted and all(rows.column(name).null_count == rows.num_rows for name in ("label", "score")):
         return np.zeros(rows.num_rows, np.uint64)
     lists = rows.column("positives").combine_chunks()
     counts = pc.list_value_length(lists).to_numpy().astype(np.int64)
@@ -109,10 +119,10 @@ def marked_words(rows: pa.Table) -> Words:
     return mixed(queries) + mixed(sums_by_row(mixed(positives + _TEXT_SALT[0]), counts))
 
 
-def key_rows(rows: pa.Table, part: int, scopes: Scopes) -> pa.Table:
-    """KEYS of the rows of a part."""
+def key_rows(rows: pa.Table, part: int, scopes: Scopes, contradicted: bool = False) -> pa.Table:
+    """KEYS of the rows of a part; ``contradicted``: an earlier run's, which rejected them for what they say."""
     high, low = exact_keys(rows, scopes)
-    said = [label_words(rows), says(rows, scopes), labels_where_several(rows), marked_words(rows)]
+    said = [label_words(rows), says(rows, scopes), labels_where_several(rows), marked_words(rows, contradicted)]
     columns = [high, low, rows.column("dataset"), *said, *rank_columns(rows, scopes)]
     numbers = [np.full(rows.num_rows, part), np.arange(rows.num_rows, dtype=np.int32)]
     return pa.table([*columns, *numbers], schema=KEYS)
@@ -211,6 +221,30 @@ class Decided(NamedTuple):
     united: pa.Table
 
 
+class _Said(NamedTuple):
+    """By row: how many different things its dataset says about its texts, marks and all; whether they are at odds; and
+    what tells its texts apart from others with the same key.
+    """
+
+    statements: npt.NDArray[np.int64]
+    conflicts: npt.NDArray[np.bool_]
+    apart: Words
+
+
+def _said(keys: pa.Table, published: Published) -> _Said:
+    """What is said about the texts of KEYS. What an earlier run found to be contradicted stays so."""
+    statements, marked = statements_of(keys, "marked"), keys.column("marked").to_numpy()
+    several = statements_of(keys) > 1
+    at_odds = was_rejected(keys.column("part"), published, CONTRADICT)
+    if at_odds.any():
+        codes = keys.column("dataset").combine_chunks().dictionary_encode().indices.to_numpy().astype(np.uint64)
+        texts = mixed(mixed(keys.column("high").to_numpy() + codes) ^ keys.column("low").to_numpy())
+        several |= np.isin(texts, texts[at_odds])
+        texts = mixed(texts + marked)
+        statements = np.where(np.isin(texts, texts[at_odds]), np.maximum(statements, 2), statements)
+    return _Said(statements, statements > 1, np.where(several, marked, np.uint64(0)))
+
+
 def decide_exact(
     keys: pa.Table, scopes: Scopes, readmission: Readmission = NOBODY, published: Published | None = None
 ) -> Decided:
@@ -222,29 +256,28 @@ def decide_exact(
     the others with equal keys and labels the first in survival order stays and the rest are EXACT_DUPLICATE.
     ``readmission``: of copies among rows that go though a person wants them all but one are EXACT_DUPLICATE besides.
 
-    ``published``: rows with a negative part were published before. A duplicate of one is PUBLISHED_DUPLICATE. One that
-    new rows contradict, or that would not be the first, stays: what is decided about it is there to be counted.
+    ``published``: rows with a negative part are those of earlier runs. A duplicate of a published one is
+    PUBLISHED_DUPLICATE. One that new rows contradict, or that would not be the first, stays: what is decided about it
+    is there to be counted.
     """
     published = published or {}
     if keys.column("labels").null_count < keys.num_rows:
         keys = with_overlaps(with_overlaps(keys, "marked"))
-    statements = statements_of(keys, "marked")
-    conflicts = statements > 1
-    told = conflicts & _meets_new(keys, conflicts)
+    said = _said(keys, published)
+    told = said.conflicts & _meets_new(keys, said.conflicts) & ~was_rejected(keys.column("part"), published)
     conflicting = keys.filter(pa.array(told))
-    details = _conflict_details(conflicting, statements[told], published)
-    apart = np.where(statements_of(keys) > 1, keys.column("marked").to_numpy(), np.uint64(0))
-    others = keys.append_column("apart", pa.array(apart)).filter(pa.array(~conflicts))
+    details = _conflict_details(keys.filter(pa.array(said.conflicts)), conflicting, said.statements[told], published)
+    others = keys.append_column("apart", pa.array(said.apart)).filter(pa.array(~said.conflicts))
     same = ("high", "low", "label", "apart")
     ordered = others.sort_by([*((name, "ascending") for name in same), *SURVIVAL])
     starts = run_starts(*(ordered.column(name).to_numpy() for name in same))
     firsts = np.repeat(starts, run_lengths(starts, ordered.num_rows))
     reasons = [RejectReason.CONFLICTING_LABEL] * len(details)
     gone = _decided(conflicting, reasons, details, pa.nulls(len(details), pa.binary(16)))
-    united = _united(ordered, firsts)
     losers = ordered.filter(pa.array(firsts != np.arange(ordered.num_rows))).select(conflicting.column_names)
     copies = _copies(pa.concat_tables([conflicting, losers]), scopes, readmission, published)
-    return Decided(pa.concat_tables([gone, copies, _duplicates(ordered, firsts, scopes, published)]), united)
+    duplicates = _duplicates(ordered, firsts, scopes, published)
+    return Decided(pa.concat_tables([gone, copies, duplicates]), _united(ordered, firsts))
 
 
 def _meets_new(keys: pa.Table, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -254,14 +287,19 @@ def _meets_new(keys: pa.Table, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.
     return meets
 
 
-def _conflict_details(conflicting: pa.Table, statements: npt.NDArray[np.int64], published: Published) -> list[str]:
-    """What is said of rows that contradict each other: how many things are said, and where one is published."""
-    parts, texts = (conflicting.column(name).to_pylist() for name in ("part", "high"))
-    there = {text: published[part].place for text, part in zip(texts, parts, strict=True) if part < 0}
+def _conflict_details(
+    every: pa.Table, told: pa.Table, statements: npt.NDArray[np.int64], published: Published
+) -> list[str]:
+    """What is said of rows that contradict each other: how many things are said, and where one of ``every`` is from
+    an earlier run.
+    """
+    parts, texts = (every.column(name).to_pylist() for name in ("part", "high"))
+    earlier = [(text, part) for text, part in zip(texts, parts, strict=True) if part < 0]
+    earlier.sort(key=lambda each: not published[each[1]].rejected)  # those that stay last, and these are told
+    there = {text: f", one of them{source_of(part, published)}" for text, part in earlier}
     return [
-        f"{number} different labels or scores for the same text"
-        + (f", one of them published in {there[text]}" if text in there else "")
-        for number, text in zip(statements.tolist(), texts, strict=True)
+        f"{number} different labels or scores for the same text{there.get(text, '')}"
+        for number, text in zip(statements.tolist(), told.column("high").to_pylist(), strict=True)
     ]
 
 
@@ -278,26 +316,25 @@ def _copies(losers: pa.Table, scopes: Scopes, readmission: Readmission, publishe
 def _duplicates(ordered: pa.Table, firsts: npt.NDArray[np.int64], scopes: Scopes, published: Published) -> pa.Table:
     """DECIDED of rows that are not the first of their kind; ``firsts``: the number of that row, for each row."""
     old = is_published(ordered.column("part"))
-    gone = np.flatnonzero((firsts != np.arange(ordered.num_rows)) & ~(old & old[firsts]))
+    spoken = ~(old & old[firsts]) & ~was_rejected(ordered.column("part"), published)
+    gone = np.flatnonzero((firsts != np.arange(ordered.num_rows)) & spoken)
     survivors = ordered.take(pa.array(firsts[gone]))
     names, parts = (survivors.column(name).to_pylist() for name in ("dataset", "part"))
     details = [
         f"{_WHAT[scope_of(scopes_at(part, scopes, published), name).compare]}, but for case and punctuation, as a row "
-        f"of {name}{published_in(part, published)}"
+        f"of {name}{stands_in(part, published)}"
         for name, part in zip(names, parts, strict=True)
     ]
-    reasons = reasons_by_survivor(parts, RejectReason.EXACT_DUPLICATE)
+    reasons = reasons_by_survivor(parts, RejectReason.EXACT_DUPLICATE, published)
     return _decided(ordered.take(pa.array(gone)), reasons, details, survivors.column("id"))
 
 
-def published_in(part: int, published: Published) -> str:
-    """Where the rows of a part were published, as the end of a sentence; empty for a part of the run."""
-    return f", published in {published[part].place}" if part < 0 else ""
-
-
-def reasons_by_survivor(parts: Sequence[int], reason: RejectReason) -> list[RejectReason]:
-    """Why duplicates go, by the parts of the rows that stay in their place; ``reason``: for those of the run."""
-    return [RejectReason.PUBLISHED_DUPLICATE if part < 0 else reason for part in parts]
+def reasons_by_survivor(parts: Sequence[int], reason: RejectReason, published: Published) -> list[RejectReason]:
+    """Why duplicates go, by the parts of the rows that stay in their place; ``reason``: where that one is not
+    published.
+    """
+    there = {part for part in parts if part < 0 and not published[part].rejected}
+    return [RejectReason.PUBLISHED_DUPLICATE if part in there else reason for part in parts]
 
 
 def _united(ordered: pa.Table, firsts: npt.NDArray[np.int64]) -> pa.Table:
@@ -335,8 +372,10 @@ class KeyRows(OverlappingDoFn):
         self._published = published or {}
 
     def work(self, element: Keyed) -> Iterator[Keyed]:
-        rows = read_rows(self._folder, element[0], [*RANKED, "label", "score"], self._published)
-        keys = key_rows(rows, element[0], scopes_at(element[0], self._scopes, self._published))
+        part = element[0]
+        rows = read_rows(self._folder, part, [*RANKED, "label", "score"], self._published)
+        contradicted = part < 0 and self._published[part].rejected in CONTRADICT
+        keys = key_rows(rows, part, scopes_at(part, self._scopes, self._published), contradicted)
         yield from by_partition(keys, partitions_of(keys.column("high").to_numpy(), self._num_partitions))
 
 

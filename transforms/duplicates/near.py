@@ -4,7 +4,7 @@ parts -> band hashes, packed, by range -> star edges -> components -> the texts 
 what is compared -> verification in survival order -> decisions by part. Rows that were decided before take no part.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,13 +29,21 @@ from transforms.duplicates.exact import (
     DECIDED,
     Keyed,
     decisions_by_part,
-    published_in,
     reasons_by_survivor,
     run_starts,
 )
 from transforms.duplicates.minhash import Hashes, band_hashes
 from transforms.duplicates.params import MinHashParams, NearDuplicateParams, VerificationParams
-from transforms.duplicates.published import Published, is_published, read_rows, scopes_at
+from transforms.duplicates.published import (
+    CONTRADICT,
+    LINK,
+    Published,
+    is_published,
+    read_rows,
+    scopes_at,
+    stands_in,
+    was_rejected,
+)
 from transforms.duplicates.scopes import (
     RANKED,
     RANKS,
@@ -189,48 +197,64 @@ def verify_candidates(
     """Decisions (DECIDED) on candidates, all of each component that must match each other; ``published``: what negative
     parts stand for.
 
-    A published row is named where a new one would stay in its place, to be counted; else it is not spoken of.
+    A published row is named where a new one would stay in its place, to be counted; else rows of earlier runs are not
+    spoken of.
     """
     published = published or {}
     groups = ["component_part", "component_row", "must_match"]
     ordered = candidates.sort_by([*((name, "ascending") for name in groups), *SURVIVAL])
     starts = run_starts(*(ordered.column(name).to_numpy() for name in groups))
-    verdicts = _verified(ordered, np.r_[starts, ordered.num_rows], params)
-    old = is_published(ordered.column("part"))
-    lost = (verdicts.representatives != np.arange(ordered.num_rows)) & ~(old & old[verdicts.representatives])
-    gone = np.flatnonzero(lost)
+    verdicts = _verified(ordered, np.r_[starts, ordered.num_rows], params, published)
+    old, stands = is_published(ordered.column("part")), verdicts.representatives
+    spoken = ~(old & old[stands]) & ~was_rejected(ordered.column("part"), published)
+    gone = np.flatnonzero((stands != np.arange(ordered.num_rows)) & spoken)
     removed, kept = (ordered.take(pa.array(rows)) for rows in (gone, verdicts.representatives[gone]))
     rule = f"of shingles of {params.minhash.shingle_size} characters, at least {params.jaccard}"
     parts = kept.column("part").to_pylist()
     details = [
         f"jaccard {jaccard:.3f} {rule}{f', of a row of {published[part].dataset}' if part < 0 else ''}"
-        f"{published_in(part, published)}"
+        f"{stands_in(part, published)}"
         for jaccard, part in zip(verdicts.jaccards[gone].tolist(), parts, strict=True)
     ]
-    told = [reasons_by_survivor(parts, RejectReason.NEAR_DUPLICATE), details]
+    told = [reasons_by_survivor(parts, RejectReason.NEAR_DUPLICATE, published), details]
     columns = [removed.column("part"), removed.column("row"), *(pa.array(words, pa.string()) for words in told)]
     return pa.table([*columns, kept.column("id")], schema=DECIDED)
 
 
-def _verified(ordered: pa.Table, groups: Offsets, params: NearDuplicateParams) -> Verdicts:
-    """Who stands for whom among candidates in groups. Published rows stay, so a new row that would stay is compared
-    once more, with those of them that another one stands for: two folders may hold near-duplicates of each other.
+def _verified(ordered: pa.Table, groups: Offsets, params: NearDuplicateParams, published: Published) -> Verdicts:
+    """Who stands for whom among candidates in groups.
+
+    Near-duplicates that an earlier run rejected stand for nobody: where one would, its group is judged without them.
+    Published rows stay, so a new row that would stay is compared once more, with those of them that another one stands
+    for: two folders may hold near-duplicates of each other.
     """
-    fields = [ordered.column(name).combine_chunks() for name in ("query", "positive")]
-    found = verify(fields, groups, params, params.minhash)
-    old, stays = is_published(ordered.column("part")), found.representatives == np.arange(ordered.num_rows)
-    hidden = old & ~stays & old[found.representatives]
-    if not hidden.any():
-        return found
-    chosen = np.flatnonzero(hidden | (stays & ~old))
-    starts = run_starts(np.searchsorted(groups, chosen, side="right"))
-    again = verify(
-        [texts.take(pa.array(chosen)) for texts in fields], np.r_[starts, len(chosen)], params, params.minhash
-    )
-    standing = chosen[again.representatives]
-    lost = ~old[chosen] & old[standing]
-    found.representatives[chosen[lost]], found.jaccards[chosen[lost]] = standing[lost], again.jaccards[lost]
+    fields, parts = [ordered.column(name).combine_chunks() for name in ("query", "positive")], ordered.column("part")
+    found, every = verify(fields, groups, params, params.minhash), np.arange(ordered.num_rows)
+    old, links = is_published(parts), was_rejected(parts, published, LINK)
+    misled = ~old & links[found.representatives]
+    if misled.any():
+        group = np.searchsorted(groups, every, side="right")
+        chosen = np.flatnonzero(~links & np.isin(group, group[misled]))
+        found.representatives[chosen], found.jaccards[chosen] = _verified_among(chosen, fields, groups, params)
+    stays = found.representatives == every
+    hidden = old & ~stays & old[found.representatives] & ~was_rejected(parts, published)
+    if hidden.any():
+        chosen = np.flatnonzero(hidden | (stays & ~old))
+        again = _verified_among(chosen, fields, groups, params)
+        lost = ~old[chosen] & old[again.representatives]
+        found.representatives[chosen[lost]] = again.representatives[lost]
+        found.jaccards[chosen[lost]] = again.jaccards[lost]
     return found
+
+
+def _verified_among(
+    chosen: npt.NDArray[np.int64], fields: Sequence[pa.Array], groups: Offsets, params: NearDuplicateParams
+) -> Verdicts:
+    """Who stands for whom among some rows of the groups."""
+    starts = run_starts(np.searchsorted(groups, chosen, side="right"))
+    taken = [texts.take(pa.array(chosen)) for texts in fields]
+    found = verify(taken, np.r_[starts, len(chosen)], params, params.minhash)
+    return Verdicts(chosen[found.representatives], found.jaccards)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +294,8 @@ class SignRows(_Step):
         decided = split_addresses(batches).decisions.column("row").to_numpy()
         if part < 0:  # published rows stay, whatever is said of them
             decided = decided[:0]
+            if spec.published[part].rejected in CONTRADICT:
+                return  # these went before near-duplicates were sought
         rows = read_rows(spec.folder, part, ["dataset", "query", "positives"], spec.published)
         scopes = scopes_at(part, spec.scopes, spec.published)
         yield from sign_rows(rows, part, decided, scopes, spec.params.minhash, spec.num_partitions)

@@ -202,6 +202,7 @@ TAKEN_BY = {
     "mine": ["Files", "Sum"],
     "pack": ["Files", "Sum"],
     "prepare": ["Cap/Sum ranges", "Files", "Sum", "Threshold"],
+    "prepare beside published rows": ["Cap/Sum ranges", "Files", "Sum", "Threshold"],
     "prepare in rounds": ["Cap/Sum ranges", "Files", "Near duplicates/Components/Sum", "Sum", "Threshold"],
 }
 
