@@ -88,15 +88,8 @@ def curate(command: Command) -> Manifest:
             faults = shard_faults(workplace.out)
             run, absent = plan(command, workplace, shown.say, faults)
             mended = [line for store in run.stores for line in workplace.mend_store(store)]
-        for line in [*damage, *damage_elsewhere(faults, run.entries), *mended]:
+        for line in [*damage, *damage_elsewhere(faults, run.entries), *mended, *_planned_lines(run)]:
             display.say(line)
-        display.say(f"curating {len(run.located)} datasets from {command.config.source} into {workplace.out}")
-        if len(run.teachers) > 1:
-            display.say("teachers: " + "; ".join(f"{group.teacher.name} of {group.words}" for group in run.teachers))
-        if run.against.line is not None:
-            display.say(run.against.line)
-        for line in run.against.lacking:
-            display.say(f"noticed: {line}")
         forecast = Forecast(run, command)
         jobs, manifests, alarms = run_stages(run, command, display, forecast)
         records = merged_records(_records(run, command, manifests["prepare"].get("evaluation", {}), alarms), manifests)
@@ -118,6 +111,16 @@ def curate(command: Command) -> Manifest:
         display.say(f"noticed: {line}")
     display.next_command(command)
     return manifest
+
+
+def _planned_lines(run: Run) -> Iterator[str]:
+    """What is said of a run before its first stage."""
+    yield f"curating {len(run.located)} datasets from {run.config.source} into {run.workplace.out}"
+    if len(run.teachers) > 1:
+        yield "teachers: " + "; ".join(f"{group.teacher.name} of {group.words}" for group in run.teachers)
+    if run.against.line is not None:
+        yield run.against.line
+    yield from (f"noticed: {line}" for line in run.against.lacking)
 
 
 def plan(

@@ -73,9 +73,10 @@ class TaskManagerMemory:
 
     @classmethod
     def of_total(cls, total: int, slots: int) -> "TaskManagerMemory":
-        """The parts of ``total`` MiB: network and managed memory by slots, the heap gets what the others leave.
+        """The parts of ``total`` MiB: network and managed memory by slots; heap and direct memory get what the others
+        leave, seven eighths and one, since what passes the heap passes Java's channels to the workers too.
 
-        Raises EngineError where less than 256 MiB is left to it.
+        Raises EngineError where less than 256 MiB is left to the heap.
         """
         network, managed = _NETWORK_PER_SLOT * slots, _MANAGED_PER_SLOT * slots
         rest = cls(task_heap=1, network=network, managed=managed).total - 1
@@ -85,7 +86,10 @@ class TaskManagerMemory:
                 f"{managed} for sorting, {rest - network - managed} for Java itself, {_LEAST_HEAP} for data), but "
                 f"got {total}: raise --memory (MEMORY) or lower --slots (SLOTS)."
             )
-        return cls(task_heap=total - rest, network=network, managed=managed)
+        more = max(0, (total - rest + cls.task_off_heap) // 8 - cls.task_off_heap)
+        return cls(
+            task_heap=total - rest - more, task_off_heap=cls.task_off_heap + more, network=network, managed=managed
+        )
 
     @property
     def total(self) -> int:

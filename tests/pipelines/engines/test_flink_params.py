@@ -93,6 +93,8 @@ def test_the_parts_of_a_taskmanagers_memory_fill_it_or_it_is_refused(
     params = FlinkParams.of_size(num_taskmanagers=num_taskmanagers, slots=slots, memory=memory)
     assert params.memory.total == memory
     assert params.memory.task_heap >= 256
+    data = params.memory.task_heap + params.memory.task_off_heap
+    assert params.memory.task_off_heap == max(128, data // 8)
     # A job that asks for nothing finishes where one TaskManager is lost, unless there is one alone.
     assert params.parallelism <= slots * max(1, num_taskmanagers - 1)
 
