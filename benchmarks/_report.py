@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipelines.this_machine import cores
+
 
 def numbers(text: str) -> list[int]:
     """Whole numbers with commas between them, as a flag gives them."""
@@ -20,9 +22,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def machine() -> str:
     """Cores that this process may use, kind of CPU, memory, and how busy the machine is."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    return f"{cores} cores of {_cpu()}, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the start"
+    return f"{cores()} cores of {_cpu()}, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the start"
 
 
 def _cpu() -> str:

@@ -4,9 +4,6 @@ For the direct runner and for Flink, and for what takes a minute or more: of les
 docs/scale.md has the model.
 """
 
-import os
-import resource
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -24,6 +21,7 @@ from pipelines.jobs import Run
 from pipelines.options import Command
 from pipelines.plan import size
 from pipelines.steps import spoken
+from pipelines.this_machine import cores, peak_bytes
 from schemas.catalog import LocatedEntry
 from schemas.filesystems import filesystem_of, is_local
 from transforms.flow.files import exists
@@ -80,7 +78,7 @@ class Forecast:
             return None
         said, took = sum(self._stages[name].seconds for name in ran), sum(self._took[name] for name in ran)
         memory = max(self._stages[name].memory_bytes for name in ran)
-        held = f", {size(_peak_bytes())} of memory for {size(memory)}"
+        held = f", {size(peak_bytes())} of memory for {size(memory)}"
         if self._size:
             held = f" ({', '.join(f'{name} {_off(self._took[name], self._stages[name].seconds)}' for name in ran)})"
         more = _off(took, said) + (held if self._size or self._command.workers == 1 else "")
@@ -149,8 +147,7 @@ class Forecast:
                 speed=found.share,
                 tokens_per_second=pace * found.share,
             )
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Cluster(cores=cores, tokens_per_second=pace)
+        return Cluster(cores=cores(), tokens_per_second=pace)
 
     def _work(self) -> Work | None:
         """The work that is ahead; None where it is not known how many rows there are."""
@@ -213,9 +210,3 @@ def _text_bytes(located: LocatedEntry, unit: Unit, file_bytes: int) -> float:
     if unit.format == "parquet" and is_local(filesystem_of(unit.path)[0]):
         return float(column_bytes(read_footer(unit.path), source_columns(located, unit.role, unit.config)))
     return file_bytes * (_TIMES_COMPRESSED if unit.compression else 1)
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process held at once."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10

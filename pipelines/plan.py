@@ -8,7 +8,6 @@ Nothing is read and nothing is run. docs/scale.md says what was measured, where,
 
 import argparse
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +20,7 @@ from pipelines.costs.model import STAGES, Datasets, Measured, Work
 from pipelines.publish import open_manifest
 from pipelines.reporting import report_errors
 from pipelines.steps import spoken
+from pipelines.this_machine import cores
 from pipelines.verb_parser import verb_parser
 from pipelines.workplace import absolute
 from schemas.errors import ConfigError
@@ -159,7 +159,7 @@ def cluster_of(given: argparse.Namespace, found: Measured) -> Cluster:
     pace = found.tokens_per_second[given.teacher] * given.speed
     return Cluster(
         workers=given.workers,
-        cores=given.cores or os.cpu_count() or 1,
+        cores=given.cores or cores(),
         flink=given.runner == "flink" or given.workers > 1,
         gpus=given.gpus,
         tokens_per_second=given.tokens_per_second or pace,

@@ -19,6 +19,7 @@ from pipelines.engines.flink_params import FlinkParams
 from pipelines.engines.home import EnginesHome
 from pipelines.engines.ports import HOST, check_ports_free, is_listening, wait_until
 from pipelines.engines.processes import find_process, start_process, stop_processes
+from pipelines.this_machine import cores
 
 _START_LIMIT_S = 120
 _STOP_LIMIT_S = 10
@@ -44,8 +45,7 @@ def cluster_parts(params: FlinkParams, home: EnginesHome, java: str) -> list[Par
     """Every part of the cluster in the order in which they are started."""
     software, ports = _software(home, java), params.ports
     job_ports = {"job": ports.job, "artifact": ports.artifact, "expansion": ports.expansion}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool_env = flink_config.pool_environment(params, cores, os.environ.get("PYTHONPATH", ""))
+    pool_env = flink_config.pool_environment(params, cores(), os.environ.get("PYTHONPATH", ""))
     jobmanager = flink_config.jobmanager_command(software, params, home)
     job_server = flink_config.job_server_command(software, params, home)
     return [

@@ -1,6 +1,5 @@
 """How much of a Flink cluster a job takes, as far as the command that sends it can know."""
 
-import os
 from dataclasses import dataclass
 
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
@@ -8,6 +7,7 @@ from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOpt
 from pipelines.engines import flink
 from pipelines.engines.flink_cluster import overview_at
 from pipelines.options import Command
+from pipelines.this_machine import cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +70,11 @@ def _local(asked: int | None) -> JobSize | None:
         return None
     parallelism = asked or params.parallelism
     managers = min(params.num_taskmanagers, parallelism)  # it spreads a job over them
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = cores()
     slots = -(-parallelism // managers)
-    known = f"which share {cores} core{'s' if cores > 1 else ''}"
+    known = f"which share {there} core{'s' if there > 1 else ''}"
     java = params.total_memory << 20
-    return JobSize(taskmanagers=managers, slots=slots, known=known, cores=cores, java_bytes=java)
+    return JobSize(taskmanagers=managers, slots=slots, known=known, cores=there, java_bytes=java)
 
 
 def _named(master: str, asked: int | None) -> JobSize:
