@@ -35,7 +35,7 @@ class Run:
     ``teachers``: those that its rows may have, at least one. ``wanted``: rows that a person wants kept, of whatever
     dataset; ``against``: published rows that these are compared with; ``accelerator``: the GPU of steps that run a
     model, where the runner fetches machines for each step; ``in_turns``: whether the runner takes one step after the
-    other, so that a worker can let go of a teacher that had its turn.
+    other, so that a worker can let go of a teacher that had its turn, and no key's values are held more than once.
     """
 
     config: RunConfig

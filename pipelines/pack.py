@@ -13,9 +13,11 @@ from transforms.shards.writing import (
     TO_SHARDS_TAG,
     AskForTexts,
     FetchTexts,
+    JoinPieces,
     PackSpec,
+    WritePiece,
     WriteShard,
-    empty_shards,
+    every_range,
     nothing_for,
 )
 
@@ -46,13 +48,17 @@ def build(pipeline: beam.Pipeline, job: PackJob) -> None:
     )
     all_shards = (
         pipeline
-        | "All shards" >> beam.Create(empty_shards(job.pack.places)).with_output_types(str)
+        | "All shards" >> beam.Create(every_range(job.pack.places)).with_output_types(str)
         | "Even empty ones" >> beam.FlatMap(nothing_for).with_output_types(tuple[str, pa.RecordBatch])
     )
-    written = (
+    ranges = (
         (batches(asked[TO_SHARDS_TAG], str), fetched, all_shards)
         | "For shards" >> beam.Flatten()
         | "By shard" >> beam.GroupByKey()
-        | "Write shards" >> beam.ParDo(WriteShard(job.pack)).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
     )
+    write: beam.DoFn = WriteShard(job.pack)
+    if any(place.num_pieces > 1 for place in job.pack.places.values()):
+        write = JoinPieces(job.pack)
+        ranges = ranges | "Write pieces" >> beam.ParDo(WritePiece(job.pack)) | "Pieces by shard" >> beam.GroupByKey()
+    written = ranges | "Write shards" >> beam.ParDo(write).with_outputs(COUNTS_TAG, FILES_TAG, main="none")
     write_manifest([asked, written], [written], job.pack.folder, job.datasets, job.facts)

@@ -66,6 +66,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
         Step("All shards", "starting", 0.0),
         Step("Ask for texts", "asking for texts", 0.25),
         Step("Fetch texts", "fetching texts", 0.35),
+        Step("Write pieces", "putting pieces of shards together", 0.0),
         Step("Write shards", "writing shards", 0.35, ("kept",), "read"),
         Step("Manifest", "writing the manifest", 0.05),
     ),

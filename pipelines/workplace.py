@@ -24,7 +24,7 @@ from transforms.flow.manifests import MANIFEST, DamagedManifest, read_stage_mani
 
 _PACKAGES = ("catalog", "schemas", "transforms", "mining", "pipelines")
 #: Folders of a stage that only matter while it runs.
-_SCRATCH = ("parts", "survivors", "progress")
+_SCRATCH = ("parts", "survivors", "pieces", "progress")
 #: The work folder of an OUT where no other is given; its lock is held by every run that publishes there.
 _INSIDE = ".work"
 _LOCK = ".lock"

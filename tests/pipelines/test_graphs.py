@@ -157,8 +157,8 @@ def _mine_branches(number: int, teachers: int = 2) -> Build:
     return partial(mine.build_branches, jobs=dict.fromkeys(_labels(teachers), _mine_job(number)))
 
 
-def _pack(number: int) -> Build:
-    place = ShardPlace(stage="finetune", task_type="sts", instruction=None, num_shards=3)
+def _pack(number: int, pieces: int = 1) -> Build:
+    place = ShardPlace(stage="finetune", task_type="sts", instruction=None, num_shards=3, num_pieces=pieces)
     spec = PackSpec(
         mined="/none",
         kept="/none",
@@ -181,6 +181,7 @@ STAGES = {
     "mine": _mine,
     "mine by several teachers": _mine_branches,
     "pack": _pack,
+    "pack in pieces": partial(_pack, pieces=2),
 }
 
 
@@ -267,7 +268,8 @@ def test_nothing_is_pickled_on_its_way_between_workers(stage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "least"), [("prepare", 20), ("prepare in rounds", 36), ("embed", 1), ("mine", 10), ("pack", 5)]
+    ("stage", "least"),
+    [("prepare", 20), ("prepare in rounds", 36), ("embed", 1), ("mine", 10), ("pack", 5), ("pack in pieces", 6)],
 )
 def test_batches_are_what_travels(stage: str, least: int) -> None:
     assert _num_keyed_batches(STAGES[stage](3)) >= least
@@ -333,8 +335,8 @@ def test_a_tagged_output_that_is_given_its_type_is_not_pickled() -> None:
 
 @pytest.mark.parametrize("stage", STEPS)
 def test_every_step_that_is_shown_stands_in_the_graph(stage: str) -> None:
-    components, _ = _graph(STAGES[stage](2))
-    labels = {transform.unique_name for transform in components.transforms.values()}
+    forms = [_graph(STAGES[name](2))[0] for name in (stage, f"{stage} in pieces") if name in STAGES]
+    labels = {transform.unique_name for components in forms for transform in components.transforms.values()}
     assert [step.label for step in STEPS[stage] if step.label not in labels] == []
 
 

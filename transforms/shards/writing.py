@@ -2,6 +2,9 @@
 
 Which shard a row belongs to follows from its id and from the number of rows of its dataset, never from workers. Texts
 travel here for the first time since they were read: each mined row asks the parts that hold its texts for them.
+
+Some engines hold all that comes together under one key in memory, more than once. For them a shard is put together of
+pieces: ranges of ids under keys of their own, which rest as files until a worker joins them. The bytes are the same.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,11 +22,13 @@ from transforms.flow.batches import by_partition, first_words
 from transforms.flow.counts import KEPT, READ, count
 from transforms.flow.files import parquet_bytes, publish, sha256
 from transforms.flow.manifests import FileRecord
-from transforms.flow.parts import read_part
+from transforms.flow.parts import read_part, write_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
 from transforms.text.part_texts import NEGATIVES, POSITIVES, QUERY, TEXT
 
 TO_SHARDS_TAG = "to shards"
+#: Folder of a stage's pieces of shards, until it ends.
+PIECES = "pieces"
 
 #: A mined row asks a part for a text (``slot`` p or n, ``position`` in its list) or for the row itself (slot ``row``).
 REQUESTS = pa.schema(
@@ -61,14 +66,26 @@ BODIES = pa.schema(
 )
 
 
+#: A piece of a shard that rests as a part: its range of ids among those of its dataset, and the part.
+RESTING = pa.schema([pa.field("range", pa.int64(), nullable=False), pa.field("part", pa.int64(), nullable=False)])
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardPlace:
-    """What the shards of a dataset share: their folder's first levels, the instruction, and how many there are."""
+    """What the shards of a dataset share: their folder's first levels, the instruction, how many there are, and of how
+    many pieces each is put together.
+    """
 
     stage: str
     task_type: str
     instruction: str | None
     num_shards: int
+    num_pieces: int = 1
+
+    @property
+    def num_ranges(self) -> int:
+        """Ranges of ids that the dataset's rows come together in."""
+        return self.num_shards * self.num_pieces
 
     def path(self, dataset: str, shard: int) -> str:
         """Path of a shard below OUT."""
@@ -93,10 +110,10 @@ def num_shards(rows: int, rows_per_shard: int) -> int:
 
 
 def shard_keys(rows: pa.Table, places: Mapping[str, ShardPlace]) -> list[str]:
-    """``dataset<TAB>shard`` of each row: the range of ids, cut into as many as the dataset has shards."""
+    """``dataset<TAB>range`` of each row: ids cut into as many ranges as the dataset has shards, or pieces of these."""
     words = first_words(rows.column("id"))
     datasets = rows.column("dataset").to_pylist()
-    counts = np.array([places[dataset].num_shards for dataset in datasets], dtype=np.uint64)
+    counts = np.array([places[dataset].num_ranges for dataset in datasets], dtype=np.uint64)
     numbers = ((words >> np.uint64(32)) * counts) >> np.uint64(32)
     return [f"{dataset}\t{number}" for dataset, number in zip(datasets, numbers.tolist(), strict=True)]
 
@@ -259,6 +276,26 @@ def _hex(hashes: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.array([None if value is None else value.hex() for value in hashes.to_pylist()], pa.string())
 
 
+def _come_together(batches: Iterable[pa.RecordBatch], dataset: str, place: ShardPlace) -> pa.Table:
+    """The rows (SHARD) of all batches of one key."""
+    rows: dict[pa.Schema, list[pa.RecordBatch]] = {schema: [] for schema in (MINED, BODIES, ANSWERS)}
+    for batch in batches:
+        next(found for schema, found in rows.items() if schema.names == batch.schema.names).append(batch)
+    mined, bodies, answers = (pa.Table.from_batches(found, schema=schema) for schema, found in rows.items())
+    return assemble(mined, bodies, answers, dataset, place)
+
+
+def _write_shard(spec: PackSpec, dataset: str, shard: int, rows: pa.Table) -> Iterator[Any]:
+    """Write a shard; gives its record and the rows kept, as tagged outputs."""
+    data = parquet_bytes(rows)
+    path = spec.places[dataset].path(dataset, shard)
+    publish(f"{spec.folder}/{path}", data)
+    progress.report(spec.progress, kept=rows.num_rows)
+    record = FileRecord(kind="shards", path=path, rows=rows.num_rows, dataset=dataset, sha256=sha256(data))
+    yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
+    yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, KEPT, rows.num_rows))
+
+
 @beam.typehints.with_input_types(tuple[str, Iterable[pa.RecordBatch]])
 class WriteShard(beam.DoFn):
     """Everything of one (dataset, shard) key -> one file, its record and the rows kept."""
@@ -269,25 +306,50 @@ class WriteShard(beam.DoFn):
     def process(self, keyed: tuple[str, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         key, batches = keyed
         dataset, shard = key.split("\t")
+        rows = _come_together(batches, dataset, self._spec.places[dataset])
+        yield from _write_shard(self._spec, dataset, int(shard), rows)
+
+
+@beam.typehints.with_input_types(tuple[str, Iterable[pa.RecordBatch]])
+@beam.typehints.with_output_types(tuple[str, pa.RecordBatch])
+class WritePiece(beam.DoFn):
+    """Everything of one (dataset, range) key -> a part, as RESTING under ``dataset<TAB>shard``."""
+
+    def __init__(self, spec: PackSpec) -> None:
+        self._spec = spec
+
+    def process(self, keyed: tuple[str, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        key, batches = keyed
+        dataset, number = key.split("\t")
         place = self._spec.places[dataset]
-        rows: dict[pa.Schema, list[pa.RecordBatch]] = {schema: [] for schema in (MINED, BODIES, ANSWERS)}
-        for batch in batches:
-            next(found for schema, found in rows.items() if schema.names == batch.schema.names).append(batch)
-        mined, bodies, answers = (pa.Table.from_batches(found, schema=schema) for schema, found in rows.items())
-        data = parquet_bytes(assemble(mined, bodies, answers, dataset, place))
-        path = place.path(dataset, int(shard))
-        publish(f"{self._spec.folder}/{path}", data)
-        progress.report(self._spec.progress, kept=mined.num_rows)
-        record = FileRecord(kind="shards", path=path, rows=mined.num_rows, dataset=dataset, sha256=sha256(data))
-        yield beam.pvalue.TaggedOutput(FILES_TAG, record.to_json())
-        yield beam.pvalue.TaggedOutput(COUNTS_TAG, count(dataset, KEPT, mined.num_rows))
+        part = write_part(f"{self._spec.folder}/{PIECES}", _come_together(batches, dataset, place))
+        resting = {"range": [int(number)], "part": [part]}
+        yield f"{dataset}\t{int(number) // place.num_pieces}", pa.RecordBatch.from_pydict(resting, schema=RESTING)
 
 
-def empty_shards(places: Mapping[str, ShardPlace]) -> list[str]:
-    """The key of every shard, so that one without rows is written too and no number is missing."""
-    return [f"{name}\t{i}" for name, place in sorted(places.items()) for i in range(place.num_shards)]
+@beam.typehints.with_input_types(tuple[str, Iterable[pa.RecordBatch]])
+class JoinPieces(beam.DoFn):
+    """All pieces (RESTING) of one (dataset, shard) key -> one file, its record and the rows kept."""
+
+    def __init__(self, spec: PackSpec) -> None:
+        self._spec = spec
+
+    def process(self, keyed: tuple[str, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        key, batches = keyed
+        dataset, shard = key.split("\t")
+        resting = pa.Table.from_batches(batches, schema=RESTING).sort_by("range")
+        if resting.num_rows != self._spec.places[dataset].num_pieces:
+            raise AssertionError(f"shard {shard} of {dataset}: {resting.num_rows} pieces came")
+        pieces = (read_part(f"{self._spec.folder}/{PIECES}", part) for part in resting.column("part").to_pylist())
+        rows = pa.concat_tables([piece.cast(SHARD) for piece in pieces])
+        yield from _write_shard(self._spec, dataset, int(shard), rows)
+
+
+def every_range(places: Mapping[str, ShardPlace]) -> list[str]:
+    """The key of every range, so that a shard without rows is written too and no number is missing."""
+    return [f"{name}\t{i}" for name, place in sorted(places.items()) for i in range(place.num_ranges)]
 
 
 def nothing_for(key: str) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """An empty batch under a shard's key."""
+    """An empty batch under a range's key."""
     yield key, pa.RecordBatch.from_pylist([], schema=MINED)

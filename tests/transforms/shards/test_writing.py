@@ -1,6 +1,7 @@
 """Shards against plain Python: keys, requests and their answers, rows put together in whatever order things arrive."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.graphs import pieces_of
 from schemas.rows import MINED, SHARD, text_hash
 from tests.transforms.rows import canonical_rows
 from tests.transforms.steps import MAIN, in_order, outputs, records, shuffle, tally, together
@@ -21,16 +23,19 @@ from transforms.flow.tagged import FILES_TAG
 from transforms.shards.writing import (
     ANSWERS,
     BODIES,
+    PIECES,
     REQUESTS,
     TO_SHARDS_TAG,
     AskForTexts,
     FetchTexts,
+    JoinPieces,
     PackSpec,
     ShardPlace,
+    WritePiece,
     WriteShard,
     answer,
     assemble,
-    empty_shards,
+    every_range,
     nothing_for,
     num_shards,
     requests,
@@ -245,20 +250,20 @@ def test_texts_that_did_not_come_or_came_twice_are_a_fault(chosen: list[int], ca
 
 
 def test_every_shard_is_announced_so_that_an_empty_one_is_written_too() -> None:
-    keys = empty_shards(PLACES)
+    keys = every_range(PLACES)
     assert keys == ["a\t0", "a\t1", "a\t2", "b\t0"]
     for key in keys:
         ((announced, batch),) = nothing_for(key)
         assert (announced, batch.num_rows, batch.schema) == (key, 0, MINED)
 
 
-def _pack_spec(folder: Path) -> PackSpec:
+def _pack_spec(folder: Path, num_pieces: int = 1) -> PackSpec:
     return PackSpec(
         mined=f"{folder}/mined",
         kept=f"{folder}/kept",
         corpus=f"{folder}/corpus",
         folder=f"{folder}/pack",
-        places=PLACES,
+        places={name: replace(place, num_pieces=num_pieces) for name, place in PLACES.items()},
         progress=None,
     )
 
@@ -291,13 +296,16 @@ def _prepared(folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
     return [str(number) for number in numbers], sorted(wanted)
 
 
-def _packed(folder: Path, parts: list[str], seed: int) -> dict[str, list[Any]]:
-    spec = _pack_spec(folder)
+def _packed(folder: Path, parts: list[str], seed: int, num_pieces: int = 1) -> dict[str, list[Any]]:
+    spec = _pack_spec(folder, num_pieces)
     asked = together(*(outputs(AskForTexts(spec).process(part)) for part in parts))
     fetched = [pair for keyed in shuffle(asked[MAIN], seed) for pair in FetchTexts(spec).process(keyed)]
-    nothing = [pair for key in empty_shards(PLACES) for pair in nothing_for(key)]
+    nothing = [pair for key in every_range(spec.places) for pair in nothing_for(key)]
     everything = shuffle([*asked[TO_SHARDS_TAG], *fetched, *nothing], seed)
-    return together(asked, *(outputs(WriteShard(spec).process(keyed)) for keyed in everything))
+    if num_pieces == 1:
+        return together(asked, *(outputs(WriteShard(spec).process(keyed)) for keyed in everything))
+    pieces = [pair for keyed in everything for pair in WritePiece(spec).process(keyed)]
+    return together(asked, *(outputs(JoinPieces(spec).process(keyed)) for keyed in shuffle(pieces, seed)))
 
 
 def test_rows_and_texts_of_all_parts_meet_in_their_shards(tmp_path: Path) -> None:
@@ -328,6 +336,39 @@ def test_shards_have_the_same_bytes_in_whatever_order_everything_arrives(tmp_pat
     parts, _ = _prepared(tmp_path)
     first = sorted(_packed(tmp_path, parts, seed=0)[FILES_TAG])
     assert sorted(_packed(tmp_path, parts[::-1], seed)[FILES_TAG]) == first
+
+
+@pytest.mark.parametrize("num_pieces", [2, 3, 50])
+def test_shards_put_together_of_pieces_have_the_same_bytes(tmp_path: Path, num_pieces: int) -> None:
+    parts, _ = _prepared(tmp_path)
+    whole = _packed(tmp_path, parts, seed=0)
+    pieced = _packed(tmp_path, parts[::-1], 1, num_pieces)
+    assert sorted(pieced[FILES_TAG]) == sorted(whole[FILES_TAG])
+    assert tally(pieced) == tally(whole)
+    assert len(list((tmp_path / "pack" / PIECES).iterdir())) > len(whole[FILES_TAG])
+
+
+def test_a_piece_that_did_not_come_is_told(tmp_path: Path) -> None:
+    spec = _pack_spec(tmp_path, num_pieces=2)
+    ((_, nothing),) = nothing_for("a\t3")
+    (resting,) = WritePiece(spec).process(("a\t3", [nothing]))
+    assert resting[0] == "a\t1"
+    with pytest.raises(AssertionError, match="shard 1 of a: 1 pieces came"):
+        list(JoinPieces(spec).process((resting[0], [resting[1]])))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 10**5))
+def test_a_piece_lies_within_a_shard(rows: int, rows_per_shard: int) -> None:
+    shards, pieces = num_shards(rows, rows_per_shard), pieces_of(rows, rows_per_shard)
+    assert rows <= shards * pieces * 4096
+    whole = ShardPlace(stage="finetune", task_type="sts", instruction=None, num_shards=shards)
+    ids = [text_hash(f"{rows} {n}") for n in range(20)] + [b"\0" * 16, b"\xff" * 16]
+    table = pa.table({"dataset": ["d"] * len(ids), "id": pa.array(ids, pa.binary(16))})
+    by_shard, by_piece = (
+        [int(key.split("\t")[1]) for key in shard_keys(table, {"d": place})]
+        for place in (whole, replace(whole, num_pieces=pieces))
+    )
+    assert [number // pieces for number in by_piece] == by_shard
 
 
 def test_a_shard_without_rows_is_an_empty_file(tmp_path: Path) -> None:
