@@ -45,10 +45,9 @@ class Shown:
         """What is in work, in words."""
         self._words = words
 
-    @property
-    def words(self) -> str:
-        """What is in work."""
-        return self._words or "starting"
+    def words(self, numbers: dict[str, int]) -> str:
+        """What is in work. Engines that run all steps side by side do not say which, so what they count tells it."""
+        return self._words or ("running" if any(numbers.values()) else "starting")
 
     @property
     def seconds(self) -> float:
@@ -168,7 +167,7 @@ def counted(numbers: dict[str, int], expected: int | None, seconds: float) -> st
 def plain_line(shown: Shown) -> str:
     """One line that stays, for a log: ``prepare  34 %, about 40 s left; reading and cleaning; read 12,000, ...``."""
     numbers = shown.numbers()
-    told = [_time(shown, shown.far(numbers)), shown.words, shown.counted(numbers)]
+    told = [_time(shown, shown.far(numbers)), shown.words(numbers), shown.counted(numbers)]
     return f"{shown.name:<8} {'; '.join(filter(None, told))}"
 
 
@@ -187,6 +186,6 @@ def live_lines(shown: Shown) -> RenderableType:
     )
     total = None if done is None else 1000
     bar.add_task(shown.name, total=total, completed=round(1000 * (done or 0)), time=_time(shown, done))
-    below = [shown.words, *filter(None, [shown.counted(numbers)])]
+    below = [shown.words(numbers), *filter(None, [shown.counted(numbers)])]
     lines = (Text(f"{'':<9}{line}", "dim", no_wrap=True, overflow="ellipsis") for line in below)
     return Group(bar, *lines)

@@ -93,7 +93,7 @@ def _shown(monkeypatch: pytest.MonkeyPatch, folder: Path, terminal: bool, until:
     return seen.getvalue()
 
 
-LINE = "starting; read 30 of 90, kept 20, "
+LINE = "running; read 30 of 90, kept 20, "
 
 
 def test_without_a_terminal_a_stage_writes_plain_lines_now_and_then(
@@ -108,7 +108,7 @@ def test_on_a_terminal_a_stage_rewrites_its_lines_and_takes_them_away(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shown = _shown(monkeypatch, tmp_path, True, lambda text: text.count("read 30 of 90") >= 2)
-    assert "starting" in shown
+    assert "running" in shown
     assert "\x1b[2K" in shown, "a line is erased before it is written again"
     assert shown.endswith("\x1b[2K"), "nothing of it stays"
 
