@@ -39,9 +39,9 @@ Manifest = Mapping[str, Any]
 Build = Callable[[beam.Pipeline], None]
 
 _BYTES_PER_ROW = 512
-#: Rows that come together under one key where an engine holds these in memory more than once. Rows with seven negatives
-#: take 8 to 20 KB, so a shard of 20,000 would be 160 to 400 MB, and Flink passes its heap several times over.
-_ROWS_PER_PIECE = 4096
+#: Rows that come together under one key where an engine holds these in memory more than once, some MB: a shard of
+#: 20,000 rows with seven negatives is 80 to 400 MB, which would pass Flink's heap and its channels several times over.
+_ROWS_PER_PIECE, _BARE_ROWS_PER_PIECE = 512, 8192
 
 
 def prepare_graph(run: Run, folder: StageFolder, facts: dict[str, Any]) -> Build:
@@ -291,9 +291,14 @@ def _passages_of(manifest: Manifest) -> dict[str, int]:
     return passages
 
 
-def pieces_of(rows: int, rows_per_shard: int) -> int:
-    """Pieces of each of the shards that so many rows of a dataset make."""
-    return num_shards(-(-rows // num_shards(rows, rows_per_shard)), _ROWS_PER_PIECE)
+def pieces_of(rows: int, rows_per_shard: int, mined: bool) -> int:
+    """Pieces of each of the shards that so many rows of a dataset make; ``mined``: whether they have negatives."""
+    rows_per_piece = _ROWS_PER_PIECE if mined else _BARE_ROWS_PER_PIECE
+    return num_shards(-(-rows // num_shards(rows, rows_per_shard)), rows_per_piece)
+
+
+def _pieces(run: Run, name: str, rows: int) -> int:
+    return pieces_of(rows, run.datasets[name].shards.rows_per_shard, name in run.mined)
 
 
 def pack_graph(
@@ -314,7 +319,7 @@ def pack_graph(
             task_type=entry.task_type.value,
             instruction=entry.instruction,
             num_shards=num_shards(kept[name], run.datasets[name].shards.rows_per_shard),
-            num_pieces=1 if run.in_turns else pieces_of(kept[name], run.datasets[name].shards.rows_per_shard),
+            num_pieces=1 if run.in_turns else _pieces(run, name, kept[name]),
         )
         for name, entry in run.entries.items()
         if name in datasets and kept.get(name)

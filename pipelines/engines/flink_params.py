@@ -56,11 +56,13 @@ class TaskManagerMemory:
     shared among the slots; a record must fit the part of one sorter, and batches are up to 4 MiB (measured: with 128
     MiB a slot a sorter of prepare takes records of 3.9 MB, and of a million rows one is larger). Heap: all values of
     one key go through it together, encoded anew several times (measured: 160 MiB pass a heap of 1 GiB and 60 MiB one of
-    512 MiB; 200 and 160 MiB do not).
+    512 MiB; 200 and 160 MiB do not). Direct memory: what waits on its way to the workers. Beam looks whether they keep
+    up only after every hundred messages (``DirectStreamObserver``), and a message holds a key's values whole: with 128
+    MiB mine and pack of 250,000 rows ended for want of it where workers were slower than Java.
     """
 
     task_heap: int = 896
-    task_off_heap: int = 128
+    task_off_heap: int = 512
     framework_heap: int = 128
     framework_off_heap: int = 128
     managed: int = 512
@@ -73,8 +75,8 @@ class TaskManagerMemory:
 
     @classmethod
     def of_total(cls, total: int, slots: int) -> "TaskManagerMemory":
-        """The parts of ``total`` MiB: network and managed memory by slots; heap and direct memory get what the others
-        leave, seven eighths and one, since what passes the heap passes Java's channels to the workers too.
+        """The parts of ``total`` MiB: network and managed memory by slots, the heap gets what the others leave, and of
+        what is more than the usual heap direct memory gets half.
 
         Raises EngineError where less than 256 MiB is left to the heap.
         """
@@ -86,7 +88,7 @@ class TaskManagerMemory:
                 f"{managed} for sorting, {rest - network - managed} for Java itself, {_LEAST_HEAP} for data), but "
                 f"got {total}: raise --memory (MEMORY) or lower --slots (SLOTS)."
             )
-        more = max(0, (total - rest + cls.task_off_heap) // 8 - cls.task_off_heap)
+        more = max(0, total - rest - cls.task_heap) // 2
         return cls(
             task_heap=total - rest - more, task_off_heap=cls.task_off_heap + more, network=network, managed=managed
         )

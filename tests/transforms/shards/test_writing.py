@@ -357,10 +357,10 @@ def test_a_piece_that_did_not_come_is_told(tmp_path: Path) -> None:
         list(JoinPieces(spec).process((resting[0], [resting[1]])))
 
 
-@given(st.integers(0, 10**6), st.integers(1, 10**5))
-def test_a_piece_lies_within_a_shard(rows: int, rows_per_shard: int) -> None:
-    shards, pieces = num_shards(rows, rows_per_shard), pieces_of(rows, rows_per_shard)
-    assert rows <= shards * pieces * 4096
+@given(st.integers(0, 10**6), st.integers(1, 10**5), st.booleans())
+def test_a_piece_lies_within_a_shard(rows: int, rows_per_shard: int, mined: bool) -> None:
+    shards, pieces = num_shards(rows, rows_per_shard), pieces_of(rows, rows_per_shard, mined)
+    assert rows <= shards * pieces * (512 if mined else 8192)
     whole = ShardPlace(stage="finetune", task_type="sts", instruction=None, num_shards=shards)
     ids = [text_hash(f"{rows} {n}") for n in range(20)] + [b"\0" * 16, b"\xff" * 16]
     table = pa.table({"dataset": ["d"] * len(ids), "id": pa.array(ids, pa.binary(16))})
