@@ -257,7 +257,8 @@ def _make(
 
     counters = run_pipeline(partial(job.build, reused=reused), command, on_step, job.title)
     if command.runner != "direct" and (loads := counters.get(TEACHERS)):
-        display.say(f"{job.folder.name:<8} loads of the teacher, one for each worker process: {loads}")
+        which = "the teacher, one" if len(run.teachers) == 1 else f"{len(run.teachers)} teachers, at most one of each"
+        display.say(f"{job.folder.name:<8} loads of {which} for each worker process: {loads}")
 
 
 def _write_documents(out: str, manifest: Manifest) -> list[DocumentRecord]:
