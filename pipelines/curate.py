@@ -25,7 +25,7 @@ from pipelines.readmission import told, unmet_lines, wanted_rows
 from pipelines.reporting import quieten
 from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose, plan_sources
-from pipelines.teachers import TeacherGroup, find_teachers
+from pipelines.teachers import TeacherGroup, find_teachers, told_of
 from pipelines.verify import damage_elsewhere, shard_faults
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
@@ -200,8 +200,9 @@ def _teacher(run: Run, workers: int) -> Iterator[None]:
     from pipelines.graphs import encode_of
 
     encodes = [encode_of(run, group) for group in run.teachers]
-    for encode in encodes:
-        try_teacher(encode)
+    for group, encode in zip(run.teachers, encodes, strict=True):
+        with told_of(() if group.is_rest else group.languages):
+            try_teacher(encode)
     for scorer in run.cross_scorers.values():
         scorer([("question", "passage")])
     beside = workers == 1 and "torch" not in sys.modules and not any(map(exists, run.stores))
