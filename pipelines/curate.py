@@ -25,7 +25,7 @@ from pipelines.readmission import Wanted, told, unmet_lines, wanted_rows
 from pipelines.reporting import quieten
 from pipelines.reuse import take_over, write_reused
 from pipelines.selection import choose, plan_sources
-from pipelines.teachers import TeacherGroup, find_teachers
+from pipelines.teachers import TeacherGroup, find_teachers, told_of
 from pipelines.verify import damage_elsewhere, shard_faults
 from pipelines.workplace import Workplace, clear_temporary, code_digest
 from schemas.catalog import CatalogEntry, LocatedEntry
@@ -220,8 +220,9 @@ def _teacher(run: Run, workers: int) -> Iterator[None]:
     from pipelines.graphs import encode_of
 
     encodes = [encode_of(run, group) for group in run.teachers]
-    for encode in encodes:
-        try_teacher(encode)
+    for group, encode in zip(run.teachers, encodes, strict=True):
+        with told_of(() if group.is_rest else group.languages):
+            try_teacher(encode)
     for scorer in run.cross_scorers.values():
         scorer([("question", "passage")])
     beside = workers == 1 and "torch" not in sys.modules and not any(map(exists, run.stores))
@@ -277,7 +278,8 @@ def _make(
 
     counters = run_pipeline(partial(job.build, reused=reused), command, on_step, job.title)
     if command.runner != "direct" and (loads := counters.get(TEACHERS)):
-        display.say(f"{job.folder.name:<8} loads of the teacher, one for each worker process: {loads}")
+        which = "the teacher, one" if len(run.teachers) == 1 else f"{len(run.teachers)} teachers, at most one of each"
+        display.say(f"{job.folder.name:<8} loads of {which} for each worker process: {loads}")
 
 
 def _write_documents(out: str, manifest: Manifest) -> list[DocumentRecord]:

@@ -56,6 +56,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
         Step("Near passages", "finding near-duplicates among passages", 0.05),
         Step("Gather pools", "gathering passages", 0.05),
         Step("Attach vectors", "fetching vectors", 0.08),
+        Step("Score rows", "scoring what rows name", 0.0),
         Step("Search", "searching", 0.6, ("searches",), "searches_expected"),
         Step("Choose", "choosing negatives", 0.2, ("kept", "rejected"), "read"),
         Step("Reject", "writing rejections", 0.01),

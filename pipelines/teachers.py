@@ -6,11 +6,13 @@ its own.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from mining.teacher import BUNDLED, Teacher, find_teacher
 from pipelines.configuration.model import TeacherChoice
 from schemas.catalog import CatalogEntry
+from schemas.errors import ConfigError
 from schemas.languages import canonical
 from schemas.manifest import languages_in_words
 from transforms.sources.opening import Plan
@@ -66,11 +68,24 @@ def find_teachers(
     teachers: dict[str, Teacher] = {}
     for language in wanted:
         one = named.get(language, choice)
-        teachers[language] = find_teacher(one.name, one.params)
+        with told_of([language] if language else []):
+            teachers[language] = find_teacher(one.name, one.params)
         found.setdefault((teachers[language].key, one.instructions), []).append(language)
     groups = [_group(teachers[own[0]], own, choice, needed, mined) for own in found.values()]
     groups.sort(key=lambda group: (group.is_rest, sorted(group.languages)))
     return tuple(_shared_out(groups, named.keys()))
+
+
+@contextmanager
+def told_of(languages: Collection[str]) -> Iterator[None]:
+    """An error about a teacher says for which languages it was named; for none it is as it is."""
+    try:
+        yield
+    except ConfigError as error:
+        if not languages:
+            raise
+        keys = " and ".join(f"teacher.by_language.{language}" for language in sorted(languages))
+        raise ConfigError(f"{keys}: {error.message}") from error
 
 
 def _needed(entry: CatalogEntry, plan: Plan, named: Mapping[str, object]) -> Iterator[str]:

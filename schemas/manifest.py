@@ -100,7 +100,7 @@ class StageCounts(_Record):
 
     ``distinct_texts`` went to the teacher, a text of several datasets counted by the first by name;
     ``truncated_texts`` of them are longer than it reads, so texts that begin alike may have equal vectors (None where
-    that is not known of a teacher). ``mining``: what mining did to the rows.
+    that is not known of a teacher of the dataset). ``mining``: what mining did to the rows.
     """
 
     read: NonNegativeInt = 0

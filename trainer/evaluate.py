@@ -8,7 +8,7 @@ kalm evaluate out/model --mteb="MTEB(eng, v2)"      mteb's own tasks, whose data
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,6 +178,7 @@ def _run(given: argparse.Namespace) -> int:
     if not given.collections and not given.mteb:
         raise ConfigError("nothing to evaluate on: name folders of collections, or a benchmark (--mteb=NAME)")
     dims = _dims(given.dims)
+    _refuse_places(path for path in (given.output, given.picture) if path)
     if given.through == "mteb":
         need_mteb("--through=mteb", "leave --through out: folders are then measured without it")
     tasks = find_tasks(given.mteb) if given.mteb else []
@@ -190,6 +191,16 @@ def _run(given: argparse.Namespace) -> int:
     for fault in faults:
         print(f"not measured: {fault}", file=sys.stderr)
     return 1 if faults else 0
+
+
+def _refuse_places(paths: Iterable[Path]) -> None:
+    """Raises OutputError where what is measured could not be written, before anything is."""
+    for path in paths:
+        if not path.parent.is_dir() or path.is_dir():
+            why = (
+                "it is a folder; choose another file" if path.is_dir() else f"there is no folder {path.parent}; make it"
+            )
+            raise OutputError(f"cannot write {path}: {why}")
 
 
 def _refuse_clashes(sets: Sequence[Collection], tasks: Sequence[Any]) -> None:

@@ -126,7 +126,7 @@ def _judgments(folder: Path) -> Iterator[tuple[str, str, int]]:
 def _of_test(folder: Path) -> Pairs | Labelled:
     rows = _rows(folder, "test", ())
     if {"text", "label"} <= rows[0].keys():
-        return _labelled(folder, rows)
+        return _labelled(folder, _rows(folder, "test", ("text", "label")))
     rows = _rows(folder, "test", ("sentence1", "sentence2", "score"))
     first, second = ([str(row[name]) for row in rows] for name in ("sentence1", "sentence2"))
     return Pairs(name=folder.resolve().name, first=first, second=second, scores=[float(row["score"]) for row in rows])
@@ -166,4 +166,14 @@ def _rows(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, Any
         raise SourceError(
             f"{path} has no {' and no '.join(missing) or 'rows'}; a collection needs {', '.join(columns)}"
         )
+    _refuse_nulls(path, rows, columns)
     return rows
+
+
+def _refuse_nulls(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    for number, row in enumerate(rows, 1):
+        if null := [column for column in columns if row.get(column) is None]:
+            raise SourceError(
+                f"{path}, row {number} has no {' and no '.join(null)}: give it one (an empty text is one), or leave "
+                "the row out"
+            )

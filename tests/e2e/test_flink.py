@@ -7,6 +7,7 @@ Runs that take minutes more are made by ``make test-flink-kills``.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -35,7 +36,8 @@ from pipelines.publish import read_manifest
 from pipelines.workplace import Workplace
 from schemas.manifest import Manifest
 from tests.e2e.generated import SLUG, num_repeats, write_source, write_unreadable
-from tests.e2e.teacher import forget_unknown_letters, save_tiny_teacher
+from tests.e2e.languages import MIXED, write_languages
+from tests.e2e.teacher import forget_unknown_letters, save_table_teacher, save_tiny_teacher
 from tests.flink_fixture import flink_cluster
 from transforms.flow.progress import totals
 
@@ -113,6 +115,31 @@ def test_flink_gives_the_bytes_of_the_direct_runner(
     assert [name.split("-")[:4] for name in names] == [
         ["kalm", stage, "4", "datasets"] for stage in ("prepare", "embed", "mine", "pack")
     ]
+
+
+def test_teachers_by_language_give_the_bytes_of_the_direct_runner(
+    tmp_path: Path, flink_cluster: FlinkParams, counters: list[dict[str, int]]
+) -> None:
+    """Rows that the direct runner prepared are embedded and mined by Flink."""
+    one, rest = (str(save_table_teacher(tmp_path / str(dims), dims, seed=dims)) for dims in (16, 8))
+    flags = [*write_languages(tmp_path), f"--category={MIXED}", f"--set=teacher.zh={one}"]
+    direct = curated(tmp_path / "direct", rest, *flags)
+    shutil.copytree(tmp_path / "direct" / ".work", tmp_path / "flink" / ".work")
+    for made in ("embed-*", "mine-*", "pack-*", "store"):
+        shutil.rmtree(next((tmp_path / "flink" / ".work").glob(made)))
+    counters.clear()
+    command = [*flags, f"--teacher={rest}", f"--out={tmp_path / 'flink'}", "-q"]
+    assert main([*command, "--runner=flink", "--workers=1", "--until=mine"]) == 0
+    embedded, mined = counters
+    assert 2 <= embedded["teachers"] <= 2 * flink_cluster.num_taskmanagers
+    assert mined["indexes"] == 2
+    assert main(command) == 0
+    assert len(counters) == 3, "what Flink made was taken over"
+    manifest = read_manifest(str(tmp_path / "flink"))
+    assert manifest is not None
+    assert manifest.datasets == direct.datasets
+    assert manifest.teachers == direct.teachers
+    assert digests(manifest)
 
 
 @pytest.fixture

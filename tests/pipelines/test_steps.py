@@ -17,6 +17,7 @@ from pipelines.steps import STEPS, fraction, spoken, step_of, time_left
         ("embed", ["By key range/Read", "Encode/ParDo(EncodePartition)"], "embedding texts"),
         ("embed", ["Teacher 1 of 2, zh/By key range/Read", "Teacher 1 of 2, zh/Encode/ParDo(E)"], "embedding texts"),
         ("mine", ["Teacher 2 of 2, de, en and others/Near passages/Sign"], "finding near-duplicates among passages"),
+        ("mine", ["Rows by part/Read", "Score rows/ParDo(ScoreRows)", "Reject/Flatten/Write/1"], "scoring what rows"),
     ],
 )
 def test_a_group_of_transforms_is_named_by_the_first_label_that_says_something(

@@ -1,11 +1,14 @@
 """Which teacher has which rows of which dataset, by what the catalog says of its languages."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from pipelines.curate import plan
+from pipelines.curate_command import main
 from pipelines.graphs import encode_of
 from pipelines.jobs import Run, StageJob, embed_job, mine_job, prepare_job
 from pipelines.options import parse
@@ -165,3 +168,23 @@ def test_languages_in_words() -> None:
         for names, rest in (("zh", False), ("zh de", True), ("", True))
     ]
     assert found == ["zh", "de, zh and others", "others"]
+
+
+def test_a_teacher_that_is_not_there_is_told_with_its_language(tmp_path: Path, tables: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"teacher\.by_language\.zh: teacher '.*absent' is not on this machine"):
+        _run(tmp_path, "afqmc,scifact", f"zh={tmp_path / 'absent'}", f"en={tables['a']}")
+    with pytest.raises(ConfigError, match=r"^\W*\d+ teacher '.*absent' is not"):
+        _run(tmp_path, "afqmc,scifact", f"zh={tables['a']}", f"name={tmp_path / 'absent'}")
+
+
+def test_a_teacher_that_cannot_be_loaded_is_told_with_its_language_before_any_row_is_read(
+    tmp_path: Path, tables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Path(shutil.copytree(tables["a"], tmp_path / "broken"))
+    (weights,) = broken.rglob("*.safetensors")
+    whole = load_file(weights)
+    save_file({f"other.{name}": values for name, values in whole.items()}, weights)
+    flags = ["--category=afqmc,scifact", "--evaluation=none", f"--teacher={tables['b']}", f"--set=teacher.zh={broken}"]
+    assert main([*flags, f"--out={tmp_path / 'out'}", "-q"]) == ConfigError.exit_code
+    assert "error: teacher.by_language.zh: teacher" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("kept"))

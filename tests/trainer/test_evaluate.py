@@ -131,6 +131,8 @@ def test_a_table_has_a_line_for_each_measure():
         ("no qrels", 4, "has no qrels.parquet and no qrels.jsonl"),
         ("other ids", 4, "no judgment names a query and a passage"),
         ("no text", 4, "has no text; a collection needs _id, text"),
+        ("null text", 4, "queries.parquet, row 2 has no text: give it one"),
+        ("null label", 4, "test.jsonl, row 2 has no label: give it one"),
         ("cut off", 4, "cannot be read"),
         ("bad line", 4, "test.tsv, line 2: 'q1\\td0' is not query-id"),
         ("dims", 2, "--dims=385: minilm gives 384"),
@@ -149,6 +151,11 @@ def test_errors_are_one_message_and_an_exit_code(tmp_path, capsys, harm, code, m
         write(folder / "qrels.parquet", [{"query-id": "x", "corpus-id": "d0", "score": 1}])
     elif harm == "no text":
         write(folder / "corpus.parquet", [{"_id": "d0"}])
+    elif harm == "null text":
+        write(folder / "queries.parquet", [{"_id": "q1", "text": "a"}, {"_id": "q2", "text": None}])
+    elif harm == "null label":
+        (folder / "corpus.parquet").unlink()
+        (folder / "test.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b"}\n')
     elif harm == "cut off":
         (folder / "corpus.parquet").write_bytes(b"PAR1")
     elif harm == "bad line":
@@ -156,6 +163,13 @@ def test_errors_are_one_message_and_an_exit_code(tmp_path, capsys, harm, code, m
         (folder / "qrels" / "test.tsv").write_text("head\nq1\td0\n")
     assert main(["minilm", str(folder), *flags.get(harm, [])]) == code
     assert message in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys):
+    folder = collection(tmp_path / "animals")
+    for flag, why in (("--output=no/such.json", "there is no folder no; make it"), (f"--picture={folder}", "a folder")):
+        assert main([str(tmp_path / "no model"), str(folder), flag]) == 5
+        assert why in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there_is_told_with_how_to_get_one(tmp_path, capsys):

@@ -12,6 +12,8 @@ READ, KEPT, MERGED, REJECTED = "read", "kept", "merged", "rejected"
 #: Rows that a person wanted, by the reason that was overruled. They are among the kept; it changes no balance.
 READMITTED = "readmitted"
 DISTINCT, TRUNCATED = "distinct_texts", "truncated_texts"
+#: Stands where the reason of a rejection does: how many it is of a dataset is not known, whatever others say of it.
+UNKNOWN = "unknown"
 
 #: Numbers about what mining did; the name of each stands where the reason of a rejection does.
 MINING = "mining"
@@ -56,7 +58,7 @@ def _told(*fields: str) -> str:
 
 def stage_counts(totals: Iterable[Count], datasets: Iterable[str]) -> dict[str, StageCounts]:
     """Totals as the manifest's records, one for each dataset, in the order of names; datasets without rows count 0."""
-    stages = {name: StageCounts() for name in sorted(datasets)}
+    stages, unknown = {name: StageCounts() for name in sorted(datasets)}, set()
     for key, rows in sorted(totals):
         dataset, what, reason, *more = key.split("\t")
         if more:
@@ -69,8 +71,12 @@ def stage_counts(totals: Iterable[Count], datasets: Iterable[str]) -> dict[str, 
             stage.readmitted = there | {reason: there.get(reason, 0) + rows}
         elif what == MINING:
             stage.mining = (stage.mining or MiningCounts()).plus(reason, rows)
+        elif reason == UNKNOWN:
+            unknown.add((dataset, what))
         else:
             setattr(stage, what, (getattr(stage, what) or 0) + rows)
+    for dataset, what in unknown:
+        setattr(stages[dataset], what, None)
     return stages
 
 

@@ -13,7 +13,7 @@ from schemas.errors import ConfigError
 from schemas.vectors import unique_by, vector_schema
 from transforms.flow import progress
 from transforms.flow.batches import by_partition, first_words, partitions_of, split_batches
-from transforms.flow.counts import DISTINCT, KEPT, READ, TRUNCATED, count
+from transforms.flow.counts import DISTINCT, KEPT, READ, TRUNCATED, UNKNOWN, count
 from transforms.flow.manifests import FileRecord
 from transforms.flow.parts import read_part
 from transforms.flow.tagged import COUNTS_TAG, FILES_TAG
@@ -186,6 +186,8 @@ class EncodePartition(beam.DoFn):
         for what, numbers in ((DISTINCT, distinct), (TRUNCATED, truncated)):
             for dataset, number in numbers.items():
                 yield _tagged(COUNTS_TAG, count(dataset, what, number))
+        for dataset in distinct.keys() - truncated.keys():
+            yield _tagged(COUNTS_TAG, count(dataset, TRUNCATED, distinct[dataset], UNKNOWN))
 
     def _store(self, partition: int, texts: pa.RecordBatch) -> pa.BooleanArray:
         """Encode a block and write what came of it; gives which of its texts were cut."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.manifest import StageCounts
-from transforms.flow.counts import DISTINCT, KEPT, MERGED, READ, REJECTED, TRUNCATED, count, stage_counts
+from transforms.flow.counts import DISTINCT, KEPT, MERGED, READ, REJECTED, TRUNCATED, UNKNOWN, count, stage_counts
 
 EVENTS = st.lists(
     st.tuples(
@@ -49,3 +49,10 @@ def test_distinct_texts_are_absent_where_nobody_counted_them() -> None:
         "merged",
         "rejected",
     }
+
+
+def test_a_number_that_one_of_two_does_not_know_is_absent() -> None:
+    totals = [count("a", TRUNCATED, 3), count("a", TRUNCATED, 9, UNKNOWN), count("b", TRUNCATED, 2)]
+    for order in (totals, totals[::-1]):
+        found = stage_counts(order, ["a", "b"])
+        assert (found["a"].truncated_texts, found["b"].truncated_texts) == (None, 2)

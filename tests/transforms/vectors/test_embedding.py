@@ -314,6 +314,16 @@ def test_what_the_teacher_cuts_is_counted_only_where_it_is_known_of_every_text()
     assert count_cut(["a", "b", "c", "d"], zip(names, cuts, strict=True)) == {"a": 2, "b": 1, "d": 0}
 
 
+def test_of_a_teacher_that_cannot_say_what_it_cuts_this_is_counted_as_unknown(tmp_path: Path) -> None:
+    class Silent(_Encoder):
+        def truncated(self, texts: Sequence[str]) -> pa.BooleanArray:
+            return pa.nulls(len(texts), pa.bool_())
+
+    step = EncodePartition(_spec(tmp_path), Silent())
+    counted = tally(outputs(step.process((0, _wanted([("a", "x"), ("a", "y")]).to_batches()))))
+    assert counted == {"a\tdistinct_texts\t": 2, "a\ttruncated_texts\tunknown": 2}
+
+
 def test_the_files_of_one_of_several_stores_are_named_by_it(tmp_path: Path) -> None:
     spec = replace(_spec(tmp_path), prefix="store/")
     found, _ = _run(spec, _elements(spec))
