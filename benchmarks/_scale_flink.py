@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
+from scipy.optimize import lsq_linear
 
 from benchmarks._measure import run_module
 from benchmarks._report import table
@@ -20,8 +22,6 @@ from pipelines.costs.model import Stage
 from pipelines.engines import flink, flink_cluster
 from pipelines.engines.home import engines_home
 
-#: CPU seconds on the direct runner above which a run is more than its start.
-LONG_SECONDS = 10.0
 _HEADER = ("rows", "stage", "TaskManagers", "parallelism", "CPU s", "on the direct runner", "wall s", "load")
 
 
@@ -71,20 +71,21 @@ def beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:
 
 
 def flink_terms(points: Sequence[Point]) -> dict[Stage, Mapping[str, float]]:
-    """By stage, CPU seconds of a job by itself (``run``: workers that start, Java that warms up), and CPU seconds on
-    Flink for one on the direct runner (``cpu``); nothing of a stage that was not measured there.
+    """By stage, CPU seconds of each worker by itself (``run``: its start, Java that warms up), and CPU seconds on Flink
+    for one on the direct runner (``cpu``); nothing of a stage that was not measured there.
     """
     found = {stage: [pair for pair in beside(points) if pair[0]["stage"] == stage] for stage in ALL}
     return {stage: _terms(pairs) for stage, pairs in found.items() if pairs}
 
 
 def _terms(pairs: Sequence[tuple[Point, Point]]) -> Mapping[str, float]:
-    """The factor is the largest of the longer runs, at least 1, and the start the most that any run took beyond it: the
-    first job of a cluster takes more than those after it. Short runs tell a start alone.
+    """What leaves the least squares of relative errors in ``TaskManagers x run + direct CPU seconds x cpu``; ``cpu`` is
+    at least 1, since the same steps run there.
     """
-    costs = [(flink_seconds(on_flink), number_of(direct, "cpu_seconds")) for on_flink, direct in pairs]
-    factor = max([1.0, *(own / direct for own, direct in costs if direct >= LONG_SECONDS)])
-    return {"run": max(0.0, *(own - factor * direct for own, direct in costs)), "cpu": factor}
+    costs = np.array([flink_seconds(on_flink) for on_flink, _ in pairs])
+    terms = [[float(on_flink["taskmanagers"]), number_of(direct, "cpu_seconds")] for on_flink, direct in pairs]
+    solved = lsq_linear(np.array(terms) / costs[:, None], np.ones(len(costs)), bounds=([0, 1], [np.inf, np.inf])).x
+    return {"run": float(solved[0]), "cpu": float(solved[1])}
 
 
 def flink_table(points: Sequence[Point]) -> str:

@@ -9,6 +9,9 @@ from pipelines.engines.flink_cluster import overview_at
 from pipelines.options import Command
 from pipelines.this_machine import cores
 
+#: Cores that a slot keeps busy at most, with its threads of Java and of Python.
+_MOST_CORES = 1.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobSize:
@@ -31,8 +34,8 @@ class JobSize:
 
     @property
     def share(self) -> float:
-        """Of a core, what a slot has."""
-        return 1.0 if self.cores is None else min(1.0, self.cores / self.parallelism)
+        """Of a core, what a slot has, more than one where there are more: its Java and its Python work side by side."""
+        return 1.0 if self.cores is None else min(_MOST_CORES, self.cores / self.parallelism)
 
     def __str__(self) -> str:
         managers = f"{self.taskmanagers} TaskManager{'s' if self.taskmanagers > 1 else ''}"

@@ -1,7 +1,7 @@
 """The fit of costs finds what points were made of; the coefficients that ship follow from the points that do."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import _scale_points, _scale_stage
-from benchmarks._scale_fit import fit, fitted, predicted, shares
+from benchmarks._scale_fit import Point, fit, fitted, predicted, shares
 from benchmarks._scale_flink import flink_terms
 from benchmarks._scale_points import STAGES, Case, has_case, measure, read_points
 from benchmarks._scale_report import off
@@ -71,14 +71,26 @@ def test_shares_are_those_of_rows_that_came_through() -> None:
     assert shares(points) == (pytest.approx(0.9), pytest.approx(2.0))
 
 
-def test_a_short_run_on_flink_tells_its_start_and_a_long_one_its_factor() -> None:
-    """20 and 40 CPU s on the direct runner are 30 and 60 on Flink, and 2 are 23."""
+def flink_points(runs: Sequence[tuple[int, float, float]]) -> list[Point]:
+    """Runs of pack: TaskManagers, and CPU seconds on the direct runner and on Flink."""
     points = []
-    for rows, direct, own in ((50_000, 2.0, 23.0), (250_000, 20.0, 30.0), (1_000_000, 40.0, 60.0)):
-        on_flink = {"taskmanagers": 1, "cluster_seconds": own - 1, "cpu_seconds": 3.0, "cpu_before": 2.0}
-        points.append(made(pretraining(rows), "pack", cpu_seconds=direct))
-        points.append(made(pretraining(rows), "pack", **on_flink))
-    assert flink_terms(points) == {"pack": {"run": pytest.approx(20), "cpu": pytest.approx(1.5)}}
+    for number, (taskmanagers, direct, own) in enumerate(runs, 1):
+        on_flink = {"taskmanagers": taskmanagers, "cluster_seconds": own - 1, "cpu_seconds": 3.0, "cpu_before": 2.0}
+        points.append(made(pretraining(50_000 * number), "pack", cpu_seconds=direct))
+        points.append(made(pretraining(50_000 * number), "pack", **on_flink))
+    return points
+
+
+def test_runs_on_flink_tell_the_start_of_a_worker_and_a_factor() -> None:
+    runs = [
+        (taskmanagers, direct, 6 * taskmanagers + 1.5 * direct) for taskmanagers, direct in ((1, 2), (2, 20), (4, 40))
+    ]
+    assert flink_terms(flink_points(runs)) == {"pack": {"run": pytest.approx(6), "cpu": pytest.approx(1.5)}}
+
+
+def test_flink_is_never_said_to_be_cheaper_than_the_direct_runner() -> None:
+    (found,) = flink_terms(flink_points([(1, 20.0, 15.0), (2, 40.0, 25.0)])).values()
+    assert found == {"run": pytest.approx(0, abs=1e-6), "cpu": pytest.approx(1)}
 
 
 def test_the_coefficients_that_ship_follow_from_the_points_that_do() -> None:

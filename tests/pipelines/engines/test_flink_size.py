@@ -66,7 +66,7 @@ def test_a_job_is_spread_over_the_local_cluster(
     found = size(tmp_path, *flags)
     assert found is not None
     assert (found.taskmanagers, found.slots) == taken
-    assert found.share == 2 / max(2, found.parallelism)
+    assert found.share == min(1.5, 2 / found.parallelism)
     assert found.java_bytes == params.total_memory << 20
     assert str(found).endswith("which share 2 cores")
 
