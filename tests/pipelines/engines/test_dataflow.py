@@ -199,8 +199,11 @@ SIDE_INPUTS = {
 }
 TAKEN_BY = {
     "embed": ["Files", "Sum"],
+    "embed by several teachers": ["Files", "Sum"],
     "mine": ["Files", "Sum"],
+    "mine by several teachers": ["Files", "Sum"],
     "pack": ["Files", "Sum"],
+    "pack in pieces": ["Files", "Sum"],
     "prepare": ["Cap/Sum ranges", "Files", "Sum", "Threshold"],
     "prepare beside published rows": ["Cap/Sum ranges", "Files", "Sum", "Threshold"],
     "prepare in rounds": ["Cap/Sum ranges", "Files", "Near duplicates/Components/Sum", "Sum", "Threshold"],
