@@ -20,6 +20,7 @@ RESTART_DELAY_MS = 4_000
 _NETWORK_PER_SLOT, _MANAGED_PER_SLOT = 256, 256
 #: What is left to a TaskManager's heap must hold a key's values a few times.
 _LEAST_HEAP = 256
+_LEAST_DIRECT = 128
 _UNITS = {"": 1, "m": 1, "g": 1024}
 
 
@@ -75,23 +76,21 @@ class TaskManagerMemory:
 
     @classmethod
     def of_total(cls, total: int, slots: int) -> "TaskManagerMemory":
-        """The parts of ``total`` MiB: network and managed memory by slots, the heap gets what the others leave, and of
-        what is more than the usual heap direct memory gets half.
+        """The parts of ``total`` MiB: network and managed memory by slots; of what the others leave, above the least of
+        both, the heap gets five eighths and direct memory three.
 
         Raises EngineError where less than 256 MiB is left to the heap.
         """
         network, managed = _NETWORK_PER_SLOT * slots, _MANAGED_PER_SLOT * slots
-        rest = cls(task_heap=1, network=network, managed=managed).total - 1
+        rest = cls(task_heap=1, task_off_heap=_LEAST_DIRECT, network=network, managed=managed).total - 1
         if total < rest + _LEAST_HEAP:
             raise EngineError(
                 f"A TaskManager of {slots} slots needs {rest + _LEAST_HEAP} MiB or more ({network} for its network, "
                 f"{managed} for sorting, {rest - network - managed} for Java itself, {_LEAST_HEAP} for data), but "
                 f"got {total}: raise --memory (MEMORY) or lower --slots (SLOTS)."
             )
-        more = max(0, total - rest - cls.task_heap) // 2
-        return cls(
-            task_heap=total - rest - more, task_off_heap=cls.task_off_heap + more, network=network, managed=managed
-        )
+        more = (total - rest - _LEAST_HEAP) * 3 // 8
+        return cls(task_heap=total - rest - more, task_off_heap=_LEAST_DIRECT + more, network=network, managed=managed)
 
     @property
     def total(self) -> int:

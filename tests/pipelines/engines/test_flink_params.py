@@ -86,16 +86,15 @@ def test_a_cluster_of_the_usual_size_is_the_default_one() -> None:
 def test_the_parts_of_a_taskmanagers_memory_fill_it_or_it_is_refused(
     num_taskmanagers: int, slots: int, memory: int
 ) -> None:
-    if memory < 1472 + 512 * slots:
-        with pytest.raises(EngineError, match=f"needs {1472 + 512 * slots} MiB .* got {memory}:"):
+    if memory < 1088 + 512 * slots:
+        with pytest.raises(EngineError, match=f"needs {1088 + 512 * slots} MiB .* got {memory}:"):
             FlinkParams.of_size(num_taskmanagers=num_taskmanagers, slots=slots, memory=memory)
         return
     params = FlinkParams.of_size(num_taskmanagers=num_taskmanagers, slots=slots, memory=memory)
     assert params.memory.total == memory
     assert params.memory.task_heap >= 256
-    usual = FlinkParams().memory
-    more = max(0, params.memory.task_heap - usual.task_heap)
-    assert params.memory.task_off_heap - usual.task_off_heap in {more, max(0, more - 1)}
+    more = params.memory.task_heap + params.memory.task_off_heap - 256 - 128
+    assert params.memory.task_off_heap == 128 + more * 3 // 8
     # A job that asks for nothing finishes where one TaskManager is lost, unless there is one alone.
     assert params.parallelism <= slots * max(1, num_taskmanagers - 1)
 
