@@ -33,47 +33,42 @@ def enlist(index, row):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _gather(index, row, most, found):  # type: ignore[no-untyped-def]
+    """Put those who share a key with a row that at most ``most`` have into ``found``, each once; gives their number."""
+    keys, ends, heads, links, owners, uses, seen = index
+    count = 0
+    for at in range(ends[row], ends[row + 1]):
+        place = heads[keys[at]] if uses[keys[at]] <= most else -1
+        while place >= 0:
+            owner = owners[place]
+            if not seen[owner]:
+                seen[owner] = True
+                found[count] = owner
+                count += 1
+            place = links[place]
+    for owner in found[:count]:
+        seen[owner] = False
+    return count
+
+
+@kernel
 def sharing(index, row, found):  # type: ignore[no-untyped-def]
     """The representatives that share a key with a row, in survivor order; ``found`` is room for them.
 
     A key that very many representatives have in common, who do not resemble each other, says nothing.
     """
-    keys, ends, heads, links, owners, uses, seen = index
-    count = 0
-    for at in range(ends[row], ends[row + 1]):
-        place = heads[keys[at]] if uses[keys[at]] <= _MAX_SHARING else -1
-        while place >= 0:
-            owner = owners[place]
-            if not seen[owner]:
-                seen[owner] = True
-                found[count] = owner
-                count += 1
-            place = links[place]
-    for owner in found[:count]:
-        seen[owner] = False
-    return np.sort(found[:count])
+    return np.sort(found[: _gather(index, row, _MAX_SHARING, found)])
 
 
 @kernel
 def all_sharing(index, row):  # type: ignore[no-untyped-def]
     """All who share a key with a row, in no order, itself among them where it is listed."""
-    keys, ends, heads, links, owners, uses, seen = index
+    keys, ends, _, _, owners, uses, _ = index
     size = 0
     for at in range(ends[row], ends[row + 1]):
         size += uses[keys[at]]
-    found, count = np.empty(size, np.int64), 0
-    for at in range(ends[row], ends[row + 1]):
-        place = heads[keys[at]]
-        while place >= 0:
-            owner = owners[place]
-            if not seen[owner]:
-                seen[owner] = True
-                found[count] = owner
-                count += 1
-            place = links[place]
-    for owner in found[:count]:
-        seen[owner] = False
-    return found[:count]
+    found = np.empty(size, np.int64)
+    return found[: _gather(index, row, len(owners), found)]
 
 
 @kernel
