@@ -221,10 +221,8 @@ def mine_graph(
 ) -> Build:
     """The graph of mine, for the datasets that no earlier run has mined so."""
     datasets = reused.rest(run.entries)
-    jobs = []
-    for group in run.teachers:
-        texts = texts_of(run, prepared, manifest, folder, group)
-        jobs.append(_mine_job(run, manifest, datasets, group, texts, folder, facts | reused.facts()))
+    own = facts | reused.facts()
+    jobs = [_mine_job(run, manifest, datasets, group, prepared, folder, own) for group in run.teachers]
     if len(jobs) == 1:
         return partial(mine.build, job=jobs[0])
     return partial(mine.build_branches, jobs=dict(zip(_labels(run), jobs, strict=True)))
@@ -235,11 +233,12 @@ def _mine_job(
     manifest: Manifest,
     datasets: Sequence[str],
     group: TeacherGroup,
-    texts: TextSpec,
+    prepared: StageFolder,
     folder: StageFolder,
     facts: dict[str, Any],
 ) -> mine.MineJob:
     """What is mined with one teacher."""
+    texts = texts_of(run, prepared, manifest, folder, group)
     checks, own = _cross_checks(run, texts), _read_by(run, group, datasets)
     return mine.MineJob(
         parts=parts_of(manifest, own),
@@ -251,7 +250,7 @@ def _mine_job(
             params=run.params.near,
             symmetric=run.symmetric,
             passages=sum(_passages_of(manifest).values()),
-            rejections=f"{texts.kept.removesuffix('/kept')}/{REJECTIONS}",
+            rejections=f"{prepared.path}/{REJECTIONS}",
         ),
         mining=_mining(run, manifest, group, checks),
         facts=facts,
